@@ -1,0 +1,63 @@
+"""Element types: their names, sizes, kinds and NumPy equivalents. The only table of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DType:
+    """One element type. `kind` is "float", "int", "uint" or "bool"; `bytes` its size in C memory."""
+
+    name: str
+    kind: str
+    bytes: int
+    numpy: Any  # numpy dtype; bf16 computes in float32
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+    @property
+    def is_float(self) -> bool:
+        return self.kind == "float"
+
+    @property
+    def is_integer(self) -> bool:
+        return self.kind in ("int", "uint")
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.bytes
+
+
+f16 = DType("f16", "float", 2, np.dtype("float16"))
+bf16 = DType("bf16", "float", 2, np.dtype("float32"))
+f32 = DType("f32", "float", 4, np.dtype("float32"))
+f64 = DType("f64", "float", 8, np.dtype("float64"))
+i8 = DType("i8", "int", 1, np.dtype("int8"))
+i16 = DType("i16", "int", 2, np.dtype("int16"))
+i32 = DType("i32", "int", 4, np.dtype("int32"))
+i64 = DType("i64", "int", 8, np.dtype("int64"))
+u8 = DType("u8", "uint", 1, np.dtype("uint8"))
+u16 = DType("u16", "uint", 2, np.dtype("uint16"))
+u32 = DType("u32", "uint", 4, np.dtype("uint32"))
+u64 = DType("u64", "uint", 8, np.dtype("uint64"))
+boolean = DType("bool", "bool", 1, np.dtype("bool"))
+
+ALL: dict[str, DType] = {
+    t.name: t for t in (f16, bf16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, boolean)
+}
+
+
+def accumulator(t: DType) -> DType:
+    """The type in which sums of `t` accumulate: f32 for the half floats, i32 (u32) for small integers."""
+    if t in (f16, bf16):
+        return f32
+    if t in (i8, i16):
+        return i32
+    return u32 if t in (u8, u16) else t

@@ -1,0 +1,137 @@
+"""The tensor graph: typed SSA values in a DAG without effects.
+
+A `Node` is one application of an operation and its one result; it is immutable and compared by
+identity. Values of several results (loops and branches) have a `TupleType` and are taken apart by the
+operation `item`. Order of evaluation is any topological order. A `Graph` closes over its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.source import Span
+
+Size: TypeAlias = int | Dim
+Shape: TypeAlias = tuple[Size, ...]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Element type and shape; rank 0 is a run-time scalar."""
+
+    dtype: DType
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+
+@dataclass(frozen=True)
+class TupleType:
+    """Several results of one node (regions)."""
+
+    items: tuple[TensorType, ...]
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.items))})"
+
+
+Attrs: TypeAlias = Mapping[str, Any]  # values are hashable
+
+_SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
+
+
+@contextmanager
+def at_span(span: Span | None) -> Iterator[None]:
+    """Nodes made inside carry `span` (the place in the user's source that asked for them)."""
+    token = _SPAN.set(span if span is not None else _SPAN.get())
+    try:
+        yield
+    finally:
+        _SPAN.reset(token)
+
+
+class Node:
+    """One value: `op` applied to `inputs` with `attrs`. Make one with the functions of `charl.ops`.
+
+    `name` is a hint from the user's source ("loss", "0.w"), used for comments and C identifiers.
+    """
+
+    __slots__ = ("attrs", "inputs", "name", "op", "regions", "span", "type")
+
+    def __init__(
+        self,
+        op: str,
+        inputs: tuple[Node, ...],
+        attrs: Attrs,
+        type: TensorType,
+        regions: tuple[Graph, ...] = (),
+        span: Span | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.type = type
+        self.regions = regions
+        self.span = span if span is not None else _SPAN.get()
+        self.name = name
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        return len(self.type.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.name or ''}: {self.type}>"
+
+
+@dataclass
+class Graph:
+    """A function of tensors. `params` are nodes of op "parameter"; `results` any values."""
+
+    name: str
+    params: list[Node]
+    results: list[Node]
+    span: Span | None = field(default=None, repr=False)
+
+    def nodes(self) -> list[Node]:
+        """Every node that the results need and every parameter, inputs before uses, in a fixed order."""
+        return topological(self.results, self.params)
+
+
+def topological(results: Iterable[Node], first: Iterable[Node] = ()) -> list[Node]:
+    """Nodes reachable from `results`, inputs first; `first` come before all others. Not recursive."""
+    order: list[Node] = []
+    done: set[Node] = set()
+    for root in [*first, *results]:
+        stack: list[tuple[Node, int]] = [(root, 0)]
+        while stack:
+            node, i = stack.pop()
+            if node in done:
+                continue
+            if i < len(node.inputs):
+                stack.append((node, i + 1))
+                if node.inputs[i] not in done:
+                    stack.append((node.inputs[i], 0))
+            else:
+                done.add(node)
+                order.append(node)
+    return order

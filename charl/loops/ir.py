@@ -1,0 +1,157 @@
+"""Loop nests over flat buffers: what C and WGSL print.
+
+A `Kernel` is a list of statements over named buffers. Scalar expressions come from
+`charl.graph.scalar`, with `Load(source=Buffer, index=(flat,))` and `Ref` for registers; `Reduce` is
+gone (it became loops over accumulators). Decisions (tiling, unrolling, vectors, what runs in parallel)
+have been taken; a printer only spells.
+
+Vectors. `Simd(lane, width, count, body)` runs its body once for VL lanes, VL being the number of `width`-bit lanes of
+the instruction set: the symbol `VL32` or `VL64` in sizes and indices (a macro in C, 1 where there are no vectors),
+always a power of two up to 16. Inside, an expression is a vector exactly when it depends on the symbol `lane`, on a Let that is
+a vector, or on a register declared with `vector=True`; everything else is scalar and broadcasts. A load or store whose index has
+coefficient 1 in `lane` is contiguous, 0 a broadcast, anything else strided or a gather. With `count`, only lanes below it
+take part: loads elsewhere give zero, stores do not write, `Horizontal` leaves the others out. Every vector value of a region has
+elements of exactly `width` bits (bool values are masks and live in registers only).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.graph.scalar import Expr
+from charl.source import Span
+
+Size: TypeAlias = int | Dim
+Kind: TypeAlias = Literal["serial", "parallel"]
+Role: TypeAlias = Literal["input", "output", "inout", "scratch"]
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A flat array a kernel is given. Distinct buffers never overlap. `size` is in elements."""
+
+    name: str
+    dtype: DType
+    size: Size
+    role: Role
+
+
+@dataclass(frozen=True)
+class Let:
+    """Name the value of an expression; used through `Ref(name, dtype)`."""
+
+    name: str
+    value: Expr
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """Declare a register and start it at the identity of `fn` (or at `initial`).
+
+    `fn` "argmax" / "argmin" keeps the best value (of `dtype`) and its i32 position; a `Ref` to it is the position.
+    """
+
+    name: str
+    fn: str
+    dtype: DType
+    vector: bool = False
+    initial: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """name = fn(name, value). For argmax / argmin `position` is the candidate's position."""
+
+    name: str
+    fn: str
+    value: Expr
+    position: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Horizontal:
+    """Declare scalar `name` = the lanes of vector accumulator `source` combined by `fn`."""
+
+    name: str
+    fn: str
+    source: str
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Store:
+    """buffer[index] = value; with `add`, buffer[index] += value."""
+
+    buffer: Buffer
+    index: Size
+    value: Expr
+    add: bool = False
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class If:
+    """Run `body` where the bool expression holds."""
+
+    condition: Expr
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class For:
+    """index from `start` in steps of `step` while below `stop`.
+
+    "parallel": iterations are independent: threads in C, the grid in WGSL. Parallel loops are the outermost of a nest and
+    perfectly nested, start at 0 and step by 1 in kernels made for a grid.
+    """
+
+    index: str
+    stop: Size
+    body: tuple[Stmt, ...]
+    kind: Kind = "serial"
+    start: Size = 0
+    step: Size = 1
+
+
+@dataclass(frozen=True)
+class Simd:
+    """One vector's worth of `body`: see the module's text. `count` None: all lanes take part."""
+
+    lane: str
+    width: int
+    count: Size | None
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Debug builds only: report `what` at `span` unless `condition` holds."""
+
+    condition: Expr
+    what: str
+    span: Span | None
+
+
+Stmt: TypeAlias = "Let | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+
+
+@dataclass
+class Kernel:
+    """One function of the emitted package.
+
+    `nests` run one after another, without dependence on each other (a GPU runs them side by side). `dims` are the
+    dimension variables used in extents and indices, arguments of the function.
+    """
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    dims: tuple[str, ...]
+    nests: tuple[tuple[Stmt, ...], ...]
+    span: Span | None = None
+    comment: str = ""
+    flops: Size = 0
+    sources: tuple[Span, ...] = field(default=(), repr=False)

@@ -1,0 +1,80 @@
+"""One operation, one record: type rule, NumPy meaning, index-level meaning, gradient, samples.
+
+`OPS` is the registry. Nothing about an operation stands elsewhere; a backend that has never heard of it
+runs it through `at`, and the conformance suite tests it through `samples`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from charl.graph.ir import Attrs, Node, TensorType
+from charl.graph.scalar import Expr, Index
+
+
+class TypeRuleError(Exception):
+    """A type rule refuses its inputs; the front end turns it into a diagnostic."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs on which an operation is tested: arrays, attributes, and up to which gradient order."""
+
+    arrays: tuple[np.ndarray[Any, Any], ...]
+    attrs: Attrs
+    orders: int = 2
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Write form of an operation that scatters: see `Op.write`."""
+
+    over: tuple[Any, ...]  # extents of the loop over updates
+    index: Callable[[Index], Index]  # where update u goes
+    value: Callable[[Index], Expr]
+    combine: str  # "add" or "set"
+
+
+Vjp: TypeAlias = Callable[[Node, Node], Sequence["Node | None"]]
+
+
+@dataclass(frozen=True)
+class Op:
+    """The record of an operation.
+
+    infer(types, attrs) -> type of the result; raises TypeRuleError.
+    ref(arrays, attrs, shape) -> the result in NumPy; `shape` is the result's, all integers.
+    at(node, index) -> element `index` as a scalar expression that reads inputs by `scalar.read`.
+    vjp(node, ct) -> one cotangent per input (None: not differentiable in it), as graph nodes.
+    samples(rng) -> inputs for the conformance suite: ranks 0 to 5, sizes 0 and 1, odd sizes, ties, NaN.
+    write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
+    """
+
+    name: str
+    doc: str
+    infer: Callable[[Sequence[TensorType], Attrs], TensorType]
+    ref: Callable[[Sequence[np.ndarray[Any, Any]], Attrs, tuple[int, ...]], np.ndarray[Any, Any]]
+    at: Callable[[Node, Index], Expr]
+    vjp: Vjp | None = None
+    samples: Callable[[np.random.Generator], Iterable[Sample]] | None = None
+    write: Callable[[Node], Scatter] | None = None
+
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Add a record to the registry."""
+    assert op.name not in OPS, op.name
+    OPS[op.name] = op
+    return op
+
+
+def make(name: str, *inputs: Node, hint: str | None = None, **attrs: Any) -> Node:
+    """Apply an operation: infer the type, return the node."""
+    type_ = OPS[name].infer([n.type for n in inputs], attrs)
+    return Node(name, tuple(inputs), attrs, type_, name=hint)

@@ -1,0 +1,62 @@
+"""What planning and lowering leave: kernels, the order they run in, and where every buffer lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.loops.ir import Kernel
+from charl.program import Export, Program
+
+Size: TypeAlias = int | Dim
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a buffer of an export lives.
+
+    "parameter": leaf number `position` of all arguments (graph parameter order), written too when its argument is `mut`;
+    "result": leaf number `position` of the result; "arena": at byte `offset` of the workspace; "constant": the table `data`.
+    `size` is in elements.
+    """
+
+    kind: Literal["parameter", "result", "arena", "constant"]
+    name: str
+    dtype: DType
+    size: Size
+    position: int = -1
+    offset: Size = 0
+    data: np.ndarray[Any, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run `kernel` with `places` for its buffers, in order, and sizes for its `dims`, in order."""
+
+    kernel: Kernel
+    places: tuple[Place, ...]
+    dims: tuple[Size, ...]
+
+
+@dataclass
+class Plan:
+    """One export: its calls in order. `arena_bytes` depends on the export's dimension variables only."""
+
+    export: Export
+    calls: tuple[Call, ...]
+    arena_bytes: Size
+    live_bytes: Size  # the largest sum of live buffers over the order, a lower bound of the arena
+    flops: Size = 0
+
+
+@dataclass
+class Lowered:
+    """A program ready to print for one kind of target: distinct kernels (shared between exports) and plans."""
+
+    program: Program
+    kernels: tuple[Kernel, ...]
+    plans: tuple[Plan, ...]
