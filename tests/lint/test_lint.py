@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FORMATTED = [d for d in ("charl", "tests", "examples", "benchmarks", "docs") if (ROOT / d).is_dir()]
 
 CHECKS = {
-    "black": ["black", "--check", "--quiet", *FORMATTED],
+    "black": ["black", "--check", *FORMATTED],
     "ruff": ["ruff", "check", "--quiet", *FORMATTED],
     "mypy": ["mypy"],
 }
