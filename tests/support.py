@@ -66,7 +66,9 @@ def adapter() -> dict[str, str]:
         try:
             ran = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=120)
             lines = ran.stdout.strip().splitlines() if ran.returncode == 0 else []
-            known = lines[-1] if lines else json.dumps({"error": (ran.stderr.strip().splitlines() or ["?"])[-1]})
+            known = (
+                lines[-1] if lines else json.dumps({"error": (ran.stderr.strip().splitlines() or ["?"])[-1]})
+            )
         except subprocess.TimeoutExpired:
             known = json.dumps({"error": "the adapter did not answer within 120 s"})
         os.environ["CHARL_TEST_ADAPTER"] = known
@@ -79,7 +81,9 @@ def cpu_features() -> frozenset[str]:
     """Feature flags of the CPU as Linux names them (avx2, fma, avx512f, ...); empty where they cannot be read."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            return frozenset(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
+            return frozenset(
+                next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
+            )
     except OSError:
         return frozenset()
 
@@ -118,7 +122,17 @@ def _version(name: str) -> str:
 
 def machine_report() -> list[str]:
     """Lines for the header of a test run: processor, features that matter here, compilers, adapter."""
-    wanted = ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16")
+    wanted = (
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512bw",
+        "avx512dq",
+        "avx512vl",
+        "avx512_vnni",
+        "avx512_bf16",
+    )
     found = adapter()
     described = found.get("error") and f"none ({found['error']})"
     described = described or " ".join(filter(None, (found.get("device"), found.get("description")))) + (
