@@ -65,7 +65,9 @@ def _calibrate(contender: Contender) -> None:
         contender.calls *= 2
 
 
-def measure(contenders: list[Contender], rounds: int = 30, progress: Callable[[], None] = lambda: None) -> int:
+def measure(
+    contenders: list[Contender], rounds: int = 30, progress: Callable[[], None] = lambda: None
+) -> int:
     """Fill the samples, one of each contender a round; returns how many disturbed samples were taken again."""
     for contender in contenders:
         _calibrate(contender)
@@ -124,4 +126,7 @@ def fma_peak(folder: Path) -> tuple[Contender, int]:
     rounds.argtypes = [ctypes.c_long, ctypes.c_float, ctypes.c_float]
     rounds.restype = ctypes.c_float
     unit = 1000
-    return Contender("FMA peak", lambda calls: rounds(calls * unit, 0.999, 0.001)), 2 * lanes * ACCUMULATORS * unit
+    return (
+        Contender("FMA peak", lambda calls: rounds(calls * unit, 0.999, 0.001)),
+        2 * lanes * ACCUMULATORS * unit,
+    )

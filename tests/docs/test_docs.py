@@ -1,0 +1,48 @@
+"""The documentation says what the program does: the table of codes is current, programs in it are accepted, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/**/README.md")),
+]
+PROGRAM = re.compile(r"^```charl\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+programs = [
+    (page, n, text)
+    for page in PAGES
+    for n, text in enumerate(PROGRAM.findall(page.read_text(encoding="utf-8")))
+]
+
+
+def test_table_of_codes_is_current() -> None:
+    ran = subprocess.run(
+        [sys.executable, "docs/make_errors.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, "run python docs/make_errors.py\n" + ran.stderr
+
+
+@pytest.mark.parametrize("page, n, text", programs, ids=[f"{p.stem}-{n}" for p, n, _ in programs])
+def test_program_is_accepted(page: Path, n: int, text: str) -> None:
+    from charl.elaborate import elaborate
+    from charl.source import Source
+
+    elaborate(Source(f"{page.name}-{n}.ch", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
+def test_links_lead_to_files(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
