@@ -46,3 +46,9 @@ class Names:
             number += 1
         self._taken.add(name)
         return name
+
+    def inner(self) -> Names:
+        """Names for a scope inside this one: avoids those taken so far, keeps its own to itself."""
+        scope = Names(self._reserved)
+        scope._taken = set(self._taken)
+        return scope

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from charl import dims
 from charl.dims import Atom, Dim, Func, Sym, Value
 from charl.graph.scalar import Expr
+from charl.loops.ir import Kernel
 
 Size = int | Dim
 
@@ -144,3 +145,14 @@ class SizePrinter:
 def _quotient(x: Dim) -> bool:
     """Whether `dims.render` puts a division around the whole of `x`."""
     return any(not isinstance(c, int) for _, c in x.terms) or any(p < 0 for m, _ in x.terms for _, p in m)
+
+
+def source_lines(kernel: Kernel) -> list[str]:
+    """What to say above a kernel: its comment, then the lines of the user's source that it computes."""
+    out = [kernel.comment] if kernel.comment else []
+    spans = [s for s in (kernel.span, *kernel.sources) if s is not None]
+    seen = sorted({(s.source.path, s.line): s for s in spans}.items(), key=lambda t: t[0])
+    for (path, line), span in seen:
+        name = path.replace("\\", "/").rsplit("/", 1)[-1]  # the same text wherever the file lies
+        out.append(f"{name}:{line}: {span.source.line(line).strip()}")
+    return out

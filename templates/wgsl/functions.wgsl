@@ -1,0 +1,360 @@
+// Scalar functions that WGSL lacks, leaves open, or allows too much error. A kernel carries those it calls.
+
+// Infinity and NaN are no literals of WGSL, and constant expressions must be finite: hence the variable.
+fn from_bits(bits: u32) -> f32 {
+    var runtime = bits;
+    return bitcast<f32>(runtime);
+}
+
+// By the bits: implementations may assume that comparisons never see a NaN.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// A copy that is no constant expression, so that arithmetic of two constants wraps instead of being refused.
+fn runtime_i32(x: i32) -> i32 {
+    return x;
+}
+
+fn runtime_u32(x: u32) -> u32 {
+    return x;
+}
+
+fn runtime_f32(x: f32) -> f32 {
+    return x;
+}
+
+fn with_sign_of(x: f32, y: f32) -> f32 {
+    return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(y) & 0x80000000u));
+}
+
+// Rounds down; 0 for a zero divisor.
+fn div_i32(a: i32, b: i32) -> i32 {
+    if (b == 0) {
+        return 0;
+    }
+    if (b == -1) {
+        return -a;
+    }
+    let q = a / b;
+    return select(q, q - 1, a % b != 0 && (a < 0) != (b < 0));
+}
+
+fn div_u32(a: u32, b: u32) -> u32 {
+    if (b == 0u) {
+        return 0u;
+    }
+    return a / b;
+}
+
+// The remainder with the sign of the divisor; 0 for a zero divisor.
+fn mod_i32(a: i32, b: i32) -> i32 {
+    if (b == 0 || b == -1) {
+        return 0;
+    }
+    let r = a % b;
+    return select(r, r + b, r != 0 && (r < 0) != (b < 0));
+}
+
+fn mod_u32(a: u32, b: u32) -> u32 {
+    if (b == 0u) {
+        return 0u;
+    }
+    return a % b;
+}
+
+fn mod_f32(a: f32, b: f32) -> f32 {
+    return a - floor(a / b) * b;
+}
+
+fn ceildiv_i32(a: i32, b: i32) -> i32 {
+    return -div_i32(-a, b);
+}
+
+// Shifts by the width or more give 0; WGSL would take the amount modulo 32.
+fn shl_i32(a: i32, b: i32) -> i32 {
+    return select(0, a << (bitcast<u32>(b) & 31u), bitcast<u32>(b) < 32u);
+}
+
+fn shl_u32(a: u32, b: u32) -> u32 {
+    return select(0u, a << (b & 31u), b < 32u);
+}
+
+fn shr_i32(a: i32, b: i32) -> i32 {
+    return select(0, a >> (bitcast<u32>(b) & 31u), bitcast<u32>(b) < 32u);
+}
+
+fn shr_u32(a: u32, b: u32) -> u32 {
+    return select(0u, a >> (b & 31u), b < 32u);
+}
+
+// Truncates and saturates; NaN gives 0.
+fn to_i32(x: f32) -> i32 {
+    if (is_nan(x)) {
+        return 0;
+    }
+    if (x >= 2147483648.0) {
+        return 2147483647;
+    }
+    if (x <= -2147483648.0) {
+        return i32(-2147483648);
+    }
+    return i32(x);
+}
+
+fn to_u32(x: f32) -> u32 {
+    if (is_nan(x) || x <= 0.0) {
+        return 0u;
+    }
+    if (x >= 4294967296.0) {
+        return 4294967295u;
+    }
+    return u32(x);
+}
+
+fn min_f32(a: f32, b: f32) -> f32 {
+    return select(select(min(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+fn max_f32(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+fn sign_f32(x: f32) -> f32 {
+    return select(f32(x > 0.0) - f32(x < 0.0), x, is_nan(x));
+}
+
+// Whether the value x replaces the best one so far: a NaN beats every number.
+fn above(x: f32, best: f32) -> bool {
+    return (is_nan(x) || x > best) && !is_nan(best);
+}
+
+fn below(x: f32, best: f32) -> bool {
+    return (is_nan(x) || x < best) && !is_nan(best);
+}
+
+// exp(x) - 1: near 0 by its series, elsewhere the subtraction loses nothing.
+fn expm1_f32(x: f32) -> f32 {
+    if (abs(x) > 0.5) {
+        return exp(x) - 1.0;
+    }
+    var p = 2.4801587e-5;
+    p = p * x + 1.9841270e-4;
+    p = p * x + 1.3888889e-3;
+    p = p * x + 8.3333333e-3;
+    p = p * x + 4.1666667e-2;
+    p = p * x + 1.6666667e-1;
+    p = p * x + 0.5;
+    return p * x * x + x;
+}
+
+// log(1 + x): near 0 as 2 artanh(x / (2 + x)).
+fn log1p_f32(x: f32) -> f32 {
+    if (x < -0.3 || x > 0.5) {
+        return log(1.0 + x);
+    }
+    let s = x / (2.0 + x);
+    let z = s * s;
+    let p = 0.6666667 + z * (0.4 + z * (0.2857143 + z * (0.2222222 + z * (0.1818182 + z * 0.1538462))));
+    return x - s * (x - z * p);
+}
+
+// Near 1, where implementations may be wrong by 2^-21, by the series of log(1 + x).
+fn log_f32(x: f32) -> f32 {
+    if (abs(x - 1.0) < 0.25) {
+        return log1p_f32(x - 1.0);
+    }
+    return log(x);
+}
+
+fn log2_f32(x: f32) -> f32 {
+    if (abs(x - 1.0) < 0.25) {
+        return 1.4426950 * log1p_f32(x - 1.0);
+    }
+    return log2(x);
+}
+
+// Built-in tanh may overflow for large arguments.
+fn tanh_f32(x: f32) -> f32 {
+    let t = expm1_f32(-2.0 * abs(x));
+    return select(with_sign_of(-t / (t + 2.0), x), x, is_nan(x));
+}
+
+fn sinh_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if (a < 1.0) {
+        let t = expm1_f32(a);
+        return with_sign_of(0.5 * (t + t / (t + 1.0)), x);
+    }
+    let e = exp(0.5 * a); // twice, so that it overflows only where the result does
+    return select(with_sign_of((0.5 * e) * e - 0.5 / e / e, x), x, is_nan(x));
+}
+
+fn cosh_f32(x: f32) -> f32 {
+    let e = exp(0.5 * abs(x));
+    return (0.5 * e) * e + 0.5 / e / e;
+}
+
+// Arcus functions are allowed an error of 2^-11 in WGSL; these are good to some units in the last place. Reduced to
+// |x| < tan(pi / 8) as in Cephes.
+fn atan_f32(x: f32) -> f32 {
+    let a = abs(x);
+    var t = a;
+    var base = 0.0;
+    if (a > 2.4142135) {
+        t = -1.0 / a;
+        base = 1.5707964;
+    } else if (a > 0.41421357) {
+        t = (a - 1.0) / (a + 1.0);
+        base = 0.7853982;
+    }
+    let z = t * t;
+    let p = ((8.0537445e-2 * z - 0.13877685) * z + 0.19977711) * z - 0.33332950;
+    return select(with_sign_of(base + (p * z * t + t), x), x, is_nan(x));
+}
+
+fn atan2_f32(y: f32, x: f32) -> f32 {
+    if (is_nan(x) || is_nan(y)) {
+        return x + y;
+    }
+    let low = min(abs(x), abs(y));
+    let high = max(abs(x), abs(y));
+    // Infinite arguments are on the diagonal or the axis; 0 / 0 is the angle 0.
+    let both = low > 3.4028235e38;
+    let ratio = select(low / high, 0.0, high == 0.0 || high > 3.4028235e38);
+    var angle = atan_f32(select(ratio, 1.0, both));
+    if (abs(y) > abs(x)) {
+        angle = 1.5707964 - angle;
+    }
+    if (bitcast<i32>(x) < 0) {
+        angle = 3.1415927 - angle;
+    }
+    return with_sign_of(angle, y);
+}
+
+fn asin_f32(x: f32) -> f32 {
+    let a = abs(x);
+    if (a > 1.0) {
+        return from_bits(0x7fc00000u);
+    }
+    let far = a > 0.5;
+    let z = select(a * a, 0.5 * (1.0 - a), far);
+    let t = select(a, sqrt(z), far);
+    var p = 4.2163199e-2;
+    p = p * z + 2.4181311e-2;
+    p = p * z + 4.5470026e-2;
+    p = p * z + 7.4953003e-2;
+    p = p * z + 0.16666752;
+    let r = p * z * t + t;
+    return select(with_sign_of(select(r, 1.5707964 - 2.0 * r, far), x), x, is_nan(x));
+}
+
+fn acos_f32(x: f32) -> f32 {
+    if (x > 0.5) {
+        return 2.0 * asin_f32(sqrt(0.5 * (1.0 - x)));
+    }
+    if (x < -0.5) {
+        return 3.1415927 - 2.0 * asin_f32(sqrt(0.5 * (1.0 + x)));
+    }
+    return 1.5707964 - asin_f32(x);
+}
+
+// Built-in pow is open for negative bases. Small whole exponents are products, hence exact where the result is.
+fn pow_f32(x: f32, y: f32) -> f32 {
+    if (y == 0.0 || x == 1.0) {
+        return 1.0;
+    }
+    if (is_nan(x) || is_nan(y)) {
+        return x + y;
+    }
+    let whole = floor(y) == y;
+    if (whole && abs(y) <= 64.0) {
+        var r = 1.0;
+        var b = x;
+        for (var n = u32(abs(y)); n != 0u; n >>= 1u) {
+            if ((n & 1u) != 0u) {
+                r *= b;
+            }
+            b *= b;
+        }
+        return select(r, 1.0 / r, y < 0.0);
+    }
+    let a = abs(x);
+    if (a == 1.0) {
+        // Infinite exponents are even.
+        return select(select(from_bits(0x7fc00000u), 1.0, whole), -1.0, whole && abs(y) < 16777216.0 && floor(0.5 * y) * 2.0 != y);
+    }
+    if (x < 0.0 && !whole && a < 3.4028235e38) {
+        return from_bits(0x7fc00000u);
+    }
+    let up = (a > 1.0) == (y > 0.0);
+    var r = pow(a, y);
+    if (a == 0.0 || a > 3.4028235e38 || abs(y) > 3.4028235e38) {
+        r = select(0.0, from_bits(0x7f800000u), up);
+    }
+    return select(r, -r, bitcast<i32>(x) < 0 && whole && floor(0.5 * y) * 2.0 != y);
+}
+
+// Wraps; a negative exponent gives the truncated reciprocal.
+fn pow_i32(x: i32, y: i32) -> i32 {
+    if (y < 0) {
+        if (x == 1 || x == -1) {
+            return select(x, 1, (y & 1) == 0);
+        }
+        return 0;
+    }
+    return bitcast<i32>(pow_u32(bitcast<u32>(x), bitcast<u32>(y)));
+}
+
+fn pow_u32(x: u32, y: u32) -> u32 {
+    var r = 1u;
+    var b = x;
+    for (var n = y; n != 0u; n >>= 1u) {
+        if ((n & 1u) != 0u) {
+            r *= b;
+        }
+        b *= b;
+    }
+    return r;
+}
+
+// The error function to one unit in the last place: a polynomial near 0, 1 - exp of one further out.
+fn erf_f32(x: f32) -> f32 {
+    let t = abs(x);
+    let s = x * x;
+    if (t > 0.92773438) {
+        var p = -1.7285347e-5 * t + 3.8319713e-4;
+        p = p * s + (-3.8839644e-3 * t + 2.4254622e-2);
+        p = p * t - 0.10677788;
+        p = p * t - 0.63484669;
+        p = p * t - 0.12871751;
+        p = p * t - t;
+        return select(with_sign_of(1.0 - exp(min(p, 0.0)), x), x, is_nan(x));
+    }
+    var q = -5.9676170e-4;
+    q = q * s + 4.9911942e-3;
+    q = q * s - 2.6768135e-2;
+    q = q * s + 0.11281993;
+    q = q * s - 0.37612534;
+    q = q * s + 0.12837917;
+    return q * x + x;
+}
+
+// Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC 2011).
+fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2<u32> {
+    var key = array<u32, 3>(key0, key1, key0 ^ key1 ^ 0x1bd11bdau);
+    var turns = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
+    var x = counter0 + key0;
+    var y = counter1 + key1;
+    for (var group = 0u; group < 5u; group++) {
+        for (var round = 0u; round < 4u; round++) {
+            let turn = turns[4u * (group & 1u) + round];
+            x += y;
+            y = (y << turn) | (y >> (32u - turn));
+            y ^= x;
+        }
+        x += key[(group + 1u) % 3u];
+        y += key[(group + 2u) % 3u] + group + 1u;
+    }
+    return vec2<u32>(x, y);
+}
