@@ -1,0 +1,439 @@
+"""Kernels of the loop IR as C99 functions that are C++ too.
+
+Enters: a `Kernel`. Leaves: the text of one function. Vectors become calls of the SIMD headers, what C's operators do not
+say exactly becomes calls of `scalar.h`; `charl.backends.c.headers` finds from the text which of them a package needs.
+`Check` becomes `<PREFIX>_CHECK(condition, what, where)`, a macro of the package. Never decides a tile, an order or a
+vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from charl import dtypes
+from charl.backends.c import spelling
+from charl.backends.c.scalars import Scalars
+from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
+from charl.backends.c.vectors import Region, Register, Vectors, vector_type
+from charl.backends.c.words import Scope
+from charl.dtypes import DType
+from charl.errors import InternalError
+from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref
+from charl.loops.ir import (
+    Accumulator,
+    Buffer,
+    Check,
+    For,
+    Horizontal,
+    If,
+    Kernel,
+    Let,
+    Simd,
+    Stmt,
+    Store,
+    Update,
+)
+
+_INDENT = "    "
+VECTOR_SYMBOLS = {"VL32": (1, 16), "VL64": (1, 8)}
+
+
+def print_kernel(kernel: Kernel, prefix: str, static: bool = True) -> str:
+    """The definition of `<prefix>_<kernel.name>` with a comment above it; ends in a newline."""
+    return KernelPrinter(kernel, prefix).function(static)
+
+
+def print_prototype(kernel: Kernel, prefix: str, static: bool = True) -> str:
+    """The declaration of the same function."""
+    return KernelPrinter(kernel, prefix).signature(static) + ";\n"
+
+
+def identity(fn: str, t: DType) -> Const:
+    """What an empty reduction by `fn` gives."""
+    if t.kind == "bool":
+        return Const(fn in ("and", "min", "mul", "argmin"), t)
+    if fn in ("add", "mul"):
+        one = fn == "mul"
+        return Const(float(one) if t.is_float else int(one), t)
+    lowest = fn in ("max", "argmax")
+    if t.is_float:
+        return Const(float("-inf") if lowest else float("inf"), t)
+    import numpy as np
+
+    info = np.iinfo(t.numpy)
+    return Const(int(info.min if lowest else info.max), t)
+
+
+class KernelPrinter:
+    """Prints one kernel. Names are allocated here, so that nothing compiled before changes them."""
+
+    def __init__(self, kernel: Kernel, prefix: str) -> None:
+        self.kernel = kernel
+        self.prefix = prefix
+        self.lines: list[str | None] = []
+        self.depth = 1
+        self.scope = Scope(taken=[f"{prefix}_{kernel.name}"])
+        self.registers: dict[str, Register] = {}
+        self.vectors: Vectors | None = None
+        self.buffers = {b: self.scope.allocate(b.name, "buffer") for b in kernel.buffers}
+        self.dims = {d: self.scope.allocate(d, "size") for d in kernel.dims}
+        self.scalars = Scalars(self._register, self.buffer)
+        self.scalars.symbols.update(self.dims)
+        self.scalars.ranges.update(VECTOR_SYMBOLS)
+        self._mask_widths = dict(_mask_widths(kernel))
+
+    def buffer(self, b: object) -> str:
+        """The C name of a buffer."""
+        assert isinstance(b, Buffer)
+        return self.buffers[b]
+
+    def _register(self, r: Ref) -> Text:
+        return Text(self.registers[r.name].name, ATOM)
+
+    # ------------------------------------------------------------ lines
+
+    def emit(self, line: str) -> None:
+        """One line at the present depth."""
+        self.lines.append(_INDENT * self.depth + line)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Braces with names and symbols of their own."""
+        self.emit(f"{head} {{".lstrip())
+        self.depth += 1
+        outer, self.scope = self.scope, Scope(self.scope)
+        yield
+        self.scope = outer
+        self.depth -= 1
+        self.emit("}")
+
+    # ------------------------------------------------------------ the function
+
+    def signature(self, static: bool) -> str:
+        """Return type, name and parameters: the buffers in order, then the dimensions."""
+        parameters = []
+        for b in self.kernel.buffers:
+            const = "const " if b.role == "input" else ""
+            parameters.append(f"{const}{c_type(b.dtype)} *restrict {self.buffers[b]}")
+        parameters += [f"ptrdiff_t {name}" for name in self.dims.values()]
+        head = f"{'static ' if static else ''}void {self.prefix}_{self.kernel.name}("
+        line = head + ", ".join(parameters or ["void"]) + ")"
+        if len(line) <= 110:
+            return line
+        return head + "".join(f"\n{_INDENT * 2}{p}," for p in parameters)[:-1] + ")"
+
+    def function(self, static: bool) -> str:
+        """Comment, signature and body."""
+        nests = self.kernel.nests
+        for n, nest in enumerate(nests):
+            if n:
+                self.lines.append("")
+            if len(nests) > 1 and not (len(nest) == 1 and isinstance(nest[0], For)):
+                with self.block(""):
+                    self.statements(nest)
+            else:
+                self.statements(nest)
+        body = [line for line in self.lines if line is not None]
+        text = "\n".join(body)
+        unused = [n for n in (*self.buffers.values(), *self.dims.values()) if not _mentions(text, n)]
+        head = [f"{_INDENT}(void){n};" for n in unused]
+        return "\n".join([*self._comment(), self.signature(static), "{", *head, *body, "}"]) + "\n"
+
+    def _comment(self) -> list[str]:
+        spans = list(self.kernel.sources)
+        if self.kernel.span is not None and self.kernel.span not in spans:
+            spans.insert(0, self.kernel.span)
+        said = [self.kernel.comment.strip()] if self.kernel.comment.strip() else []
+        seen: set[tuple[str, int]] = set()
+        for s in spans:
+            key = (s.source.path, s.line)
+            if key not in seen:
+                seen.add(key)
+                said.append(f"{_base(key[0])}:{key[1]}: {s.source.line(s.line).strip()}")
+        lines = [_plain(line) for text in said for line in text.splitlines()]
+        if not lines:
+            return []
+        return ["/* " + "\n * ".join(lines) + " */"]
+
+    # ------------------------------------------------------------ statements
+
+    def statements(self, body: tuple[Stmt, ...]) -> None:
+        """Statements in order, in the present block."""
+        for s in body:
+            if isinstance(s, For):
+                self._for(s)
+            elif isinstance(s, Simd):
+                self._simd(s)
+            elif isinstance(s, If):
+                self._if(s)
+            elif isinstance(s, Let):
+                self._let(s)
+            elif isinstance(s, Accumulator):
+                self._accumulator(s)
+            elif isinstance(s, Update):
+                self._update(s)
+            elif isinstance(s, Horizontal):
+                self._horizontal(s)
+            elif isinstance(s, Store):
+                self._store(s)
+            else:
+                self._check(s)
+
+    def _for(self, s: For) -> None:
+        size = self.scalars.size
+        start, stop, step = size(s.start), size(s.stop), size(s.step)
+        outer = self.scope
+        self.scope = Scope(outer)
+        name = self.scope.index(s.index)
+        forward = f"++{name}" if s.step == 1 else f"{name} += {step.text}"
+        limit = at(stop, spelling.SUM)
+        with self.block(f"for (ptrdiff_t {name} = {start.text}; {name} < {limit}; {forward})"):
+            self.scalars.symbols[s.index] = name
+            self.scalars.indices.append(s.index)
+            self.scalars.ranges[s.index] = (s.start, s.stop - 1)
+            self.statements(s.body)
+            self.scalars.indices.pop()
+            del self.scalars.ranges[s.index]
+        self.scope = outer
+
+    def _simd(self, s: Simd) -> None:
+        if self.vectors is not None:
+            raise InternalError("backends.c", f"a vector region inside another in kernel {self.kernel.name}")
+        count = None if s.count is None else self.scalars.size(s.count)
+        region = Region(s.lane, s.width, count)
+        if count is not None:
+            self.lines.append(None)
+            region.slot = (self.lines, len(self.lines) - 1, _INDENT * self.depth)
+        self.scalars.ranges[s.lane] = (0, 15)
+        self.vectors = Vectors(self, region)
+        self.statements(s.body)
+        self.vectors = None
+        del self.scalars.ranges[s.lane]
+
+    def _if(self, s: If) -> None:
+        if self.vectors is not None and self.vectors.depends(s.condition):
+            mask = self.vectors.narrowed(self.vectors.vector(s.condition))
+            with self.vectors.masked(mask):
+                self.statements(s.body)
+            return
+        with self.block(f"if ({self.scalars.expression(s.condition).text})"):
+            self.statements(s.body)
+
+    def _value(self, e: Expr, vector: bool) -> str:
+        """An expression as a vector or a scalar."""
+        if not vector:
+            return self.scalars.expression(e).text
+        if self.vectors is not None:
+            return self.vectors.vector(e)
+        width = 0 if e.dtype.kind == "bool" else e.dtype.bits
+        return f"{vector_type(e.dtype, width)}_set1({self.scalars.expression(e).text})"
+
+    def _let(self, s: Let) -> None:
+        t = s.value.dtype
+        vector = self.vectors is not None and self.vectors.depends(s.value)
+        width = self.vectors.region.width if vector and self.vectors else 0
+        value = self._value(s.value, vector)
+        name = self.scope.allocate(s.name)
+        kind = vector_type(t, width) if vector else c_type(t)
+        self.emit(f"const {kind} {name} = {value};")
+        self.registers[s.name] = Register(name, t, vector, width, region=self._region())
+
+    def _region(self) -> object:
+        return self.vectors.region if self.vectors is not None else None
+
+    def _accumulator(self, s: Accumulator) -> None:
+        t = s.dtype
+        width = self._mask_widths.get(s.name, 32) if t.kind == "bool" else t.bits
+        kind = vector_type(t, width) if s.vector else c_type(t)
+        initial = s.initial if s.initial is not None else identity(s.fn, t)
+        if s.vector and isinstance(initial, Const):
+            value = f"{kind}_set1({spelling.literal(initial.value, t).text})"
+        else:
+            value = self._value(initial, s.vector)
+        name, best = self.scope.allocate(s.name), ""
+        if s.fn in ("argmax", "argmin"):
+            best = self.scope.allocate(f"{name}_best")
+            self.emit(f"{kind} {best} = {value};")
+            place = "vi64" if width == 64 else "vi32"
+            self.emit(f"{place} {name} = {place}_set1(0);" if s.vector else f"int32_t {name} = 0;")
+        else:
+            self.emit(f"{kind} {name} = {value};")
+        self.registers[s.name] = Register(name, t, s.vector, width, best, self._region())
+
+    def _update(self, s: Update) -> None:
+        r = self.registers[s.name]
+        if s.fn in ("argmax", "argmin"):
+            self._update_position(s, r)
+        elif r.vector:
+            self._update_vector(s, r)
+        else:
+            value = self.scalars.expression(s.value)
+            if s.fn == "add" and (r.dtype.is_float or r.dtype.name in ("u32", "u64")):
+                self.emit(f"{r.name} += {value.text};")
+            else:
+                new = spelling.function(s.fn, (Text(r.name, ATOM), value), r.dtype, r.dtype)
+                self.emit(f"{r.name} = {new.text};")
+
+    def _update_vector(self, s: Update, r: Register) -> None:
+        assert self.vectors is not None
+        v, e = self.vectors.type(r.dtype), s.value
+        if (
+            s.fn == "add"
+            and isinstance(e, Apply)
+            and e.fn == "mul"
+            and r.dtype.is_float
+            and self.vectors.depends(e)
+        ):
+            a, b = (self.vectors.vector(x) for x in e.args)
+            new = f"{v}_fma({a}, {b}, {r.name})"
+        else:
+            new = f"{v}_{s.fn}({r.name}, {self.vectors.vector(e)})"
+        mask = self.vectors.mask() if r.region is not self.vectors.region else None
+        self.emit(f"{r.name} = {f'{v}_select({mask}, {new}, {r.name})' if mask else new};")
+
+    def _update_position(self, s: Update, r: Register) -> None:
+        """The first extreme wins, and the first NaN over all."""
+        assert s.position is not None
+        word = "exceeds" if s.fn == "argmax" else "precedes"
+        value, better = self.scope.allocate("candidate"), self.scope.allocate("better")
+        if not r.vector:
+            place = self.scalars.expression(s.position).text
+            self.emit(f"const {c_type(r.dtype)} {value} = {self.scalars.expression(s.value).text};")
+            with self.block(f"if ({r.dtype.name}_{word}({value}, {r.best}))"):
+                self.emit(f"{r.best} = {value};")
+                self.emit(f"{r.name} = {place};")
+            return
+        assert self.vectors is not None
+        v, w = self.vectors.type(r.dtype), r.width
+        self.emit(f"const {v} {value} = {self.vectors.vector(s.value)};")
+        test = f"{v}_{word}({value}, {r.best})"
+        mask = self.vectors.mask()
+        test = f"vm{w}_and({mask}, {test})" if mask else test
+        self.emit(f"const vm{w} {better} = {test};")
+        place = self.vectors.vector(_widened(s.position, w))
+        self.emit(f"{r.best} = {v}_select({better}, {value}, {r.best});")
+        self.emit(f"{r.name} = vi{w}_select({better}, {place}, {r.name});")
+
+    def _horizontal(self, s: Horizontal) -> None:
+        r = self.registers[s.source]
+        v = vector_type(r.dtype, r.width)
+        mask = self.vectors.mask() if self.vectors is not None else None
+        value = r.best or r.name
+        if mask:
+            rest = spelling.literal(identity(s.fn, r.dtype).value, r.dtype).text
+            value = f"{v}_select({mask}, {value}, {v}_set1({rest}))"
+        place = ""
+        if r.best:
+            place = f", {r.name}"
+            if mask:
+                place = f", vi{r.width}_select({mask}, {r.name}, vi{r.width}_set1(INT32_MAX))"
+        name = self.scope.allocate(s.name)
+        t = dtypes.i32 if r.best else s.dtype
+        self.emit(f"const {c_type(t)} {name} = {v}_reduce_{s.fn}({value}{place});")
+        self.registers[s.name] = Register(name, t, region=self._region())
+
+    # ------------------------------------------------------------ stores and checks
+
+    def _store(self, s: Store) -> None:
+        v = self.vectors
+        if v is not None and (v.depends(s.value) or v.stride(s.index) != 0):
+            self._store_vector(s, v)
+        else:
+            self._store_scalar(s, self.scalars)
+
+    def _store_scalar(self, s: Store, scalars: Scalars) -> None:
+        target = f"{self.buffer(s.buffer)}[{scalars.size(s.index).text}]"
+        value = scalars.expression(s.value)
+        t = s.buffer.dtype
+        if not s.add:
+            self.emit(f"{target} = {value.text};")
+        elif t.is_float or t.name in ("u32", "u64"):
+            self.emit(f"{target} += {value.text};")
+        else:
+            new = spelling.function("add", (Text(target, ATOM), value), t, t)
+            self.emit(f"{target} = {new.text};")
+
+    def _store_vector(self, s: Store, v: Vectors) -> None:
+        stride, t = v.stride(s.index), s.buffer.dtype
+        odd = stride is None or stride == 0 or t.kind == "bool" or t.bits != v.region.width
+        if odd or (s.add and stride != 1):
+            scalars = v.spilled(s.value, IndexValue(s.index, dtypes.i64))
+            with v.lane_loop(scalars):
+                self._store_scalar(s, scalars)
+            return
+        assert stride is not None
+        value = v.vector(s.value)
+        mask, where, name = v.mask(), v.pointer(s.buffer, s.index), v.type(t)
+        tail = f", {mask}" if mask else ""
+        if s.add:
+            old = f"{name}_load{'_mask' if mask else ''}({where}{tail})"
+            value = f"{name}_add({old}, {value})"
+        step = "" if stride == 1 else f", {self.scalars.size(stride).text}"
+        form = ("" if stride == 1 else "_strided") + ("_mask" if mask else "")
+        self.emit(f"{name}_store{form}({where}{step}, {value}{tail});")
+
+    def _check(self, s: Check) -> None:
+        where = f"{_base(s.span.source.path)}:{s.span.line}:{s.span.column}" if s.span else self.kernel.name
+        macro = f"{self.prefix.upper()}_CHECK"
+        v = self.vectors
+        if v is not None and v.depends(s.condition):
+            w, mask = v.region.width, v.mask()
+            lanes = v.vector(s.condition)
+            test = f"vm{w}_reduce_and({f'vm{w}_or(vm{w}_not({mask}), {lanes})' if mask else lanes})"
+        else:
+            test = at(self.scalars.expression(s.condition), CHOICE)
+        self.emit(f"{macro}({test}, {_quoted(s.what)}, {_quoted(where)});")
+
+
+def _widened(position: Expr, width: int) -> Expr:
+    """A position with elements of the vector's width."""
+    t = dtypes.i64 if width == 64 else dtypes.i32
+    if isinstance(position, IndexValue):
+        return IndexValue(position.index, t)
+    return position if position.dtype == t else Apply("cast", (position,), t)
+
+
+def _mask_widths(kernel: Kernel) -> Iterator[tuple[str, int]]:
+    """Widths of the regions that update each accumulator."""
+
+    def walk(body: tuple[Stmt, ...], width: int) -> Iterator[tuple[str, int]]:
+        for s in body:
+            if isinstance(s, Update) and width:
+                yield s.name, width
+            elif isinstance(s, Simd):
+                yield from walk(s.body, s.width)
+            elif isinstance(s, (For, If)):
+                yield from walk(s.body, width)
+
+    for nest in kernel.nests:
+        yield from walk(nest, 0)
+
+
+def _mentions(text: str, name: str) -> bool:
+    import re
+
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def _base(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _plain(text: str) -> str:
+    """Text that cannot end a comment."""
+    return text.replace("*/", "* /").replace("/*", "/ *")
+
+
+def _quoted(text: str) -> str:
+    """A C string literal."""
+    out = []
+    for byte in text.encode():
+        c = chr(byte)
+        if c in '"\\':
+            out.append("\\" + c)
+        elif 32 <= byte < 127 and c != "?":
+            out.append(c)
+        else:
+            out.append(f"\\{byte:03o}")
+    return '"' + "".join(out) + '"'

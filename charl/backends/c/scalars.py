@@ -1,0 +1,145 @@
+"""Scalar expressions and sizes as C text.
+
+Enters: expressions and sizes of the loop IR, with an environment that names symbols and registers. Leaves: `Text`. Evaluates
+nothing twice that the expression does not, keeps `Guard` lazy, never emits statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import reduce
+from math import lcm
+
+from charl import dims
+from charl.backends.c import spelling
+from charl.backends.c.spelling import AND, ATOM, PRODUCT, SUM, UNARY, Text, at, binary, call, cast
+from charl.dtypes import DType
+from charl.errors import InternalError
+from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
+
+Ranges = dict[str, tuple[Size, Size]]
+
+
+@dataclass
+class Scalars:
+    """Spells expressions of one element each.
+
+    `symbols` names indices and dimensions in order of nesting, `ranges` bounds them (inclusive); `register` spells a `Ref`,
+    `buffer` the array of a `Load`.
+    """
+
+    register: Callable[[Ref], Text]
+    buffer: Callable[[object], str]
+    symbols: dict[str, str] = field(default_factory=dict)
+    indices: list[str] = field(default_factory=list)  # symbols that are loop indices, outermost first
+    ranges: Ranges = field(default_factory=dict)
+
+    # ------------------------------------------------------------ sizes
+
+    def size(self, x: Size) -> Text:
+        """A size or index, of C type ptrdiff_t (or int where it is a literal)."""
+        if isinstance(x, int):
+            return Text(str(x), UNARY if x < 0 else ATOM)
+        terms = [(m, Fraction(c)) for m, c in x.terms]
+        below: dict[dims.Atom, int] = {}
+        for m, _ in terms:
+            for a, p in m:
+                if p < 0:
+                    below[a] = max(below.get(a, 0), -p)
+        den = lcm(*(c.denominator for _, c in terms))
+        spelled = []
+        for m, c in sorted(terms, key=lambda t: self._term_order(t[0], t[1])):
+            powers = dict(m)
+            for a, p in below.items():
+                powers[a] = powers.get(a, 0) + p
+            spelled.append((c < 0, self._product(abs(int(c * den)), powers)))
+        top = self._sum(spelled)
+        if not below and den == 1:
+            return top
+        bottom = self._product(den, below)
+        return Text(f"{at(top, PRODUCT)} / {at(bottom, ATOM)}", PRODUCT)
+
+    def _term_order(self, m: dims.Monomial, c: Fraction) -> tuple[object, ...]:
+        ranks = [self._rank(a) for a, _ in m]
+        constant = not m
+        return (constant and c < 0, constant, min(ranks, default=(99, "")), len(m), sorted(ranks))
+
+    def _rank(self, a: dims.Atom) -> tuple[int, str]:
+        names = [s for s in self.indices if s in dims.symbols(dims.atom(a))]
+        if names:
+            return self.indices.index(names[0]), self._leaf(a).text
+        return 98, self._leaf(a).text
+
+    def _product(self, k: int, powers: dict[dims.Atom, int]) -> Text:
+        ranked = sorted(powers, key=lambda a: (self._rank(a)[0] == 98, self._rank(a)))
+        factors = [self._leaf(a) for a in ranked for _ in range(powers[a])]
+        if k != 1 or not factors:
+            factors.insert(0, Text(str(k), ATOM))
+        if len(factors) == 1:
+            return factors[0]
+        return Text(" * ".join(at(f, UNARY) for f in factors), PRODUCT)
+
+    @staticmethod
+    def _sum(terms: list[tuple[bool, Text]]) -> Text:
+        first = next((i for i, (minus, _) in enumerate(terms) if not minus), 0)
+        terms = [terms[first], *terms[:first], *terms[first + 1 :]]
+        minus, head = terms[0]
+        total = Text(f"-{at(head, UNARY)}", UNARY) if minus else head
+        for minus, t in terms[1:]:
+            total = binary("-" if minus else "+", SUM, total, t)
+        return total
+
+    def _leaf(self, a: dims.Atom) -> Text:
+        if isinstance(a, dims.Sym):
+            return Text(self.symbols.get(a.name, a.name), ATOM)
+        if isinstance(a, dims.Value):
+            return cast("ptrdiff_t", self.expression(a.expr))
+        x, y = (self.size(arg) for arg in a.args)
+        if a.name in ("min", "max", "ceildiv"):
+            return call(f"size_{a.name}", x, y)
+        if not all(dims.nonnegative(arg, self.ranges) for arg in a.args):
+            return call(f"size_{a.name}", x, y)
+        return Text(f"{at(x, PRODUCT)} {'%' if a.name == 'mod' else '/'} {at(y, UNARY)}", PRODUCT)
+
+    # ------------------------------------------------------------ expressions
+
+    def expression(self, e: Expr) -> Text:
+        """The value of `e`."""
+        if isinstance(e, Const):
+            return spelling.literal(e.value, e.dtype)
+        if isinstance(e, Ref):
+            return self.register(e)
+        if isinstance(e, Load):
+            return Text(f"{self.buffer(e.source)}[{self.size(e.index[0]).text}]", ATOM)
+        if isinstance(e, IndexValue):
+            return self._index_value(e.index, e.dtype)
+        if isinstance(e, Guard):
+            condition = self.condition(e)
+            if condition is None:
+                return self.expression(e.then)
+            arms = spelling.choose(condition, self.expression(e.then), self.expression(e.other))
+            small = e.dtype.is_integer and e.dtype.bits < 32
+            return cast(spelling.c_type(e.dtype), arms) if small else arms
+        if isinstance(e, Apply):
+            args = tuple(self.expression(a) for a in e.args)
+            return spelling.function(e.fn, args, e.args[-1].dtype, e.dtype)
+        raise InternalError("backends.c", f"{type(e).__name__} in a kernel")
+
+    def _index_value(self, index: Size, t: DType) -> Text:
+        if isinstance(index, int):
+            return spelling.literal(float(index) if t.is_float else index, t)
+        if t.kind == "bool":
+            return binary("!=", spelling.EQUAL, self.size(index), Text("0", ATOM))
+        return cast(spelling.c_type(t), self.size(index))
+
+    def condition(self, guard: Guard) -> Text | None:
+        """Whether a guard's ranges hold; None where that is proved."""
+        tests: list[Text] = []
+        for i, low, high in guard.ranges:
+            if not dims.nonnegative(i - low, self.ranges):
+                tests.append(binary(">=", spelling.ORDER, self.size(i), self.size(low)))
+            if not dims.nonnegative(high - 1 - i, self.ranges):
+                tests.append(binary("<", spelling.ORDER, self.size(i), self.size(high)))
+        return reduce(lambda a, b: binary("&&", AND, a, b), tests) if tests else None

@@ -1,0 +1,398 @@
+"""Vector expressions as calls of the SIMD headers.
+
+Enters: expressions inside a `Simd` region. Leaves: the text of a vector (or mask), and statements that must stand
+before it: branches of lazy guards, and the small loops over lanes that compute what has no vector form. Never
+chooses a vector width: the region has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from charl import dims, dtypes
+from charl.backends.c import spelling
+from charl.backends.c.scalars import Scalars
+from charl.backends.c.spelling import ATOM, Text
+from charl.dtypes import DType
+from charl.errors import InternalError
+from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
+
+if TYPE_CHECKING:
+    from charl.backends.c.printer import KernelPrinter
+
+_MASK_LOGIC = {
+    "and": "and",
+    "or": "or",
+    "min": "and",
+    "mul": "and",
+    "max": "or",
+    "add": "or",
+    "eq": "eq",
+    "ne": "ne",
+}
+
+
+@dataclass(frozen=True)
+class Register:
+    """A `Let` or accumulator: its C name; for argmax and argmin `name` holds the position and `best` the value."""
+
+    name: str
+    dtype: DType
+    vector: bool = False
+    width: int = 0
+    best: str = ""
+    region: object = None
+
+
+@dataclass(eq=False)
+class Region:
+    """A `Simd` being printed. `mask` names the lanes that take part (made on first use); `count` bounds them."""
+
+    lane: str
+    width: int
+    count: Text | None
+    mask: str | None = None
+    slot: tuple[list[str | None], int, str] | None = None  # where the mask's declaration goes
+
+    @property
+    def lanes(self) -> str:
+        return f"VL{self.width}"
+
+
+def vector_type(t: DType, width: int) -> str:
+    """The name of the vector of elements `t` (masks for bool)."""
+    if t.kind == "bool":
+        return f"vm{width}"
+    return f"v{t.name}"
+
+
+def lane_depends(
+    e: Expr, region: Region, registers: dict[str, Register], memo: dict[int, tuple[Expr, bool]]
+) -> bool:
+    """Whether `e` differs between lanes."""
+    found = memo.get(id(e))
+    if found is not None:
+        return found[1]
+    if isinstance(e, Ref):
+        out = registers[e.name].vector
+    else:
+        out = any(size_depends(i, region, registers, memo) for i in e.indices()) or any(
+            lane_depends(c, region, registers, memo) for c in e.children()
+        )
+    memo[id(e)] = (e, out)
+    return out
+
+
+def size_depends(
+    x: Size, region: Region, registers: dict[str, Register], memo: dict[int, tuple[Expr, bool]]
+) -> bool:
+    """Whether a size differs between lanes."""
+    if isinstance(x, int):
+        return False
+    if region.lane in dims.symbols(x):
+        return True
+    return any(lane_depends(e, region, registers, memo) for e in run_time_values(x))
+
+
+def run_time_values(x: Size) -> Iterator[Expr]:
+    """Expressions inside a size, those below functions too."""
+    for a in dims.atoms(x):
+        if isinstance(a, dims.Value):
+            yield a.expr
+        elif isinstance(a, dims.Func):
+            for arg in a.args:
+                yield from run_time_values(arg)
+
+
+def references(e: Expr) -> Iterator[Ref]:
+    """Every register an expression reads, each once, in order."""
+    seen: set[int] = set()
+    names: set[str] = set()
+    stack: list[Expr] = [e]
+    while stack:
+        x = stack.pop()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, Ref) and x.name not in names:
+            names.add(x.name)
+            yield x
+        stack += reversed(x.children())
+        for i in x.indices():
+            stack += run_time_values(i)
+
+
+class Vectors:
+    """Spells the vectors of one region."""
+
+    def __init__(self, host: KernelPrinter, region: Region) -> None:
+        self.host = host
+        self.region = region
+        self._memo: dict[int, tuple[Expr, bool]] = {}
+
+    def depends(self, e: Expr) -> bool:
+        return lane_depends(e, self.region, self.host.registers, self._memo)
+
+    def _varies(self, x: Size) -> bool:
+        return size_depends(x, self.region, self.host.registers, self._memo)
+
+    def type(self, t: DType) -> str:
+        if not self._fits(t):
+            raise InternalError("backends.c", f"{t} in a vector of {self.region.width}-bit elements")
+        return vector_type(t, self.region.width)
+
+    def _fits(self, t: DType) -> bool:
+        return t.kind == "bool" or t.bits == self.region.width
+
+    def stride(self, index: Size) -> Size | None:
+        """Coefficient of an index along the lanes; None where it has none."""
+        if isinstance(index, int):
+            return 0
+        if any(self.depends(e) for e in run_time_values(index)):
+            return None
+        return dims.coefficient(index, self.region.lane)
+
+    def base(self, index: Size) -> Size:
+        """An index at lane 0."""
+        return dims.substitute(index, {self.region.lane: 0})
+
+    def pointer(self, buffer: object, index: Size) -> str:
+        """Address of the element at lane 0."""
+        first = self.base(index)
+        name = self.host.buffer(buffer)
+        if first == 0:
+            return name
+        text = self.host.scalars.size(first)
+        if text.text.startswith("-"):
+            return (
+                f"{name} - {text.text[1:]}" if text.level >= spelling.PRODUCT else f"{name} + ({text.text})"
+            )
+        return f"{name} + {text.text}"
+
+    # ------------------------------------------------------------ masks
+
+    def mask(self) -> str | None:
+        """The mask of lanes that take part; None where all do."""
+        region = self.region
+        if region.mask is None and region.count is not None:
+            region.mask = self.host.scope.allocate("active")
+            assert region.slot is not None
+            lines, where, indent = region.slot
+            m = f"vm{region.width}"
+            lines[where] = f"{indent}const {m} {region.mask} = {m}_range(0, {region.count.text});"
+        return region.mask
+
+    @contextmanager
+    def masked(self, mask: str) -> Iterator[None]:
+        """Only lanes of `mask` (already combined with the region's) take part in what is printed inside."""
+        kept, self.region.mask = self.region.mask, mask
+        count, self.region.count = self.region.count, None
+        yield
+        self.region.mask, self.region.count = kept, count
+
+    def narrowed(self, condition: str) -> str:
+        """Name of the mask `condition` and the region's own."""
+        outer = self.mask()
+        w = self.region.width
+        text = f"vm{w}_and({outer}, {condition})" if outer else condition
+        name = self.host.scope.allocate("inside")
+        self.host.emit(f"const vm{w} {name} = {text};")
+        return name
+
+    # ------------------------------------------------------------ expressions
+
+    def vector(self, e: Expr) -> str:
+        """The vector of `e`'s values in all lanes that take part (zero or anything in others)."""
+        if not self.depends(e):
+            return f"{self.type(e.dtype)}_set1({self.host.scalars.expression(e).text})"
+        if isinstance(e, Ref):
+            return self.host.registers[e.name].name
+        if not self._fits(e.dtype):
+            raise InternalError("backends.c", f"{e.dtype} in a vector of {self.region.width}-bit elements")
+        if isinstance(e, Load):
+            return self._load(e)
+        if isinstance(e, IndexValue):
+            return self._index_value(e)
+        if isinstance(e, Guard):
+            return self._guard(e)
+        if isinstance(e, Apply):
+            return self._apply(e)
+        raise InternalError("backends.c", f"{type(e).__name__} in a vector")
+
+    def _load(self, e: Load) -> str:
+        stride = self.stride(e.index[0])
+        if stride is None or e.dtype.kind == "bool":
+            return self.by_lane(e)
+        mask = self.mask()
+        args = [self.pointer(e.source, e.index[0])]
+        name = f"{self.type(e.dtype)}_load"
+        if stride != 1:
+            name += "_strided"
+            args.append(self.host.scalars.size(stride).text)
+        if mask:
+            name += "_mask"
+            args.append(mask)
+        return f"{name}({', '.join(args)})"
+
+    def _index_value(self, e: IndexValue) -> str:
+        stride = self.stride(e.index)
+        if stride is None or e.dtype.kind == "bool":
+            return self.by_lane(e)
+        size = self.host.scalars.size
+        first, step = size(self.base(e.index)), size(stride)
+        if e.dtype.is_float:
+            i = dtypes.i32 if e.dtype.bits == 32 else dtypes.i64
+            return f"{self.type(e.dtype)}_from_{i.name}({self._ramp(i, first, step)})"
+        return self._ramp(e.dtype, first, step)
+
+    def _ramp(self, t: DType, first: Text, step: Text) -> str:
+        ctype = spelling.c_type(t)
+        args = [x.text if x.text.isdigit() else spelling.cast(ctype, x).text for x in (first, step)]
+        return f"{self.type(t)}_ramp({args[0]}, {args[1]})"
+
+    def _apply(self, e: Apply) -> str:
+        source = e.args[-1].dtype
+        if not all(self._fits(a.dtype) for a in e.args):
+            return self.by_lane(e)
+        args = [self.vector(a) for a in e.args]
+        w = self.region.width
+        if e.fn == "not":
+            return f"vm{w}_not({args[0]})"
+        if e.fn == "cast":
+            return self._conversion(args[0], source, e.dtype)
+        if e.fn == "bitcast":
+            same = source == e.dtype
+            return args[0] if same else f"{self.type(e.dtype)}_of_bits_{source.name}({args[0]})"
+        if source.kind == "bool" and e.fn != "select":
+            return self._on_masks(e.fn, args)
+        return f"{self.type(source)}_{e.fn}({', '.join(args)})"
+
+    def _on_masks(self, fn: str, args: list[str]) -> str:
+        m = f"vm{self.region.width}"
+        if fn in _MASK_LOGIC:
+            return f"{m}_{_MASK_LOGIC[fn]}({args[0]}, {args[1]})"
+        a, b = args if fn in ("lt", "le") else args[::-1]
+        return f"{m}_{'and' if fn in ('lt', 'gt') else 'or'}({m}_not({a}), {b})"
+
+    def _conversion(self, x: str, source: DType, result: DType) -> str:
+        if source == result:
+            return x
+        if result.kind == "bool":
+            v = self.type(source)
+            zero = spelling.literal(0.0 if source.is_float else 0, source).text
+            return f"{v}_ne({x}, {v}_set1({zero}))"
+        if source.kind == "bool":
+            v = self.type(result)
+            one, zero = (spelling.literal(float(b) if result.is_float else b, result).text for b in (1, 0))
+            return f"{v}_select({x}, {v}_set1({one}), {v}_set1({zero}))"
+        return f"{self.type(result)}_from_{source.name}({x})"
+
+    # ------------------------------------------------------------ guards
+
+    def _guard(self, e: Guard) -> str:
+        if not any(self._varies(i) for i in e.indices()):
+            return self._uniform_guard(e)
+        condition = self._range_mask(e)
+        if condition is None:
+            return self.by_lane(e)
+        inside = self.narrowed(condition)
+        zero = isinstance(e.other, Const) and not e.other.value
+        with self.masked(inside):
+            then = self.vector(e.then)
+        if zero and isinstance(e.then, Load) and "_mask(" in then:
+            return then
+        return f"{self.type(e.dtype)}_select({inside}, {then}, {self.vector(e.other)})"
+
+    def _uniform_guard(self, e: Guard) -> str:
+        condition = self.host.scalars.condition(e)
+        if condition is None:
+            return self.vector(e.then)
+        name = self.host.scope.allocate("guarded")
+        self.host.emit(f"{self.type(e.dtype)} {name} = {self.vector(e.other)};")
+        with self.host.block(f"if ({condition.text})"):
+            self.host.emit(f"{name} = {self.vector(e.then)};")
+        return name
+
+    def _range_mask(self, e: Guard) -> str | None:
+        """The lanes inside a guard's ranges where they are an interval, as an expression; else None."""
+        size = self.host.scalars.size
+        m = f"vm{self.region.width}"
+        parts: list[str] = []
+        for i, low, high in e.ranges:
+            if self._varies(low) or self._varies(high):
+                return None
+            stride = self.stride(i)
+            if stride == 0:
+                one = replace(e, ranges=((i, low, high),))
+                uniform = self.host.scalars.condition(one)
+                parts += [f"{m}_set1({uniform.text})"] if uniform else []
+            elif stride == 1:
+                first = self.base(i)
+                parts.append(f"{m}_range({size(low - first).text}, {size(high - first).text})")
+            else:
+                return None
+        text = parts[0] if parts else f"{m}_set1(true)"
+        for p in parts[1:]:
+            text = f"{m}_and({text}, {p})"
+        return text
+
+    # ------------------------------------------------------------ lane by lane
+
+    def by_lane(self, e: Expr) -> str:
+        """A vector computed in a loop over lanes: for computed indices and mixed element sizes."""
+        v, c = self.type(e.dtype), spelling.c_type(e.dtype)
+        array = self.host.scope.allocate("lanes")
+        scalars = self.spilled(e)
+        self.host.emit(f"{c} {array}[{self.region.lanes}] = {{{'false' if e.dtype.kind == 'bool' else 0}}};")
+        with self.lane_loop(scalars) as lane:
+            self.host.emit(f"{array}[{lane}] = {scalars.expression(e).text};")
+        return f"{v}_load({array})"
+
+    def spilled(self, *expressions: Expr) -> Scalars:
+        """Scalars over one lane: vector registers that the expressions read are written to arrays first."""
+        arrays: dict[str, str] = {}
+        for e in expressions:
+            for r in references(e):
+                register = self.host.registers[r.name]
+                if register.vector and r.name not in arrays:
+                    arrays[r.name] = self.host.scope.allocate(f"{register.name}_lanes")
+                    self.host.emit(f"{spelling.c_type(r.dtype)} {arrays[r.name]}[{self.region.lanes}];")
+                    v = vector_type(r.dtype, self.region.width)
+                    self.host.emit(f"{v}_store({arrays[r.name]}, {register.name});")
+        outer = self.host.scalars
+        lane = self.host.scope.index(self.region.lane if self.region.lane.startswith("lane") else "lane")
+
+        def register_text(r: Ref) -> Text:
+            if r.name in arrays:
+                return Text(f"{arrays[r.name]}[{lane}]", ATOM)
+            return outer.register(r)
+
+        return Scalars(
+            register_text,
+            outer.buffer,
+            {**outer.symbols, self.region.lane: lane},
+            [*outer.indices, self.region.lane],
+            {**outer.ranges, self.region.lane: (0, 15)},
+        )
+
+    @contextmanager
+    def lane_loop(self, scalars: Scalars) -> Iterator[str]:
+        """A loop over the lanes that take part."""
+        lane = scalars.symbols[self.region.lane]
+        stop = self.region.lanes
+        allowed = None
+        if self.region.count is not None:
+            stop = f"size_min({self.region.count.text}, {stop})"
+        elif self.region.mask is not None:
+            allowed = self.host.scope.allocate("allowed")
+            self.host.emit(f"bool {allowed}[{stop}];")
+            self.host.emit(f"vm{self.region.width}_store({allowed}, {self.region.mask});")
+        with self.host.block(f"for (ptrdiff_t {lane} = 0; {lane} < {stop}; ++{lane})"):
+            if allowed is None:
+                yield lane
+            else:
+                with self.host.block(f"if ({allowed}[{lane}])"):
+                    yield lane

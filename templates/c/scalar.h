@@ -1,0 +1,322 @@
+/* Exact integer and floating-point operations that C's operators leave undefined or do otherwise. */
+#ifndef CHARL_SCALAR_H
+#define CHARL_SCALAR_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__cplusplus) && !defined(restrict)
+#define restrict __restrict
+#endif
+
+static inline ptrdiff_t size_min(ptrdiff_t a, ptrdiff_t b) {
+    return a < b ? a : b;
+}
+
+static inline ptrdiff_t size_max(ptrdiff_t a, ptrdiff_t b) {
+    return a > b ? a : b;
+}
+
+/* Division rounded up; b > 0. */
+static inline ptrdiff_t size_ceildiv(ptrdiff_t a, ptrdiff_t b) {
+    return a / b + (a % b > 0);
+}
+
+/* Division rounded down; b > 0. */
+static inline ptrdiff_t size_floordiv(ptrdiff_t a, ptrdiff_t b) {
+    return a / b - (a % b < 0);
+}
+
+/* Remainder in 0..b; b > 0. */
+static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
+    return a % b + (a % b < 0 ? b : 0);
+}
+
+//: i8 i16 i32 i64 u8 u16
+/* Addition that wraps around. */
+static inline $C $T_add($C a, $C b) {
+    return ($C)(($W)a + ($W)b);
+}
+
+//: i8 i16 i32 i64 u8 u16
+/* Subtraction that wraps around. */
+static inline $C $T_sub($C a, $C b) {
+    return ($C)(($W)a - ($W)b);
+}
+
+//: i8 i16 i32 i64 u8 u16
+/* Multiplication that wraps around. */
+static inline $C $T_mul($C a, $C b) {
+    return ($C)(($W)a * ($W)b);
+}
+
+//: i8 i16 i32 i64 u8 u16
+/* The negative, wrapping around. */
+static inline $C $T_neg($C a) {
+    return ($C)(0u - ($W)a);
+}
+
+//: i8 i16 i32 i64
+/* The absolute value; the lowest number stays. */
+static inline $C $T_abs($C a) {
+    return a < 0 ? $T_neg(a) : a;
+}
+
+//: i8 i16 i32 i64
+/* -1, 0 or 1. */
+static inline $C $T_sign($C a) {
+    return ($C)((a > 0) - (a < 0));
+}
+
+//: u8 u16 u32 u64
+/* 0 or 1. */
+static inline $C $T_sign($C a) {
+    return ($C)(a > 0);
+}
+
+//: i8 i16 i32 i64
+/* Division rounded down; 0 for a zero divisor. */
+static inline $C $T_div($C a, $C b) {
+    if (b == 0) {
+        return 0;
+    }
+    if (b == -1) {
+        return $T_neg(a);
+    }
+    return ($C)(a / b - ((a % b != 0) && ((a < 0) != (b < 0))));
+}
+
+//: u8 u16 u32 u64
+/* Division; 0 for a zero divisor. */
+static inline $C $T_div($C a, $C b) {
+    return ($C)(b == 0 ? 0 : a / b);
+}
+
+//: i8 i16 i32 i64
+/* Remainder with the sign of the divisor; 0 for a zero divisor. */
+static inline $C $T_mod($C a, $C b) {
+    if (b == 0 || b == -1) {
+        return 0;
+    }
+    const $C r = ($C)(a % b);
+    return ($C)(r != 0 && (r < 0) != (b < 0) ? r + b : r);
+}
+
+//: u8 u16 u32 u64
+/* Remainder; 0 for a zero divisor. */
+static inline $C $T_mod($C a, $C b) {
+    return ($C)(b == 0 ? 0 : a % b);
+}
+
+//: i8 i16 i32 i64
+/* Power that wraps around; a negative exponent gives the reciprocal rounded towards zero (0 for 0). */
+static inline $C $T_pow($C a, $C b) {
+    if (b < 0) {
+        return ($C)(a == 1 ? 1 : (a == -1 ? (b % 2 == 0 ? 1 : -1) : 0));
+    }
+    $W base = ($W)a;
+    $W result = 1;
+    for ($C n = b; n > 0; n = ($C)(n / 2)) {
+        if (n % 2 == 1) {
+            result *= base;
+        }
+        base *= base;
+    }
+    return ($C)result;
+}
+
+//: u8 u16 u32 u64
+/* Power that wraps around. */
+static inline $C $T_pow($C a, $C b) {
+    $W base = a;
+    $W result = 1;
+    for ($C n = b; n > 0; n = ($C)(n / 2)) {
+        if (n % 2 == 1) {
+            result *= base;
+        }
+        base *= base;
+    }
+    return ($C)result;
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+static inline $C $T_min($C a, $C b) {
+    return a < b ? a : b;
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+static inline $C $T_max($C a, $C b) {
+    return a > b ? a : b;
+}
+
+//: i8 i16 u8 u16
+static inline $C $T_bitand($C a, $C b) {
+    return ($C)(a & b);
+}
+
+//: i8 i16 u8 u16
+static inline $C $T_bitor($C a, $C b) {
+    return ($C)(a | b);
+}
+
+//: i8 i16 u8 u16
+static inline $C $T_bitxor($C a, $C b) {
+    return ($C)(a ^ b);
+}
+
+//: i8 i16 u8 u16
+static inline $C $T_bitnot($C a) {
+    return ($C)~a;
+}
+
+//: i8 i16 i32 i64
+/* a << b; 0 where b is negative or at least the width. */
+static inline $C $T_shl($C a, $C b) {
+    return ($C)(b < 0 || b >= $N ? 0u : ($W)a << b);
+}
+
+//: u8 u16 u32 u64
+/* a << b; 0 where b is at least the width. */
+static inline $C $T_shl($C a, $C b) {
+    return ($C)(b >= $N ? 0u : ($W)a << b);
+}
+
+//: i8 i16 i32 i64
+/* a >> b with copies of the sign; 0 where b is negative or at least the width. */
+static inline $C $T_shr($C a, $C b) {
+    if (b < 0 || b >= $N) {
+        return 0;
+    }
+    return ($C)(a < 0 ? ~(~a >> b) : a >> b);
+}
+
+//: u8 u16 u32 u64
+/* a >> b; 0 where b is at least the width. */
+static inline $C $T_shr($C a, $C b) {
+    return ($C)(b >= $N ? 0u : ($W)a >> b);
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+/* Whether a replaces b as the largest so far. */
+static inline bool $T_exceeds($C a, $C b) {
+    return a > b;
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+/* Whether a replaces b as the smallest so far. */
+static inline bool $T_precedes($C a, $C b) {
+    return a < b;
+}
+
+static inline bool bool_exceeds(bool a, bool b) {
+    return a && !b;
+}
+
+static inline bool bool_precedes(bool a, bool b) {
+    return !a && b;
+}
+
+//: f32 f64
+/* -1, 0 or 1 with the sign of zero kept; NaN stays. */
+static inline $C $T_sign($C a) {
+    return a > 0 ? 1 : (a < 0 ? -1 : a);
+}
+
+//: f32 f64
+/* The smaller one; NaN if either is. */
+static inline $C $T_min($C a, $C b) {
+    return a < b || a != a ? a : b;
+}
+
+//: f32 f64
+/* The larger one; NaN if either is. */
+static inline $C $T_max($C a, $C b) {
+    return a > b || a != a ? a : b;
+}
+
+//: f32 f64
+/* Remainder with the sign of the divisor. */
+static inline $C $T_mod($C a, $C b) {
+    return a - floor$F(a / b) * b;
+}
+
+//: f32 f64
+/* Whether a replaces b as the largest so far: NaN counts as the largest. */
+static inline bool $T_exceeds($C a, $C b) {
+    return a > b || (a != a && b == b);
+}
+
+//: f32 f64
+/* Whether a replaces b as the smallest so far: NaN counts as the smallest. */
+static inline bool $T_precedes($C a, $C b) {
+    return a < b || (a != a && b == b);
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+/* Truncated and kept in range; NaN gives 0. */
+static inline $C $T_from_f32(float x) {
+    if (x >= $HIGHf) {
+        return $MAX;
+    }
+    if (x > $LOWf) {
+        return ($C)x;
+    }
+    return x == x ? $MIN : 0;
+}
+
+//: i8 i16 i32 i64 u8 u16 u32 u64
+/* Truncated and kept in range; NaN gives 0. */
+static inline $C $T_from_f64(double x) {
+    if (x >= $HIGH) {
+        return $MAX;
+    }
+    if (x > $LOW) {
+        return ($C)x;
+    }
+    return x == x ? $MIN : 0;
+}
+
+//: i8:u8 u8:i8 i16:u16 u16:i16 i32:u32 u32:i32 i32:f32 f32:i32 u32:f32 f32:u32 i64:u64 u64:i64 i64:f64 f64:i64 u64:f64 f64:u64
+/* The same bits as another type. */
+static inline $C $T_of_bits_$S($D x) {
+    $C y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+/* Threefry-2x32 with 20 rounds (Salmon and others 2011): both words. */
+static inline void threefry_words(uint32_t key0, uint32_t key1, uint32_t x[2]) {
+    static const unsigned char turns[8] = {13, 15, 26, 6, 17, 29, 16, 24};
+    const uint32_t keys[3] = {key0, key1, key0 ^ key1 ^ 0x1BD11BDAu};
+    x[0] += key0;
+    x[1] += key1;
+    for (unsigned r = 0; r < 20; ++r) {
+        const unsigned turn = turns[r % 8];
+        x[0] += x[1];
+        x[1] = ((x[1] << turn) | (x[1] >> (32 - turn))) ^ x[0];
+        if (r % 4 == 3) {
+            const unsigned s = r / 4 + 1;
+            x[0] += keys[s % 3];
+            x[1] += keys[(s + 1) % 3] + s;
+        }
+    }
+}
+
+/* The first word of a Threefry block. */
+static inline uint32_t threefry(uint32_t key0, uint32_t key1, uint32_t counter0, uint32_t counter1) {
+    uint32_t x[2] = {counter0, counter1};
+    threefry_words(key0, key1, x);
+    return x[0];
+}
+
+/* The second word of a Threefry block. */
+static inline uint32_t threefry1(uint32_t key0, uint32_t key1, uint32_t counter0, uint32_t counter1) {
+    uint32_t x[2] = {counter0, counter1};
+    threefry_words(key0, key1, x);
+    return x[1];
+}
+
+#endif
