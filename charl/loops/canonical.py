@@ -1,0 +1,175 @@
+"""Names of a kernel made from the kernel alone, and a key under which equal kernels are one.
+
+Enters: a kernel with unique but arbitrary names. Leaves: the same with indices and registers renamed in order of appearance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from charl import dims
+from charl.dims import Dim
+from charl.graph.scalar import Expr, Ref
+from charl.loops.inline import rewrite, substitute
+from charl.loops.ir import (
+    Accumulator,
+    Buffer,
+    Check,
+    For,
+    Horizontal,
+    If,
+    Kernel,
+    Let,
+    Role,
+    Simd,
+    Stmt,
+    Store,
+    Update,
+)
+
+Size = int | Dim
+
+
+class _Renamer:
+    """Renames; `neutral` forgets hints and places in the source too, so that only the computation is left."""
+
+    def __init__(self, neutral: bool = False) -> None:
+        self.neutral = neutral
+        self.indices: dict[str, Size] = {}
+        self.registers: dict[str, str] = {}
+        self.buffers: dict[Buffer, Buffer] = {}
+        self.sizes: dict[str, None] = {}
+        self._taken: dict[str, int] = {}
+
+    def _fresh(self, prefix: str) -> str:
+        n = self._taken.get(prefix, 0)
+        self._taken[prefix] = n + 1
+        return f"{prefix}.{n}"
+
+    def index(self, name: str) -> str:
+        prefix = name.split(".")[0].rstrip("0123456789_") or "i"
+        new = self._fresh(prefix)
+        self.indices[name] = dims.sym(new)
+        return new
+
+    def register(self, name: str) -> str:
+        if name not in self.registers:
+            self.registers[name] = self._fresh("t" if self.neutral else name.rsplit(".", 1)[0])
+        return self.registers[name]
+
+    def size(self, x: Size) -> Size:
+        out = dims.substitute(x, self.indices, value=self.expr) if not isinstance(x, int) else x
+        self._note(out)
+        return out
+
+    def _note(self, x: Size) -> None:
+        bound = {str(s) for s in self.indices.values()}
+        for name in sorted(dims.symbols(x)):
+            if name not in bound and name not in ("VL32", "VL64"):
+                self.sizes.setdefault(name)
+
+    def expr(self, e: Expr) -> Expr:
+        e = substitute(e, self.indices, {})
+        out = rewrite(e, self._leaf, {})
+        self._sizes_of(out, set())
+        return out
+
+    def _sizes_of(self, e: Expr, seen: set[int]) -> None:
+        if id(e) in seen:
+            return
+        seen.add(id(e))
+        for i in e.indices():
+            self._note(i)
+        for c in e.children():
+            self._sizes_of(c, seen)
+
+    def _leaf(self, e: Expr) -> Expr | None:
+        return Ref(self.register(e.name), e.dtype) if isinstance(e, Ref) else None
+
+    def stmt(self, s: Stmt) -> Stmt:
+        if isinstance(s, For):
+            start, stop, step = self.size(s.start), self.size(s.stop), self.size(s.step)
+            name = self.index(s.index)
+            return For(name, stop, self.body(s.body), s.kind, start, step)
+        if isinstance(s, Simd):
+            count = None if s.count is None else self.size(s.count)
+            lane = self.index(s.lane)
+            return Simd(lane, s.width, count, self.body(s.body))
+        if isinstance(s, Let):
+            value = self.expr(s.value)
+            return Let(self.register(s.name), value, None if self.neutral else s.span)
+        if isinstance(s, Accumulator):
+            initial = None if s.initial is None else self.expr(s.initial)
+            return replace(s, name=self.register(s.name), initial=initial)
+        if isinstance(s, Update):
+            position = None if s.position is None else self.expr(s.position)
+            return Update(self.register(s.name), s.fn, self.expr(s.value), position)
+        if isinstance(s, Horizontal):
+            return replace(s, name=self.register(s.name), source=self.register(s.source))
+        if isinstance(s, Store):
+            span = None if self.neutral else s.span
+            return replace(s, index=self.size(s.index), value=self.expr(s.value), span=span)
+        if isinstance(s, If):
+            return If(self.expr(s.condition), self.body(s.body))
+        assert isinstance(s, Check)
+        return replace(s, condition=self.expr(s.condition))
+
+    def body(self, stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        return tuple(self.stmt(s) for s in stmts)
+
+
+def _with_buffers(stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
+    """The same statements over other buffers."""
+    from charl.graph.scalar import Load
+
+    memo: dict[int, Expr] = {}
+    alive: list[Expr] = []
+
+    def leaf(e: Expr) -> Expr | None:
+        if not isinstance(e, Load):
+            return None
+        index = tuple(dims.substitute(i, {}, value=expr) for i in e.index)
+        return Load(table[e.source], index, e.dtype)
+
+    def expr(e: Expr) -> Expr:
+        alive.append(e)
+        return rewrite(e, leaf, memo)
+
+    def size(x: Size) -> Size:
+        return x if isinstance(x, int) else dims.substitute(x, {}, value=expr)
+
+    def stmt(s: Stmt) -> Stmt:
+        if isinstance(s, (For, Simd)):
+            return replace(s, body=tuple(stmt(x) for x in s.body))
+        if isinstance(s, If):
+            return If(expr(s.condition), tuple(stmt(x) for x in s.body))
+        if isinstance(s, Let):
+            return replace(s, value=expr(s.value))
+        if isinstance(s, Update):
+            return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
+        if isinstance(s, Store):
+            return replace(s, buffer=table[s.buffer], index=size(s.index), value=expr(s.value))
+        if isinstance(s, Check):
+            return replace(s, condition=expr(s.condition))
+        return s
+
+    return tuple(stmt(s) for s in stmts)
+
+
+def canonical(kernel: Kernel, roles: list[Role]) -> Kernel:
+    """Rename indices and registers in order of appearance, set buffer roles, list the dimension variables."""
+    table = {b: replace(b, role=role) for b, role in zip(kernel.buffers, roles)}
+    renamer = _Renamer()
+    nests = tuple(renamer.body(_with_buffers(n, table)) for n in kernel.nests)
+    for b in kernel.buffers:
+        renamer._note(b.size)
+    return replace(kernel, nests=nests, dims=tuple(sorted(renamer.sizes)), buffers=tuple(table.values()))
+
+
+def key(kernel: Kernel) -> str:
+    """Equal for kernels that compute the same on buffers in the same order."""
+    table = {b: replace(b, name=f"b{i}") for i, b in enumerate(kernel.buffers)}
+    renamer = _Renamer(neutral=True)
+    nests = tuple(renamer.body(_with_buffers(n, table)) for n in kernel.nests)
+    shown = [(b.dtype.name, b.role) for b in kernel.buffers]
+    return repr((shown, kernel.dims, nests))

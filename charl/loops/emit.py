@@ -1,0 +1,392 @@
+"""From expressions to statements: reductions become loops over registers, shared parts become names.
+
+Enters: sinks (stores and updates with their expressions) at a given place of a loop nest. Leaves: statements. What
+does not depend on an inner loop is computed before it; what occurs twice is computed once. Strategies (`lower`) decide the loops around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from charl import dims
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
+from charl.loops.inline import rewrite, substitute
+from charl.loops.ir import (
+    Accumulator,
+    Buffer,
+    For,
+    Horizontal,
+    Let,
+    Simd,
+    Stmt,
+    Store,
+    Update,
+)
+from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
+from charl.source import Span
+
+Size = int | Dim
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where a value goes: an element of a buffer, or an accumulator."""
+
+    value: Expr
+    buffer: Buffer | None = None
+    index: Size = 0
+    add: bool = False
+    register: str = ""
+    fn: str = ""
+    position: Expr | None = None
+    span: Span | None = None
+
+    def statement(self) -> Stmt:
+        """The statement that consumes the value."""
+        if self.buffer is not None:
+            return Store(self.buffer, self.index, self.value, self.add, self.span)
+        return Update(self.register, self.fn, self.value, self.position)
+
+    def at(self, env: dict[str, Size], memo: dict[int, Expr]) -> Sink:
+        """The same sink at other indices."""
+        return replace(self, value=substitute(self.value, env, memo), index=dims.substitute(self.index, env))
+
+
+def identity(fn: str, dtype: DType) -> Const:
+    """What `fn` combines with any value to leave it unchanged."""
+    if fn in ("and", "or"):
+        return Const(fn == "and", dtype)
+    if fn in ("max", "argmax"):
+        low = float("-inf") if dtype.is_float else -(2 ** (dtype.bits - 1)) if dtype.kind == "int" else 0
+        return Const(low, dtype)
+    if fn in ("min", "argmin"):
+        top = 2 ** (dtype.bits - (dtype.kind == "int")) - 1 if not dtype.is_float else float("inf")
+        return Const(top, dtype)
+    one = 1 if fn == "mul" else 0
+    return Const(float(one) if dtype.is_float else one, dtype)
+
+
+def lanes(width: int) -> Dim:
+    """The number of lanes of `width`-bit elements, as a size."""
+    return dims.sym(f"VL{width}")
+
+
+def divisible_by_lanes(extent: Size, width: int) -> bool:
+    """Whether every instruction set's lane count divides `extent`."""
+    return isinstance(extent, int) and extent % (512 // width) == 0
+
+
+class Emitter:
+    """Makes the statements of one kernel. `vectors`: whether lanes may be used at all."""
+
+    def __init__(self, vectors: bool, hints: dict[int, str] | None = None) -> None:
+        self.vectors = vectors
+        self.hints = hints or {}
+        self.lane: str | None = None
+        self._vector_names: set[str] = set()
+        self._count = 0
+        self._alive: list[Expr] = []
+
+    def name(self, prefix: str) -> str:
+        """A name that is unique in the kernel."""
+        self._count += 1
+        return f"{prefix}.{self._count}"
+
+    # ------------------------------------------------------------ blocks
+
+    def block(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        """Statements that evaluate and consume all sinks here; every index they use is in scope."""
+        out, sinks = self.reductions(sinks, frozenset())
+        lets, sinks = self._share(sinks)
+        return (*out, *lets, *(s.statement() for s in sinks))
+
+    def _rewrite(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: list[Expr]) -> list[Sink]:
+        """Replace expressions (by identity) in sinks."""
+        if not table:
+            return list(sinks)
+        self._alive += keep
+        memo: dict[int, Expr] = {}
+        change = lambda e: table.get(id(e))  # noqa: E731
+        return [replace(s, value=self._hinted(s.value, change, memo)) for s in sinks]
+
+    def _hinted(self, e: Expr, change: object, memo: dict[int, Expr]) -> Expr:
+        out = rewrite(e, change, memo)  # type: ignore[arg-type]
+        self._alive.append(out)
+        return out
+
+    def varies(self, e: Expr) -> bool:
+        """Whether an expression has a value per lane here."""
+        if self.lane is not None and self.lane in e.symbols():
+            return True
+        return bool(self._vector_names) and any(
+            isinstance(x, Ref) and x.name in self._vector_names for x in e.walk()
+        )
+
+    # ------------------------------------------------------------ sharing and hoisting
+
+    def _share(self, sinks: Sequence[Sink]) -> tuple[list[Stmt], list[Sink]]:
+        """Name what occurs more than once."""
+        uses: dict[Expr, int] = {}
+        order: list[Expr] = []
+        canon: dict[int, Expr] = {}
+
+        def count(e: Expr) -> None:
+            first = uses.get(e)
+            if first is not None:
+                uses[e] = first + 1
+                return
+            uses[e] = 1
+            if isinstance(e, Guard):
+                order.append(e)
+                return
+            for c in e.children():
+                count(c)
+            order.append(e)
+
+        for s in sinks:
+            count(s.value)
+        named: dict[Expr, Expr] = {}
+        lets: list[Stmt] = []
+
+        def replaced(e: Expr) -> Expr:
+            if id(e) in canon:
+                return canon[id(e)]
+            if e in named:
+                return named[e]
+            if isinstance(e, Guard) or not e.children():
+                return e
+            out = e.rebuild(replaced, lambda i: i)
+            canon[id(e)] = out
+            return out
+
+        for e in order:
+            if uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e):
+                value = replaced(e)
+                named[e] = self._let(e, value, lets)
+        return lets, [replace(s, value=replaced(s.value)) for s in sinks]
+
+    def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
+        hint = self.hints.get(id(original))
+        if hint is None and isinstance(original, Load):
+            hint = f"{original.source.name}_element"
+        name = self.name(hint or "t")
+        if self.varies(value):
+            self._vector_names.add(name)
+        out.append(Let(name, value))
+        return Ref(name, original.dtype)
+
+    def hoist(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
+        """Compute before the loops over `inner` what does not depend on them."""
+        table: dict[int, Expr] = {}
+        by_value: dict[Expr, Ref] = {}
+        lets: list[Stmt] = []
+        keep: list[Expr] = []
+        seen: set[int] = set()
+
+        def visit(e: Expr) -> None:
+            if id(e) in seen:
+                return
+            seen.add(id(e))
+            if isinstance(e, (Apply, Load, Guard)) and not (e.symbols() & inner) and not _trivial(e):
+                if e not in by_value:
+                    by_value[e] = self._let(e, e, lets)
+                table[id(e)] = by_value[e]
+                keep.append(e)
+                return
+            if isinstance(e, Guard):
+                return
+            for c in e.children():
+                visit(c)
+
+        for s in sinks:
+            visit(s.value)
+        return lets, self._rewrite(sinks, table, keep)
+
+    # ------------------------------------------------------------ reductions
+
+    def reductions(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
+        """Lower every reduction that does not depend on the loops over `inner`; the rest stays."""
+        out: list[Stmt] = []
+        sinks = list(sinks)
+        while True:
+            ready = self._ready(sinks, inner)
+            if not ready:
+                return out, sinks
+            table: dict[int, Expr] = {}
+            for batch in _batches(ready):
+                stmts, refs = self._reduce(batch)
+                out += stmts
+                table.update((id(r), ref) for r, ref in zip(batch, refs))
+            sinks = self._rewrite(sinks, table, list(ready))
+
+    def _ready(self, sinks: Iterable[Sink], inner: frozenset[str]) -> list[Reduce]:
+        """Reductions to lower now: independent of `inner` and holding none that could go before them."""
+        found: dict[int, Reduce] = {}
+        state: dict[tuple[int, frozenset[str]], bool] = {}
+
+        def visit(e: Expr, blocked: frozenset[str]) -> bool:
+            """Whether something below is ready or was found ready."""
+            key = (id(e), blocked)
+            if key in state:
+                return state[key]
+            below = False
+            if not isinstance(e, Guard):
+                under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
+                for c in e.children():
+                    below = visit(c, under) or below
+            if isinstance(e, Reduce) and not below and not (e.symbols() & blocked):
+                found[id(e)] = e
+                below = True
+            state[key] = below
+            return below
+
+        for s in sinks:
+            visit(s.value, inner)
+        return list(found.values())
+
+    def _reduce(self, batch: Sequence[Reduce]) -> tuple[list[Stmt], list[Expr]]:
+        """One loop nest for reductions with equal extents."""
+        over = batch[0].over
+        bodies: list[Expr] = []
+        for r in batch:
+            rename: dict[str, Size] = {b: dims.sym(a) for (a, _), (b, _) in zip(over, r.over) if a != b}
+            bodies.append(substitute(r.body, rename, {}) if rename else r.body)
+        self._alive += bodies
+        names = frozenset(n for n, _ in over)
+        width = self._lane_along(batch, bodies, over[-1])
+        sinks: list[Sink] = []
+        declared: list[Stmt] = []
+        after: list[Stmt] = []
+        refs: list[Expr] = []
+        for r, body in zip(batch, bodies):
+            name = self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc")))
+            vector = width is not None or self.varies(body)
+            dtype = body.dtype
+            declared.append(Accumulator(name, r.fn, dtype, vector))
+            position = _position(over) if r.fn.startswith("arg") else None
+            sinks.append(Sink(body, register=name, fn=r.fn, position=position))
+            if width is not None:
+                total = self.name(self.hints.get(id(r), "total"))
+                after.append(Horizontal(total, r.fn, name, dtype))
+                name = total
+            elif vector:
+                self._vector_names.add(name)
+            refs.append(Ref(name, r.dtype))
+        lets, sinks = self.hoist(sinks, names)
+        loops = self._loops(over, sinks, width)
+        return [*lets, *declared, *loops, *after], refs
+
+    def _loops(
+        self, over: Sequence[tuple[str, Size]], sinks: Sequence[Sink], width: int | None
+    ) -> tuple[Stmt, ...]:
+        (name, extent), rest = over[0], over[1:]
+        if rest:
+            names = frozenset(n for n, _ in rest)
+            out, sinks = self.reductions(sinks, names)
+            lets, sinks = self.hoist(sinks, names)
+            return (For(name, extent, (*out, *lets, *self._loops(rest, sinks, width))),)
+        if width is None:
+            return (For(name, extent, self.block(sinks)),)
+        return self.lane_loop(name, extent, width, sinks, reducing=True)
+
+    def lane_loop(
+        self, name: str, extent: Size, width: int, sinks: Sequence[Sink], reducing: bool = False
+    ) -> tuple[Stmt, ...]:
+        """A loop over `name` in steps of one vector, with a partial vector at the end where needed."""
+        step = lanes(width)
+        full = dims.floordiv(extent, step) * step
+        if divisible_by_lanes(extent, width):
+            full = extent
+        out: list[Stmt] = []
+        if not (isinstance(extent, int) and extent < 512 // width):
+            out.append(For(name, full, (self._region(name, width, None, sinks, reducing),), step=step))
+        if full != extent:
+            tail = self.name(name.split(".")[0])
+            moved = [s.at({name: dims.sym(tail)}, {}) for s in sinks]
+            start = 0 if not out else full
+            count = dims.minimum(extent - dims.sym(tail), step)
+            region = self._region(tail, width, count, moved, reducing)
+            out.append(For(tail, extent, (region,), start=start, step=step))
+        return tuple(out)
+
+    def _region(
+        self, name: str, width: int, count: Size | None, sinks: Sequence[Sink], reducing: bool
+    ) -> Simd:
+        lane = self.name("lane")
+        memo: dict[int, Expr] = {}
+        env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}
+        return self.region(lane, width, count, [s.at(env, memo) for s in sinks], reducing)
+
+    def region(
+        self, lane: str, width: int, count: Size | None, sinks: Sequence[Sink], reducing: bool = False
+    ) -> Simd:
+        """A vector region around sinks whose indices already contain `lane`."""
+        if reducing and count is not None:
+            sinks = [_masked(s, lane, count, width) for s in sinks]
+        outer, self.lane = self.lane, lane
+        names = set(self._vector_names)
+        body = self.block(sinks)
+        self.lane, self._vector_names = outer, names
+        return Simd(lane, width, count, body)
+
+    def _lane_along(
+        self, batch: Sequence[Reduce], bodies: Sequence[Expr], last: tuple[str, Size]
+    ) -> int | None:
+        """The width to vectorise a reduction along its last index, None where it does not pay or cannot be."""
+        name, extent = last
+        if not self.vectors or self.lane is not None or (isinstance(extent, int) and extent < 4):
+            return None
+        if any(r.fn not in ("add", "mul", "max", "min") or r.dtype.kind == "bool" for r in batch):
+            return None
+        if strided_loads(bodies, name) or not contiguous_loads(bodies, name):
+            return None
+        widths = {b.dtype.bits for b in bodies}
+        width = lane_width(bodies, name)
+        return width if widths == {width} else None
+
+
+_LABELS = {
+    "add": "sum",
+    "mul": "product",
+    "max": "largest",
+    "min": "smallest",
+    "argmax": "best",
+    "argmin": "best",
+}
+
+
+def _masked(s: Sink, lane: str, count: Size, width: int) -> Sink:
+    """An update in which lanes from `count` on combine the identity."""
+    from charl.dtypes import boolean, i32, i64
+
+    t = i32 if width == 32 else i64
+    inside = Apply("lt", (IndexValue(dims.sym(lane), t), IndexValue(count, t)), boolean)
+    neutral = identity(s.fn, s.value.dtype)
+    return replace(s, value=Apply("select", (inside, s.value, neutral), s.value.dtype))
+
+
+def _position(over: Sequence[tuple[str, Size]]) -> Expr:
+    from charl.dtypes import i32
+
+    where: Size = 0
+    for name, extent in over:
+        where = where * extent + dims.sym(name)
+    return IndexValue(where, i32)
+
+
+def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:
+    """Reductions that can share a loop: equal extents."""
+    found: dict[tuple[Size, ...], list[Reduce]] = {}
+    for r in ready:
+        found.setdefault(tuple(e for _, e in r.over), []).append(r)
+    return list(found.values())
+
+
+def _trivial(e: Expr) -> bool:
+    """Not worth a name: literals, registers, and conversions of literals."""
+    return isinstance(e, (Const, Ref, IndexValue)) or (
+        isinstance(e, Apply) and e.fn in ("neg", "cast") and all(_trivial(a) for a in e.args)
+    )

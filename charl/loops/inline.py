@@ -1,0 +1,163 @@
+"""Fusion as substitution: the element of a value as one expression over what is stored.
+
+Enters: a node, an index, and a rule that says where to stop. Leaves: a scalar expression, shared parts
+being the same object. Never decides what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from charl import dims
+from charl.graph.ir import Node
+from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
+from charl.ops.record import OPS
+
+
+def scalar_constant(node: Node) -> Const | None:
+    """The value of a constant of one element."""
+    if node.op != "constant":
+        return None
+    import numpy as np
+
+    data = np.asarray(node.attrs["value"])
+    if data.size != 1:
+        return None
+    return Const(data.reshape(-1)[0].item(), node.dtype)
+
+
+class Inliner:
+    """Expands nodes into expressions.
+
+    `stop(node)` gives what a load of `node` shall name (the node itself, a buffer, …), or None to expand it.
+    `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives row-major offsets
+    instead of one index per axis.
+    """
+
+    def __init__(
+        self,
+        stop: Callable[[Node], Any],
+        ranges: Mapping[str, tuple[Size, Size]],
+        flat: bool = False,
+        wrap: Callable[[Any, Expr, Node], Expr] | None = None,
+    ) -> None:
+        self.stop = stop
+        self.ranges: dict[str, tuple[Size, Size]] = dict(ranges)
+        self.flat = flat
+        self.wrap = wrap
+        self._elements: dict[tuple[Node, Index], Expr] = {}
+
+    def element(self, node: Node, index: Index) -> Expr:
+        """Element `index` of `node`."""
+        key = (node, index)
+        found = self._elements.get(key)
+        if found is None:
+            found = self._elements[key] = self._expand(node, index)
+        return found
+
+    def _expand(self, node: Node, index: Index) -> Expr:
+        constant = scalar_constant(node)
+        if constant is not None:
+            return constant
+        target = self.stop(node)
+        if target is not None:
+            where = (offset(index, node.shape),) if self.flat else index
+            load = Load(target, where, getattr(target, "dtype", node.dtype))
+            return self.wrap(target, load, node) if self.wrap else load
+        return self._map(OPS[node.op].at(node, index), {})
+
+    def _map(self, e: Expr, memo: dict[int, Expr]) -> Expr:
+        found = memo.get(id(e))
+        if found is not None:
+            return found
+        if isinstance(e, Load):
+            out = self.element(e.source, tuple(self._index(i, memo) for i in e.index))
+        elif isinstance(e, Const):
+            out = e
+        else:
+            if isinstance(e, Reduce):
+                for name, extent in e.over:
+                    self.ranges[name] = (0, self._index(extent, memo) - 1)
+            out = e.rebuild(lambda c: self._map(c, memo), lambda i: self._index(i, memo))
+            if isinstance(out, Guard):
+                out = self._decide(out)
+            elif isinstance(out, IndexValue) and isinstance(out.index, int):
+                value = float(out.index) if out.dtype.is_float else out.index
+                out = Const(value, out.dtype)
+        memo[id(e)] = out
+        return out
+
+    def _index(self, i: Size, memo: dict[int, Expr]) -> Size:
+        if isinstance(i, int):
+            return i
+        if any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(i)):
+            return dims.substitute(i, {}, value=lambda e: self._map(e, memo), ranges=self.ranges)
+        return i
+
+    def _decide(self, guard: Guard) -> Expr:
+        """Drop the bounds that the ranges prove; a guard that is always or never true disappears."""
+        left: list[tuple[Size, Size, Size]] = []
+        for i, low, high in guard.ranges:
+            inside = dims.nonnegative(i - low, self.ranges) and dims.nonnegative(high - 1 - i, self.ranges)
+            if dims.nonnegative(low - 1 - i, self.ranges) or dims.nonnegative(i - high, self.ranges):
+                return guard.other
+            if not inside:
+                left.append((i, low, high))
+        return Guard(tuple(left), guard.then, guard.other) if left else guard.then
+
+
+def offset(index: Index, shape: tuple[Size, ...]) -> Size:
+    """Row-major offset of an index."""
+    total: Size = 0
+    for i, size in zip(index, shape):
+        total = total * size + i
+    return total
+
+
+def rewrite(e: Expr, change: Callable[[Expr], Expr | None], memo: dict[int, Expr]) -> Expr:
+    """Replace sub-expressions of a DAG; `change` gives the replacement or None to descend. Keeps sharing.
+
+    Expressions inside run-time indices are rewritten too. The caller keeps `e` alive as long as `memo`.
+    """
+    found = memo.get(id(e))
+    if found is not None:
+        return found
+    out = change(e)
+    if out is None:
+        changed = False
+
+        def child(c: Expr) -> Expr:
+            nonlocal changed
+            new = rewrite(c, change, memo)
+            changed = changed or new is not c
+            return new
+
+        def index(i: Size) -> Size:
+            nonlocal changed
+            if not any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(i)):
+                return i
+            new = dims.substitute(i, {}, value=child)
+            return new
+
+        new = e.rebuild(child, index)
+        out = new if changed else e
+    memo[id(e)] = out
+    return out
+
+
+def substitute(e: Expr, env: Mapping[str, Size], memo: dict[int, Expr]) -> Expr:
+    """Replace index symbols in a DAG of expressions, keeping sharing."""
+    found = memo.get(id(e))
+    if found is not None:
+        return found
+    if not (e.symbols() & env.keys()):
+        out = e
+    else:
+        value = lambda x: substitute(x, env, memo)  # noqa: E731
+        out = e.rebuild(value, lambda i: dims.substitute(i, env, value=value))
+    memo[id(e)] = out
+    return out
+
+
+__all__ = ["Apply", "Inliner", "offset", "rewrite", "scalar_constant", "substitute"]

@@ -1,0 +1,227 @@
+"""Groups become kernels: substitution, strategy, loops.
+
+Enters: the groups of one step and where every stored value lives. Leaves: a `Kernel` and the places of its buffers, in order.
+Names in a kernel depend on the kernel alone, so that equal computations are equal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import Dim, product
+from charl.dtypes import DType, boolean, u32
+from charl.graph.ir import Node
+from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
+from charl.loops.canonical import canonical
+from charl.loops.emit import Emitter, Sink
+from charl.loops.inline import Inliner, offset
+from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt, Store
+from charl.loops.nests import Axis, Part, build_nest
+from charl.ops.record import OPS
+from charl.plan.access import nodes_of
+from charl.plan.fusion import Fusion, Group
+from charl.plan.ir import Place
+
+Size = int | Dim
+
+
+@dataclass
+class Lowering:
+    """The kernel of one step under construction."""
+
+    fusion: Fusion
+    place: Callable[[Node], Place]  # of a stored value or a leaf
+    caps: Capabilities
+
+    def __post_init__(self) -> None:
+        self._buffers: dict[Place, Buffer] = {}
+        self._loaded: set[Place] = set()
+        self._stored: set[Place] = set()
+
+    def kernel(self, name: str, step: Sequence[Group]) -> tuple[Kernel, tuple[Place, ...]]:
+        """Lower all groups of a step."""
+        nests = [self._group(g) for g in step]
+        flops: Size = 0
+        for g in step:
+            flops = flops + _flops(self, g)
+        kernel = Kernel(
+            name,
+            tuple(self._buffers.values()),
+            (),
+            tuple(nests),
+            next((n.span for g in step for n in g.members if n.span), None),
+            flops=flops,
+            sources=tuple(dict.fromkeys(n.span for g in step for n in g.members if n.span)),
+        )
+        roles = [self._role(p) for p in self._buffers]
+        return canonical(kernel, roles), tuple(self._buffers)
+
+    def _role(self, place: Place) -> Role:
+        if place in self._stored:
+            return "inout" if place in self._loaded else "output"
+        return "input"
+
+    # ------------------------------------------------------------ buffers
+
+    def _buffer(self, node: Node) -> Buffer:
+        place = self.place(node)
+        if place not in self._buffers:
+            name = place.name
+            self._buffers[place] = Buffer(name, place.dtype, place.size, "input")
+        return self._buffers[place]
+
+    def _load(self, target: Buffer, load: Expr, node: Node) -> Expr:
+        self._loaded.add(self.place(node))
+        return truth(load) if node.dtype == boolean and target.dtype == u32 else load
+
+    # ------------------------------------------------------------ groups
+
+    def _group(self, group: Group) -> tuple[Stmt, ...]:
+        rows = tuple(Axis(f"i{d}", size) for d, size in enumerate(group.space))
+        ranges: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in rows}
+        inside = set(group.members)
+
+        def stop(node: Node) -> Buffer | None:
+            if node in inside or self.fusion.expanded(node):
+                return None
+            return self._buffer(node)
+
+        inliner = Inliner(stop, ranges, flat=True, wrap=self._load)
+        if group.closed:
+            return self._scatter(group.members[0], inliner, stop)
+        parts: dict[tuple[Size, ...], list[Sink]] = {}
+        axes: dict[tuple[Size, ...], tuple[Axis, ...]] = {}
+        for node in group.stored:
+            inner = node.shape[group.rows :]
+            if inner not in axes:
+                axes[inner] = tuple(Axis(f"j{len(axes)}_{d}", size) for d, size in enumerate(inner))
+                inliner.ranges.update({a.name: (0, a.extent - 1) for a in axes[inner]})
+            index = tuple(
+                0 if size == 1 else dims.sym(a.name) for a, size in zip([*rows, *axes[inner]], node.shape)
+            )
+            parts.setdefault(inner, []).append(self._sink(node, index, inliner))
+        hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
+        emitter = Emitter(self.caps.max_lanes > 1, hints)
+        rows = tuple(a for a in rows if a.extent != 1)
+        built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
+        merged: dict[tuple[Axis, ...], list[Sink]] = {}
+        for p in built:
+            merged.setdefault(p.inner, []).extend(p.sinks)
+        nest = build_nest(
+            emitter, self.caps, rows, [Part(k, tuple(v)) for k, v in merged.items()], group.heavy
+        )
+        return (*self._checks(group), *nest)
+
+    def _sink(self, node: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:
+        buffer = self._buffer(node)
+        self._stored.add(self.place(node))
+        value = inliner.element(node, index)
+        return Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
+
+    def _scatter(
+        self, node: Node, inliner: Inliner, stop: Callable[[Node], Buffer | None]
+    ) -> tuple[Stmt, ...]:
+        """Copy the operand, then write every update in order."""
+        write = OPS[node.op].write
+        assert write is not None
+        form = write(node)
+        buffer = self._buffer(node)
+        place = self.place(node)
+        self._stored.add(place)
+        base = node.inputs[0]
+        copy: tuple[Stmt, ...] = ()
+        if self.fusion.leaf(base) and self.place(base) is place:
+            self._loaded.add(place)
+        else:
+            index = tuple(dims.sym(f"i{d}") for d in range(node.rank))
+            inliner.ranges.update({f"i{d}": (0, s - 1) for d, s in enumerate(node.shape)})
+            value = inliner.element(base, index)
+            emitter = Emitter(self.caps.max_lanes > 1)
+            axes = [Axis(f"i{d}", s) for d, s in enumerate(node.shape)]
+            sink = Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
+            copy = build_nest(emitter, self.caps, axes, [Part((), (sink,))], False)
+        over = tuple((f"u{d}", size) for d, size in enumerate(form.over))
+        inliner.ranges.update({n: (0, s - 1) for n, s in over})
+        at = tuple(dims.sym(n) for n, _ in over)
+        to = tuple(inliner._index(i, {}) for i in form.index(at))
+        value = inliner._map(form.value(at), {})
+        store: Stmt = Store(buffer, offset(to, node.shape), value, form.combine == "add", node.span)
+        if form.combine == "add":
+            self._loaded.add(place)
+        body: tuple[Stmt, ...] = (If(_inside(to, node.shape), (store,)),)
+        for name, extent in reversed(over):
+            body = (For(name, extent, body),)
+        return (*copy, *body)
+
+    def _checks(self, group: Group) -> tuple[Stmt, ...]:
+        """Debug builds look at every run-time index of a gather before it is clamped."""
+        out: list[Stmt] = []
+        for node in group.members:
+            if node.op != "gather" or self.caps.grid:
+                continue
+            source, indices = node.inputs[0], node.inputs[1]
+            if self.fusion.expanded(indices) or indices in group.members:
+                continue
+            extent = source.shape[node.attrs["axis"]]
+            where = tuple(dims.sym(f"c{d}") for d in range(indices.rank))
+            inliner = Inliner(self._buffer, {}, flat=True, wrap=self._load)
+            value = inliner.element(indices, where)
+            low = Apply("ge", (value, Const(0, value.dtype)), boolean)
+            high = Apply("lt", (value, IndexValue(extent, value.dtype)), boolean)
+            what = f"index out of range: {indices.name or 'index'} must be at least 0 and below {extent}"
+            body: tuple[Stmt, ...] = (Check(Apply("and", (low, high), boolean), what, node.span),)
+            for d in reversed(range(indices.rank)):
+                body = (For(f"c{d}", indices.shape[d], body),)
+            out += body
+        return tuple(out)
+
+
+def truth(load: Expr) -> Expr:
+    """A stored word as a truth value."""
+    return Apply("ne", (load, Const(0, u32)), boolean)
+
+
+def stored(value: Expr, dtype: DType) -> Expr:
+    """A value as its buffer keeps it: truth values of the workspace are words, so that lanes can load them."""
+    if value.dtype == boolean and dtype == u32:
+        return Apply("select", (value, Const(1, u32), Const(0, u32)), u32)
+    return value
+
+
+def _inside(index: tuple[Size, ...], shape: tuple[Size, ...]) -> Expr:
+    """Whether a run-time index lies in a shape; provable axes are left out."""
+    from charl.dtypes import i32
+
+    test: Expr = Const(True, boolean)
+    for i, size in zip(index, shape):
+        if not any(isinstance(a, dims.Value) for a in dims.atoms(i)):
+            continue
+        low = Apply("ge", (IndexValue(i, i32), Const(0, i32)), boolean)
+        high = Apply("lt", (IndexValue(i, i32), IndexValue(size, i32)), boolean)
+        both = Apply("and", (low, high), boolean)
+        test = both if isinstance(test, Const) else Apply("and", (test, both), boolean)
+    return test
+
+
+def _flops(lowering: Lowering, group: Group) -> Size:
+    """Arithmetic operations of a group: each member once per element, reductions by their extents."""
+    total: Size = 0
+    for node in group.members:
+        fact = lowering.fusion.fact(node)
+        total = total + _expr_flops(fact.expr) * product(node.shape)
+    return total
+
+
+def _expr_flops(e: Expr) -> Size:
+    inside: set[int] = set()
+    total: Size = 0
+    for x in nodes_of(e):
+        if isinstance(x, Reduce):
+            extent = product(s for _, s in x.over)
+            if not any(dims.symbols(s) & {"@0", "@1", "@2", "@3", "@4"} for _, s in x.over):
+                total = total + (_expr_flops(x.body) + 1) * extent
+            inside |= {id(y) for y in nodes_of(x.body)}
+    return total + sum(1 for x in nodes_of(e) if isinstance(x, Apply) and id(x) not in inside)

@@ -1,0 +1,144 @@
+"""How one node reads others: index-level facts that fusion decides on.
+
+Enters: graph nodes. Leaves: for each node its element as a scalar expression over "own" indices, the
+values it loads (looking through views, which cost nothing), its cost and its kind. Never decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from charl import dims
+from charl.graph.ir import Node, Size
+from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce
+from charl.loops.inline import Inliner
+from charl.ops.record import OPS
+
+# Cost of evaluating a scalar function once, in additions. Only ratios matter.
+_COSTS = {
+    **dict.fromkeys(("div", "mod", "sqrt", "rsqrt", "round", "floor", "ceil", "trunc"), 4),
+    **dict.fromkeys(("exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "sinh", "cosh"), 15),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "erf"), 20),
+    "pow": 40,
+    "threefry": 90,
+    "threefry1": 90,
+}
+
+
+@dataclass(frozen=True)
+class Read:
+    """One load: which value, at what index, under which reduction indices."""
+
+    node: Node
+    index: tuple[Size, ...]
+    reduced: bool
+
+
+class Facts:
+    """What fusion needs to know of one node."""
+
+    def __init__(self, node: Node, free: Callable[[Node], bool]) -> None:
+        self.node = node
+        self.own: tuple[Size, ...] = tuple(
+            0 if size == 1 else dims.sym(f"@{d}") for d, size in enumerate(node.shape)
+        )
+        ranges = {f"@{d}": (0, size - 1) for d, size in enumerate(node.shape)}
+        inliner = Inliner(lambda n: None if n is node or free(n) else n, ranges)
+        self.expr = inliner.element(node, self.own)
+
+    @cached_property
+    def reads(self) -> list[Read]:
+        """Every distinct load of the expression, those of run-time indices too."""
+        out: dict[tuple[Node, tuple[Size, ...], bool], Read] = {}
+        seen: set[tuple[int, bool]] = set()
+
+        def visit(e: Expr, reduced: bool) -> None:
+            if (id(e), reduced) in seen:
+                return
+            seen.add((id(e), reduced))
+            if isinstance(e, Load):
+                out[e.source, e.index, reduced] = Read(e.source, e.index, reduced)
+            for i in e.indices():
+                for a in dims.atoms(i):
+                    visit_atom(a, reduced)
+            for c in e.children():
+                visit(c, reduced or isinstance(e, Reduce))
+
+        def visit_atom(a: dims.Atom, reduced: bool) -> None:
+            if isinstance(a, dims.Value):
+                visit(a.expr, reduced)
+            elif isinstance(a, dims.Func):
+                for arg in a.args:
+                    for b in dims.atoms(arg):
+                        visit_atom(b, reduced)
+
+        visit(self.expr, False)
+        return list(out.values())
+
+    @cached_property
+    def reduces(self) -> bool:
+        """Whether a reduction is part of the element."""
+        return any(isinstance(e, Reduce) for e in nodes_of(self.expr))
+
+    @cached_property
+    def heavy(self) -> bool:
+        """A contraction or anything like it: operands are read again for other elements of the result."""
+        if not self.reduces:
+            return False
+        own = {str(i) for i in self.own if not isinstance(i, int)}
+        for read in self.reads:
+            used: set[str] = set()
+            for i in read.index:
+                used |= dims.symbols(i)
+            if read.reduced and own - used and read.node.rank:
+                return True
+        return False
+
+    @cached_property
+    def cost(self) -> int:
+        """Additions to evaluate one element, reductions counted once."""
+        return expr_cost(self.expr)
+
+    def prefix(self, read: Read) -> int:
+        """How many leading indices of the read value are this node's own leading indices."""
+        k = 0
+        for mine, theirs, a, b in zip(self.own, read.index, self.node.shape, read.node.shape):
+            if mine != theirs or a != b:
+                break
+            k += 1
+        return k
+
+
+def nodes_of(root: Expr) -> list[Expr]:
+    """Every distinct sub-expression of a DAG of expressions, run-time indices left out."""
+    seen: dict[int, Expr] = {}
+    stack = [root]
+    while stack:
+        e = stack.pop()
+        if id(e) not in seen:
+            seen[id(e)] = e
+            stack.extend(e.children())
+    return list(seen.values())
+
+
+def expr_cost(root: Expr) -> int:
+    """Additions to evaluate an expression once, each shared part counted once."""
+    return sum(
+        _COSTS.get(e.fn, 1) if isinstance(e, Apply) else 1 if isinstance(e, Guard) else 0
+        for e in nodes_of(root)
+    )
+
+
+def is_view(node: Node) -> bool:
+    """Whether an element of `node` is an element of its input, a constant or an index: no work at all."""
+    if node.op == "parameter" or (node.op == "constant" and node.shape):
+        return False
+    if node.op == "constant":
+        return True
+    index = tuple(dims.sym(f"@{d}") for d in range(node.rank))
+    expr = OPS[node.op].at(node, index)
+    return isinstance(expr, (Load, Const, IndexValue)) and not (
+        isinstance(expr, Load) and any(isinstance(a, dims.Value) for i in expr.index for a in dims.atoms(i))
+    )

@@ -1,0 +1,121 @@
+"""Where intermediate values live in the workspace.
+
+Enters: buffers with the first and last step that they are needed in. Leaves: a byte offset for each and the total. Two buffers
+whose lives overlap never share a byte. Never reorders steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charl import dims
+from charl.dims import Dim, nonnegative
+
+Size = int | Dim
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+@dataclass
+class Life:
+    """A buffer of `bytes` (already aligned) in use from step `first` to `last`, both inclusive."""
+
+    key: object
+    bytes: Size
+    first: int
+    last: int
+    offset: Size = 0
+
+    def overlaps(self, other: Life) -> bool:
+        """Whether both are needed at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def aligned(size: Size) -> Size:
+    """Bytes rounded up to the alignment."""
+    return dims.ceildiv(size, ALIGNMENT) * ALIGNMENT
+
+
+def assign(lives: list[Life]) -> Size:
+    """Set every offset; returns the size of the arena.
+
+    Constant sizes: best of several first-fit orders. Symbolic ones share slots where one is provably as large.
+    """
+    if all(isinstance(x.bytes, int) for x in lives):
+        return _assign_constant(lives)
+    return _assign_symbolic(lives)
+
+
+def live_bytes(lives: list[Life]) -> Size:
+    """The largest sum of live buffers over the steps: no arena can be smaller."""
+    steps = sorted({x.first for x in lives})
+    sums: list[Size] = []
+    for s in steps:
+        total: Size = 0
+        for x in lives:
+            if x.first <= s <= x.last:
+                total = total + x.bytes
+        sums.append(total)
+    best: Size = 0
+    for total in sums:
+        best = dims.maximum(best, total)
+    return best
+
+
+def _assign_constant(lives: list[Life]) -> int:
+    orders = (
+        lambda x: (-_constant(x), x.first),
+        lambda x: (x.first, -_constant(x)),
+        lambda x: (-(x.last - x.first + 1) * _constant(x), x.first),
+        lambda x: (-x.last, -_constant(x)),
+    )
+    best: tuple[int, list[int]] | None = None
+    for key in orders:
+        offsets = _first_fit(sorted(lives, key=key))
+        total = max((offsets[id(x)] + _constant(x) for x in lives), default=0)
+        if best is None or total < best[0]:
+            best = (total, [offsets[id(x)] for x in lives])
+    assert best is not None
+    for x, offset in zip(lives, best[1]):
+        x.offset = offset
+    return best[0]
+
+
+def _constant(x: Life) -> int:
+    assert isinstance(x.bytes, int)
+    return x.bytes
+
+
+def _first_fit(ordered: list[Life]) -> dict[int, int]:
+    placed: list[tuple[int, int, Life]] = []
+    offsets: dict[int, int] = {}
+    for x in ordered:
+        size = _constant(x)
+        at = 0
+        for start, end, other in sorted(placed, key=lambda t: t[0]):
+            if not x.overlaps(other):
+                continue
+            if at + size <= start:
+                break
+            at = max(at, end)
+        offsets[id(x)] = at
+        placed.append((at, at + size, x))
+    return offsets
+
+
+def _assign_symbolic(lives: list[Life]) -> Size:
+    slots: list[tuple[Size, list[Life]]] = []
+    for x in lives:
+        for i, (size, users) in enumerate(slots):
+            if any(x.overlaps(u) for u in users):
+                continue
+            if nonnegative(size - x.bytes) or nonnegative(x.bytes - size):
+                slots[i] = (dims.maximum(size, x.bytes), [*users, x])
+                break
+        else:
+            slots.append((x.bytes, [x]))
+    total: Size = 0
+    for size, users in slots:
+        for u in users:
+            u.offset = total
+        total = total + size
+    return total

@@ -1,0 +1,228 @@
+"""From the graphs of a program to kernels, their order and their memory, for one kind of target.
+
+Enters: a checked program and capabilities. Leaves: `Lowered`. The steps read from top to bottom of `plan_export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import product
+from charl.dtypes import DType, boolean, u32
+from charl.graph.ir import Graph, Node, Size
+from charl.loops.canonical import key
+from charl.loops.ir import Kernel
+from charl.loops.lower import Lowering
+from charl.ops.record import make
+from charl.plan.arena import Life, aligned, assign, live_bytes
+from charl.plan.fusion import Fusion, Group
+from charl.plan.ir import Call, Lowered, Place, Plan
+from charl.plan.order import in_place_conflict, schedule
+from charl.program import Export, Program, leaves
+
+
+class Unsupported(Exception):
+    """An export that needs an element type or a feature which the target lacks; the message says which."""
+
+
+def plan_program(
+    program: Program, caps: Capabilities, skip: Callable[[Export, str], None] | None = None
+) -> Lowered:
+    """Plan and lower every export. Exports the target cannot hold go to `skip` with the reason (raises without it)."""
+    kernels: dict[str, Kernel] = {}
+    names: dict[str, int] = {}
+    plans: list[Plan] = []
+    for export in program.exports:
+        try:
+            _check_types(export, caps)
+        except Unsupported as e:
+            if skip is None:
+                raise
+            skip(export, str(e))
+            continue
+        plans.append(_plan_export(export, caps, kernels, names))
+    used = {id(c.kernel) for p in plans for c in p.calls}
+    return Lowered(program, tuple(k for k in kernels.values() if id(k) in used), tuple(plans))
+
+
+def plan_export(export: Export, caps: Capabilities) -> Plan:
+    """The plan of one export alone."""
+    return _plan_export(export, caps, {}, {})
+
+
+def _check_types(export: Export, caps: Capabilities) -> None:
+    for node in export.graph.nodes():
+        if node.dtype.name not in caps.dtypes:
+            where = f" (at {node.span})" if node.span else ""
+            raise Unsupported(f"`{export.name}` computes with {node.dtype}{where}")
+
+
+def _plan_export(
+    export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
+) -> Plan:
+    graph, updates = _separate_results(export)
+    while True:
+        fusion = Fusion(graph, caps)
+        conflict = in_place_conflict(fusion, updates)
+        if conflict is None:
+            break
+        graph, updates = _copied(graph, updates, conflict)
+    steps = schedule(fusion, updates)
+    places = _Places(export, graph, fusion, updates, steps)
+    calls: list[Call] = []
+    flops: Size = 0
+    for step in steps:
+        lowering = Lowering(fusion, places.of, caps)
+        kernel, used = lowering.kernel(_kernel_name(export, step, fusion, names), step)
+        flops = flops + kernel.flops
+        kernel = kernels.setdefault(key(kernel), kernel)
+        calls.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
+    return Plan(export, tuple(calls), places.arena_bytes, places.live_bytes, flops)
+
+
+# ---------------------------------------------------------------- results
+
+
+def _copy(node: Node) -> Node:
+    """A value of its own that equals `node`."""
+    out = make("reshape", node, shape=node.shape, hint=node.name)
+    return out if out is not node else Node("reshape", (node,), {"shape": node.shape}, node.type)
+
+
+def _separate_results(export: Export) -> tuple[Graph, dict[Node, Node]]:
+    """Every result a node of its own that is computed, and which of them update a parameter.
+
+    Results that are parameters, constants or a second use of one value become copies. The final value of a
+    `mut` leaf that does not change is dropped.
+    """
+    graph = export.graph
+    count = len(list(leaves(export.result))) if export.result is not None else 0
+    targets = _mut_parameters(export)
+    assert len(graph.results) == count + len(targets), export.name
+    results: list[Node] = []
+    updates: dict[Node, Node] = {}
+    for i, node in enumerate(graph.results):
+        parameter = targets[i - count] if i >= count else None
+        if node is parameter:
+            continue
+        if node.op in ("parameter", "constant") or node in results:
+            node = _copy(node)
+        results.append(node)
+        if parameter is not None:
+            updates[node] = parameter
+    return replace(graph, results=results), updates
+
+
+def _mut_parameters(export: Export) -> list[Node]:
+    out: list[Node] = []
+    at = 0
+    for argument in export.arguments:
+        n = len(list(leaves(argument.type)))
+        if argument.mut:
+            out += export.graph.params[at : at + n]
+        at += n
+    return out
+
+
+def _copied(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph, dict[Node, Node]]:
+    """Compute `value` elsewhere and copy it over its parameter at the end."""
+    copy = _copy(value)
+    results = [copy if r is value else r for r in graph.results]
+    return replace(graph, results=results), {copy if v is value else v: p for v, p in updates.items()}
+
+
+def _kernel_name(export: Export, step: list[Group], fusion: Fusion, names: dict[str, int]) -> str:
+    """export_value, after the last named value of the step, numbered where it is not the first."""
+    stored = [n for g in step for n in g.stored]
+    named = [n.name for n in stored if n.name] or [n.name for g in step for n in g.members if n.name]
+    label = named[-1] if named and len(step) == 1 else "scalars" if len(step) > 1 else stored[-1].op
+    base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in label)}"
+    names[base] = names.get(base, 0) + 1
+    return base if names[base] == 1 else f"{base}_{names[base]}"
+
+
+# ---------------------------------------------------------------- places
+
+
+class _Places:
+    """Where each stored value and leaf lives."""
+
+    def __init__(
+        self,
+        export: Export,
+        graph: Graph,
+        fusion: Fusion,
+        updates: dict[Node, Node],
+        steps: list[list[Group]],
+    ) -> None:
+        self._places: dict[Node, Place] = {}
+        paths = [
+            (f"{a.name}_{path}" if path else a.name).replace(".", "_")
+            for a in export.arguments
+            for path, _ in leaves(a.type)
+        ]
+        for i, (node, path) in enumerate(zip(graph.params, paths)):
+            self._places[node] = _place("parameter", path, node, position=i)
+        self._results(export, fusion, updates)
+        for node in graph.nodes():
+            if node.op == "constant" and fusion.leaf(node):
+                name = node.name or "table"
+                self._places[node] = replace(_place("constant", name, node), data=node.attrs["value"])
+        self._arena(export, fusion, steps)
+
+    def of(self, node: Node) -> Place:
+        """The place of a leaf or a stored value."""
+        return self._places[node]
+
+    def _results(self, export: Export, fusion: Fusion, updates: dict[Node, Node]) -> None:
+        position = 0
+        names = [p for p, _ in leaves(export.result)] if export.result is not None else []
+        for node in fusion.graph.results:
+            if node in updates:
+                self._places[node] = self._places[updates[node]]
+            else:
+                path = names[position].replace(".", "_")
+                name = f"result_{path}" if path else "result"
+                self._places[node] = _place("result", name, node, position=position)
+                position += 1
+
+    def _arena(self, export: Export, fusion: Fusion, steps: list[list[Group]]) -> None:
+        when = {g: i for i, step in enumerate(steps) for g in step}
+        lives: dict[Node, Life] = {}
+        high = {d.name: d.high for d in export.dims if d.high is not None}
+        for group in sorted(when, key=lambda g: (when[g], g.id)):
+            for node in group.stored:
+                if node not in self._places:
+                    size = dims.substitute(_bytes(node), high)
+                    lives[node] = Life(node, aligned(size), when[group], when[group])
+        for group, step in when.items():
+            for node in group.members:
+                for read in fusion.fact(node).reads:
+                    if read.node in lives:
+                        life = lives[read.node]
+                        life.last = max(life.last, step)
+        self.arena_bytes = assign(list(lives.values()))
+        self.live_bytes = live_bytes(list(lives.values()))
+        taken: dict[str, int] = {}
+        for node, life in lives.items():
+            base = (node.name or node.op).replace(".", "_")
+            taken[base] = taken.get(base, 0) + 1
+            name = base if taken[base] == 1 else f"{base}_{taken[base]}"
+            self._places[node] = replace(_place("arena", name, node), offset=life.offset)
+
+
+def _storage(node: Node) -> DType:
+    """Truth values in the workspace are 32-bit words."""
+    return u32 if node.dtype == boolean else node.dtype
+
+
+def _bytes(node: Node) -> Size:
+    return product(node.shape) * _storage(node).bytes
+
+
+def _place(kind: str, name: str, node: Node, position: int = -1) -> Place:
+    dtype = _storage(node) if kind == "arena" else node.dtype
+    return Place(kind, name, dtype, product(node.shape), position)  # type: ignore[arg-type]

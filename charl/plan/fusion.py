@@ -1,0 +1,225 @@
+"""Which values are computed together, and which are stored.
+
+Enters: an optimised graph and the capabilities of a target. Leaves: groups of nodes, each to become one loop nest over
+its row space, and the set of stored values. Never orders groups and never places buffers.
+
+Policy. Views and cheap functions of stored values are expanded where they are used. Every other value starts a group and joins
+the group of a value that it reads, when each element reads only elements of its own row: the first `rows` axes of
+everything in a group are the same loops. A contraction keeps all its axes as rows, so it takes elementwise
+consumers (its epilogue) and no more; what a contraction reads is stored. Joining must not make a cycle of groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from charl.backends.capabilities import Capabilities
+from charl.dims import product
+from charl.graph.ir import Graph, Node, Size
+from charl.ops.record import OPS
+from charl.plan.access import Facts, Read, is_view
+
+# An element this cheap (in additions) is computed again rather than stored.
+_RECOMPUTE = 2
+# Rows of a target without loops in parallel over inner axes, and serial kernels of any target, hold at most this much.
+_SERIAL_ELEMENTS = 1024
+
+
+@dataclass(eq=False)
+class Group:
+    """Values computed in one loop nest. `before` has a bit for each group that must run earlier."""
+
+    id: int
+    members: list[Node]
+    rows: int  # number of leading axes that are the common loops
+    space: tuple[Size, ...]  # the sizes of these axes
+    heavy: bool = False
+    closed: bool = False  # takes nobody in
+    before: int = 0
+    stored: list[Node] = field(default_factory=list)
+
+
+class Fusion:
+    """The result: groups in a valid order, and where each node went."""
+
+    def __init__(self, graph: Graph, caps: Capabilities) -> None:
+        self.graph = graph
+        self.caps = caps
+        self.order = graph.nodes()
+        self.views = {n for n in self.order if is_view(n)}
+        self.results = {r for r in graph.results if r.op != "parameter"}
+        self.cheap: set[Node] = set()
+        self._mark_cheap()
+        self.group_of: dict[Node, Group] = {}
+        self.groups: dict[int, Group] = {}
+        self.facts: dict[Node, Facts] = {}
+        for node in self.order:
+            if not self.leaf(node) and (not self.expanded(node) or node in self.results):
+                self._place(node)
+        self._store()
+
+    def leaf(self, node: Node) -> bool:
+        """Parameters and tables: stored before anything runs."""
+        return node.op == "parameter" or (node.op == "constant" and node.shape != () and _elements(node) != 1)
+
+    def expanded(self, node: Node) -> bool:
+        """Whether uses of the node contain its expression (unless it is a result, which is stored)."""
+        return (node in self.views or node in self.cheap) and node not in self.results
+
+    def fact(self, node: Node) -> Facts:
+        """Access facts of a node, made once."""
+        if node not in self.facts:
+            self.facts[node] = Facts(node, self.expanded)
+        return self.facts[node]
+
+    def writes(self, node: Node) -> bool:
+        """Whether the node is computed by its serial write form on this target."""
+        return self.caps.scatter and OPS[node.op].write is not None
+
+    def _mark_cheap(self) -> None:
+        """Cheap elementwise values used more than once, and never by a contraction."""
+        uses: dict[Node, int] = {}
+        for node in self.order:
+            for i in node.inputs:
+                uses[i] = uses.get(i, 0) + 1
+        spoiled: set[Node] = set()
+        for node in reversed(self.order):
+            if node in self.views:
+                if node in spoiled:
+                    spoiled.update(node.inputs)
+            elif not self.leaf(node) and (OPS[node.op].write or Facts(node, lambda n: n in self.views).heavy):
+                spoiled.update(node.inputs)
+        total: dict[Node, int] = {}
+        for node in self.order:
+            if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
+                continue
+            facts = Facts(node, lambda n: n in self.views)
+            if facts.reduces or (uses.get(node, 0) < 2 and node.shape != ()):
+                continue
+            inputs = {r.node for r in facts.reads}
+            cost = facts.cost + sum(total.get(i, 0) for i in inputs)
+            if cost <= _RECOMPUTE and len(inputs) <= 1:
+                total[node] = cost
+                self.cheap.add(node)
+
+    # ------------------------------------------------------------ grouping
+
+    def _place(self, node: Node) -> None:
+        fact = self.fact(node)
+        group = Group(len(self.groups), [node], node.rank, node.shape, fact.heavy, self.writes(node))
+        if fact.reduces and not fact.heavy:
+            group.rows = node.rank
+        for read in fact.reads:
+            source = self.group_of.get(read.node)
+            if source:
+                group.before |= source.before | (1 << source.id)
+        self.groups[group.id] = group
+        self.group_of[node] = group
+        if group.heavy or group.closed:
+            return
+        joined: Group | None = None
+        for source in self._candidates(fact):
+            if joined is None:
+                if self._joins(node, fact, source):
+                    self._merge(source, group, self._new_rows(node, fact, source))
+                    joined = source
+            elif (
+                source in self.groups.values()
+                and source is not joined
+                and self._unites(joined, source, node, fact)
+            ):
+                rows = min(joined.rows, source.rows)
+                self._merge(joined, source, rows)
+
+    def _candidates(self, fact: Facts) -> list[Group]:
+        """Groups the node reads from: contractions first, then the latest."""
+        found = {
+            self.group_of[r.node].id: self.group_of[r.node] for r in fact.reads if r.node in self.group_of
+        }
+        return sorted(found.values(), key=lambda g: (not g.heavy, -g.id))
+
+    def _new_rows(self, node: Node, fact: Facts, source: Group) -> int:
+        """Common leading axes if `node` joined; -1 when rows of the group would not be rows of the node."""
+        rows = min(source.rows, node.rank)
+        for read in fact.reads:
+            if self.group_of.get(read.node) is source:
+                rows = min(rows, fact.prefix(read))
+        return rows
+
+    def _joins(self, node: Node, fact: Facts, source: Group) -> bool:
+        rows = self._new_rows(node, fact, source)
+        if source.closed or source.space[:rows] != node.shape[:rows]:
+            return False
+        if source.heavy and (rows < source.rows or fact.reduces or node.rank != source.rows):
+            return False
+        if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
+            return False
+        if not self._rows_allowed([*source.members, node], rows):
+            return False
+        bit = 1 << source.id
+        others = {self.group_of[r.node] for r in fact.reads if r.node in self.group_of} - {source}
+        return not any(g.before & bit for g in others)
+
+    def _reads_reduced(self, read: Read, rows: int) -> bool:
+        """A value that holds a reduction may not be evaluated again inside another reduction's loop of the row."""
+        return read.reduced and self.fact(read.node).reduces and read.node.rank > rows
+
+    def _unites(self, a: Group, b: Group, node: Node, fact: Facts) -> bool:
+        if b.closed or (a.heavy and b.heavy) or (a.before >> b.id) & 1 or (b.before >> a.id) & 1:
+            return False
+        rows = min(a.rows, b.rows, self._new_rows(node, fact, b))
+        if a.space[:rows] != b.space[:rows]:
+            return False
+        for g in (a, b):
+            if g.heavy and rows < g.rows:
+                return False
+        members = [*a.members, *b.members]
+        if (a.heavy or b.heavy) and any(
+            n.rank != rows or self.fact(n).reduces for n in members if not self.fact(n).heavy
+        ):
+            return False
+        return self._rows_allowed(members, rows)
+
+    def _rows_allowed(self, members: list[Node], rows: int) -> bool:
+        """Whether values with reductions all finish once a row, and a row is small enough for what runs it."""
+        inner = [product(n.shape[rows:]) for n in members]
+        reducing = [n for n in members if self.fact(n).reduces]
+        if any(n.rank != rows for n in reducing):
+            return False
+        small = all(isinstance(i, int) and i <= _SERIAL_ELEMENTS for i in inner)
+        if rows == 0 and any(n.rank for n in members):
+            return small
+        if self.caps.grid and any(n.rank > rows for n in members):
+            return small and bool(reducing)
+        return True
+
+    def _merge(self, into: Group, other: Group, rows: int) -> None:
+        """Move all of `other` into `into`; its ancestors become ancestors of whatever depends on the result."""
+        bit, gone = 1 << into.id, 1 << other.id
+        for node in other.members:
+            self.group_of[node] = into
+        into.members += other.members
+        into.rows, into.space, into.heavy = rows, into.space[:rows], into.heavy or other.heavy
+        into.before = (into.before | other.before) & ~bit & ~gone
+        del self.groups[other.id]
+        for g in self.groups.values():
+            if g is not into and g.before & (bit | gone):
+                g.before = (g.before & ~gone) | bit | into.before
+
+    # ------------------------------------------------------------ storing
+
+    def _store(self) -> None:
+        """A value is stored when another group or the caller reads it."""
+        needed = set(self.results)
+        for node, group in self.group_of.items():
+            for read in self.fact(node).reads:
+                if self.group_of.get(read.node) not in (None, group):
+                    needed.add(read.node)
+        position = {n: i for i, n in enumerate(self.order)}
+        for group in self.groups.values():
+            group.members.sort(key=lambda n: position[n])
+            group.stored = [n for n in group.members if n in needed]
+
+
+def _elements(node: Node) -> Size:
+    return product(node.shape)

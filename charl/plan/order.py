@@ -1,0 +1,112 @@
+"""In which order groups run, which small ones run as one kernel, and what is updated in place.
+
+Enters: the groups of `fusion`. Leaves: steps, each a list of independent groups, with every reader of a `mut` parameter before
+the group that overwrites it. Never changes what a group computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from charl.dims import product
+from charl.graph.ir import Node
+from charl.plan.fusion import Fusion, Group
+
+# Groups that make at most this many elements, without a contraction, share a kernel with others like them.
+_SMALL = 1024
+
+
+def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node]) -> Node | None:
+    """A new value that cannot be written over its parameter while it is computed, or None.
+
+    `updates`: new value → the parameter whose buffer takes it. Its group may read the parameter only at the element that it
+    writes, and no group that must run later may read the old value.
+    """
+    for value, parameter in updates.items():
+        group = fusion.group_of[value]
+        if group.closed or not _reads_own_element(fusion, group, value, parameter):
+            return value
+    edges = dependencies(fusion, updates)
+    stuck = _cycle(edges)
+    if not stuck:
+        return None
+    return next(v for v in updates if fusion.group_of[v] in stuck)
+
+
+def _reads_own_element(fusion: Fusion, group: Group, value: Node, parameter: Node) -> bool:
+    inner = {n.shape for n in group.stored if n.rank > group.rows}
+    for node in group.members:
+        fact = fusion.fact(node)
+        for read in fact.reads:
+            if read.node is not parameter:
+                continue
+            own = fact.prefix(read) == parameter.rank == node.rank and not read.reduced
+            if not own or (value.rank > group.rows and len(inner) > 1):
+                return False
+    return True
+
+
+def dependencies(fusion: Fusion, updates: Mapping[Node, Node]) -> dict[Group, set[Group]]:
+    """Groups that must run before each group: it reads their values, or overwrites what they read."""
+    readers: dict[Node, set[Group]] = {}
+    before: dict[Group, set[Group]] = {g: set() for g in fusion.groups.values()}
+    for group in fusion.groups.values():
+        for node in group.members:
+            for read in fusion.fact(node).reads:
+                readers.setdefault(read.node, set()).add(group)
+                source = fusion.group_of.get(read.node)
+                if source is not None and source is not group:
+                    before[group].add(source)
+    for value, parameter in updates.items():
+        writer = fusion.group_of[value]
+        before[writer] |= readers.get(parameter, set()) - {writer}
+    return before
+
+
+def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
+    left = dict(before)
+    while True:
+        ready = [g for g, b in left.items() if not any(x in left for x in b)]
+        if not ready:
+            return set(left)
+        for g in ready:
+            del left[g]
+
+
+def schedule(fusion: Fusion, updates: Mapping[Node, Node]) -> list[list[Group]]:
+    """Steps in order. Large groups run as soon as they can, alone; small ones wait and go together."""
+    before = dependencies(fusion, updates)
+    waiting = sorted(before, key=lambda g: g.id)
+    done: set[Group] = set()
+    steps: list[list[Group]] = []
+    while waiting:
+        ready = [g for g in waiting if before[g] <= done]
+        assert ready, "a cycle of groups"
+        large = [g for g in ready if not _is_small(g)]
+        step = large[:1] or _within_limit(ready, fusion)
+        steps.append(step)
+        done.update(step)
+        waiting = [g for g in waiting if g not in done]
+    return steps
+
+
+def _is_small(group: Group) -> bool:
+    if group.heavy or group.closed:
+        return False
+    sizes = [product(n.shape) for n in group.members]
+    return all(isinstance(s, int) and s <= _SMALL for s in sizes)
+
+
+def _within_limit(groups: list[Group], fusion: Fusion) -> list[Group]:
+    """As many groups as one kernel of the target can bind buffers for, at least one."""
+    taken: list[Group] = []
+    buffers: set[Node] = set()
+    for group in groups:
+        mine = set(group.stored)
+        for node in group.members:
+            mine |= {r.node for r in fusion.fact(node).reads if r.node not in group.members}
+        if taken and len(buffers | mine) > fusion.caps.max_buffers:
+            break
+        buffers |= mine
+        taken.append(group)
+    return taken
