@@ -1,7 +1,7 @@
 """From expressions to statements: reductions become loops over registers, shared parts become names.
 
 Enters: sinks (stores and updates with their expressions) at a given place of a loop nest. Leaves: statements. What
-does not depend on an inner loop is computed before it; what occurs twice is computed once. Strategies (`lower`) decide the loops around.
+does not depend on an inner loop is computed before it; what occurs twice is computed once.
 """
 
 from __future__ import annotations

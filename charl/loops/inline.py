@@ -31,8 +31,8 @@ class Inliner:
     """Expands nodes into expressions.
 
     `stop(node)` gives what a load of `node` shall name (the node itself, a buffer, …), or None to expand it.
-    `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives row-major offsets
-    instead of one index per axis.
+    `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives
+    row-major offsets instead of one index per axis.
     """
 
     def __init__(

@@ -37,6 +37,7 @@ class Scatter:
     index: Callable[[Index], Index]  # where update u goes
     value: Callable[[Index], Expr]
     combine: str  # "add" or "set"
+    condition: Callable[[Index], Expr] | None = None  # update u is left out where this is false
 
 
 Vjp: TypeAlias = Callable[[Node, Node], Sequence["Node | None"]]
@@ -52,6 +53,8 @@ class Op:
     vjp(node, ct) -> one cotangent per input (None: not differentiable in it), as graph nodes.
     samples(rng) -> inputs for the conformance suite: ranks 0 to 5, sizes 0 and 1, odd sizes, ties, NaN.
     write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
+    singular: a factor of the gradient may be infinite or NaN where the cotangent is 0: reverse mode masks it there.
+    branches: the cotangents of this operation may be 0 because another value was taken (`select`).
     """
 
     name: str
@@ -62,6 +65,8 @@ class Op:
     vjp: Vjp | None = None
     samples: Callable[[np.random.Generator], Iterable[Sample]] | None = None
     write: Callable[[Node], Scatter] | None = None
+    singular: bool = False
+    branches: bool = False
 
 
 OPS: dict[str, Op] = {}
@@ -74,7 +79,7 @@ def register(op: Op) -> Op:
     return op
 
 
-def make(name: str, *inputs: Node, hint: str | None = None, **attrs: Any) -> Node:
+def make(name: str, /, *inputs: Node, hint: str | None = None, **attrs: Any) -> Node:
     """Apply an operation: infer the type, return the node."""
     type_ = OPS[name].infer([n.type for n in inputs], attrs)
     return Node(name, tuple(inputs), attrs, type_, name=hint)
