@@ -1,0 +1,174 @@
+"""What the records share: refusing, normalising axes, index arithmetic, constants of a shape, sample arrays.
+
+Enters: types, sizes, random generators. Leaves: the same, checked or made. Registers no operation itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from charl import dims
+from charl.dims import Dim
+from charl.dtypes import ALL, DType, accumulator, boolean, f16, f32, f64, i8, i32, i64, u32
+from charl.graph import scalar
+from charl.graph.ir import Node, Shape, TensorType
+from charl.graph.scalar import Const, Expr, Index, IndexValue
+from charl.ops.record import Sample, TypeRuleError
+
+Size: TypeAlias = int | Dim
+Array: TypeAlias = np.ndarray[Any, Any]
+
+DTYPES: tuple[DType, ...] = (f32, f64, i32, u32, i64, i8, f16, boolean)
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse the inputs of an operation unless `condition` holds."""
+    if not condition:
+        raise TypeRuleError(message)
+
+
+def shown(shape: Shape) -> str:
+    """A shape as text."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def check_axes(axes: Iterable[Any], rank: int, what: str) -> tuple[int, ...]:
+    """Axes, refused unless they are distinct and inside the rank."""
+    out = tuple(axes)
+    require(
+        all(isinstance(a, int) and 0 <= a < rank for a in out),
+        f"{what}: axis out of range for rank {rank}: {out}",
+    )
+    require(len(set(out)) == len(out), f"{what}: an axis is named twice: {out}")
+    return out
+
+
+def others(axes: Iterable[int], rank: int) -> tuple[int, ...]:
+    """The axes not named, ascending."""
+    named = set(axes)
+    return tuple(i for i in range(rank) if i not in named)
+
+
+def provably_negative(x: Size) -> bool:
+    """Whether a size is negative for certain (symbols stand for sizes of 0 or more)."""
+    return isinstance(x, int) and x < 0
+
+
+def total_dtype(t: DType) -> DType:
+    """Element type of sums and products of `t`: floats keep theirs, small integers widen to 32 bits."""
+    return accumulator(t) if t.is_integer else t
+
+
+def wide_numpy(x: Array) -> Any:
+    """The NumPy type in which sums and products of `x` accumulate."""
+    if x.dtype == np.bool_:
+        return x.dtype
+    name = f"{x.dtype.kind}{8 * x.dtype.itemsize}"
+    return accumulator(ALL[name]).numpy
+
+
+def cast_expr(x: Expr, dtype: DType) -> Expr:
+    """`x` as `dtype`, itself where it is that already."""
+    if x.dtype == dtype:
+        return x
+    if dtype == boolean:
+        return scalar.apply("ne", x, Const(zero_of(x.dtype), x.dtype))
+    return scalar.apply("cast", x, dtype=dtype)
+
+
+def zero_of(dtype: DType) -> float | int | bool:
+    """The Python zero of an element type."""
+    return number(0, dtype)
+
+
+def number(value: float | int | bool, dtype: DType) -> float | int | bool:
+    """A Python number as the kind of Python number that `dtype` holds."""
+    if dtype.is_float:
+        return float(value)
+    return bool(value) if dtype == boolean else int(value)
+
+
+def clamped(value: Expr, low: Size, high: Size) -> Size:
+    """A run-time integer brought into low..high (both inclusive; `low` wins), as an index."""
+    wide = cast_expr(value, i32) if value.dtype.bytes < 4 else value
+    below = scalar.apply("min", wide, IndexValue(high, wide.dtype))
+    return dims.atom(dims.Value(scalar.apply("max", below, IndexValue(low, wide.dtype))))
+
+
+def linear(index: Index, shape: Shape) -> Size:
+    """Row-major position of `index`."""
+    out: Size = 0
+    for i, n in zip(index, shape, strict=True):
+        out = out * n + i
+    return out
+
+
+def split_linear(position: Size, shape: Shape) -> Index:
+    """The index whose row-major position is `position`, which is in range."""
+    out: list[Size] = []
+    for k in range(len(shape)):
+        below = dims.product(shape[k + 1 :])
+        i = dims.floordiv(position, below)
+        out.append(i if k == 0 else dims.mod(i, shape[k]))
+    return tuple(out)
+
+
+# ---------------------------------------------------------------- samples
+
+
+def array(
+    rng: np.random.Generator, shape: Sequence[int], dtype: DType = f32, low: float = -2, high: float = 2
+) -> Array:
+    """Random elements of `dtype`: floats in low..high, integers there too (unsigned ones from 0), both booleans."""
+    shape = tuple(shape)
+    if dtype == boolean:
+        return rng.random(shape) < 0.5
+    if dtype.is_float:
+        return rng.uniform(low, high, shape).astype(dtype.numpy)
+    bottom = max(int(low), 0) if dtype.kind == "uint" else int(low)
+    return rng.integers(bottom, int(high) + 1, shape).astype(dtype.numpy)
+
+
+def distinct(rng: np.random.Generator, shape: Sequence[int], dtype: DType = f32) -> Array:
+    """Elements of which no two are near each other, in random order (no tie within a finite difference)."""
+    n = int(np.prod(tuple(shape)))
+    values = (rng.permutation(n) - n / 2 + 0.25) / max(n, 4) * 4
+    return values.reshape(tuple(shape)).astype(dtype.numpy)
+
+
+def sample(*arrays: Any, orders: int = 2, **attrs: Any) -> Sample:
+    """A `Sample`; the arrays may be anything NumPy takes."""
+    return Sample(tuple(np.asarray(a) for a in arrays), attrs, orders)
+
+
+def orders_of(dtype: DType) -> int:
+    """Up to which order samples of this type are differentiated."""
+    return 2 if dtype in (f32, f64) else 0
+
+
+def each_dtype(*dtypes: DType) -> Iterator[tuple[DType, int]]:
+    """Element types with the gradient order up to which they are tested."""
+    for t in dtypes or DTYPES:
+        yield t, orders_of(t)
+
+
+def scalar_like(node: Node, value: float) -> Node:
+    """`value` broadcast to the type of `node`."""
+    from charl import ops
+
+    return ops.full(value, node.type)
+
+
+def zeros_like(node: Node) -> Node:
+    """Zeros of the type of `node`."""
+    return scalar_like(node, 0)
+
+
+def as_type(dtype: DType, shape: Iterable[Size]) -> TensorType:
+    """A `TensorType` of a checked shape."""
+    sizes = tuple(shape)
+    require(not any(provably_negative(n) for n in sizes), f"a size is negative in {shown(sizes)}")
+    return TensorType(dtype, sizes)

@@ -1,0 +1,389 @@
+"""Access by run-time indices: gather, scatter-add, slices that start anywhere.
+
+Enters: tensors and integer tensors. Leaves: elements at those places. Reads clamp; `scatter_add` drops (or clamps)
+indices outside; a slice that does not fit is shifted until it does. No index is ever trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from charl import dims, ops
+from charl.dtypes import accumulator, boolean, f32, f64, i8, i32, i64, u32
+from charl.graph import scalar
+from charl.graph.ir import Attrs, Node, Shape, TensorType
+from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue, Reduce, fresh
+from charl.ops.common import (
+    Array,
+    Size,
+    array,
+    as_type,
+    cast_expr,
+    clamped,
+    provably_negative,
+    require,
+    sample,
+    shown,
+    zeros_like,
+)
+from charl.ops.record import Op, Sample, Scatter, make, register
+
+__all__ = ["dynamic_slice", "dynamic_update", "gather", "scatter_add"]
+
+# ---------------------------------------------------------------- gather
+
+
+def gather(x: Node, idx: Node, axis: int, batch: int = 0) -> Node:
+    """Elements of `x` (B, P, n, Q) at the indices `idx` (B, I) along `axis`: B, P, I, Q. `batch` is the rank of B.
+
+    Indices outside clamp to the nearest inside.
+    """
+    return make("gather", x, idx, axis=axis, batch=batch)
+
+
+def _check(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
+    """The shape that updates of `x` at `idx` have."""
+    axis, batch = attrs["axis"], attrs["batch"]
+    require(idx.dtype.is_integer, f"{name}: indices are integers, not {idx.dtype}")
+    require(0 <= batch <= axis < x.rank, f"{name}: axis {axis} and batch {batch} of rank {x.rank}")
+    require(batch <= idx.rank, f"{name}: batch {batch} of rank {idx.rank}")
+    require(idx.shape[:batch] == x.shape[:batch], f"{name}: batch of {shown(x.shape)} and {shown(idx.shape)}")
+    return (*x.shape[:axis], *idx.shape[batch:], *x.shape[axis + 1 :])
+
+
+def _gather_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    shape = _check("gather", types[0], types[1], attrs)
+    empty = types[0].shape[attrs["axis"]] == 0 and 0 not in shape
+    require(not empty, "gather: from an axis of size 0")
+    return TensorType(types[0].dtype, shape)
+
+
+def _places(attrs: Attrs, idx: Array, shape: tuple[int, ...]) -> list[Array]:
+    """For every axis of x but the indexed one its coordinate, for that one `idx`, all spread over the updates."""
+    axis, batch = attrs["axis"], attrs["batch"]
+    span = idx.ndim - batch
+    grids = np.ogrid[tuple(slice(n) for n in shape)]
+    behind = len(shape) - axis - span
+    lined = (*idx.shape[:batch], *[1] * (axis - batch), *idx.shape[batch:], *[1] * behind)
+    here = idx.reshape(lined)
+    return [*grids[:axis], here, *grids[axis + span :]]
+
+
+def _gather_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
+    x, idx = arrays
+    if 0 in shape:
+        return np.zeros(shape, x.dtype)
+    inside = _clip(idx, x.shape[attrs["axis"]] - 1)
+    return np.asarray(x[tuple(_places(attrs, inside, shape))])
+
+
+def _clip(idx: Array, high: int) -> Array:
+    if idx.dtype.kind == "u":
+        return np.minimum(idx, np.uint64(high)).astype(np.int64)
+    return np.clip(idx.astype(np.int64), 0, high)
+
+
+def _split(index: Index, idx: Node, axis: int, batch: int) -> tuple[Index, Index, Index]:
+    """An index of the updates as: that of the leading axes, that of `idx`, that of the trailing axes."""
+    span = idx.rank - batch
+    return index[:axis], (*index[:batch], *index[axis : axis + span]), index[axis + span :]
+
+
+def _gather_at(node: Node, index: Index) -> Expr:
+    (x, idx), axis = node.inputs, node.attrs["axis"]
+    before, inner, after = _split(index, idx, axis, node.attrs["batch"])
+    place = clamped(scalar.read(idx, inner), 0, x.shape[axis] - 1)
+    return scalar.read(x, (*before, place, *after))
+
+
+def _one_hot(x: Node, idx: Node, axis: int, batch: int) -> Node:
+    """Whether an element of `x` is the one that `idx`, clamped, picks in its row."""
+    # Compared in idx's own type or wider, so that no index wraps into range.
+    wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
+    low, high = ops.full(0, wide.type), ops.size_value(x.shape[axis] - 1, wide.dtype)
+    inside = ops.max_(ops.min_(wide, ops.broadcast(high, wide.shape, ())), low)
+    spread = ops.broadcast(inside, x.shape, tuple(range(batch)))
+    return ops.eq(ops.iota(x.shape, axis, wide.dtype), spread)
+
+
+def _gather_vjp(node: Node, ct: Node) -> tuple[Node, None]:
+    (x, idx), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
+    if idx.rank == batch:  # one index per row: fuses with what follows
+        spread = ops.broadcast(ct, x.shape, tuple(k for k in range(x.rank) if k != axis))
+        return ops.select(_one_hot(x, idx, axis, batch), spread, zeros_like(x)), None
+    return scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp"), None
+
+
+def _gather_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, index_shape, axis, batch, t in (
+        ((7,), (), 0, 0, f32),
+        ((7,), (5,), 0, 0, f32),
+        ((5, 3), (2, 2), 0, 0, f64),
+        ((3, 5), (4,), 1, 0, f32),
+        ((3, 5), (3,), 1, 1, f32),
+        ((2, 4, 3), (2, 3), 2, 1, f64),
+        ((2, 3, 2, 3, 2), (2, 3, 2), 3, 2, f32),
+        ((1, 3), (0,), 0, 0, f32),
+    ):
+        yield sample(array(rng, shape, t), array(rng, index_shape, i32, -2, 8), axis=axis, batch=batch)
+    yield sample(array(rng, (5, 2), i32), array(rng, (3,), i64, -9, 9), axis=0, batch=0, orders=0)
+    wild = np.array([-(2**63), 2**63 - 1, 2**32, -1, 2], np.int64)
+    yield sample(array(rng, (5,), f32), wild, axis=0, batch=0, orders=1)
+    yield sample(array(rng, (3,), i8), np.array([0, 2**32 - 1, 2], np.uint32), axis=0, batch=0, orders=0)
+
+
+register(
+    Op(
+        "gather",
+        "Elements at run-time indices along one axis; indices clamp.",
+        _gather_infer,
+        _gather_ref,
+        _gather_at,
+        _gather_vjp,
+        _gather_samples,
+    )
+)
+
+# ---------------------------------------------------------------- scatter_add
+
+
+def scatter_add(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, mode: str = "drop") -> Node:
+    """`x` plus `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, or clamped."""
+    return make("scatter_add", x, idx, updates, axis=axis, batch=batch, mode=mode)
+
+
+def _scatter_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    x, idx, updates = types
+    shape = _check("scatter_add", x, idx, attrs)
+    require(updates.shape == shape, f"scatter_add: updates are {shown(updates.shape)}, not {shown(shape)}")
+    require(updates.dtype == x.dtype, f"scatter_add: {x.dtype} meets {updates.dtype}")
+    require(x.dtype != boolean, "scatter_add is not defined for bool")
+    require(attrs["mode"] in ("drop", "clamp"), f"scatter_add: mode {attrs['mode']!r}")
+    return x
+
+
+def _scatter_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
+    x, idx, updates = arrays
+    out = x.astype(np.float32 if x.dtype == np.float16 else x.dtype)
+    if updates.size == 0 or out.size == 0:
+        return out.astype(x.dtype)
+    n = shape[attrs["axis"]]
+    inside = _clip(idx, n - 1)
+    places = np.broadcast_arrays(*_places(attrs, inside, updates.shape))
+    kept = np.ones(updates.shape, bool)
+    if attrs["mode"] == "drop":
+        given = _places(attrs, (idx >= 0) & (idx.astype(np.uint64) < n), updates.shape)[attrs["axis"]]
+        kept = np.broadcast_to(given, updates.shape)
+    np.add.at(out, tuple(p[kept] for p in places), updates[kept])
+    return out.astype(x.dtype)
+
+
+def _scatter_at(node: Node, index: Index) -> Expr:
+    (x, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
+    over = tuple((fresh(), n) for n in idx.shape[batch:])
+    inner = tuple(dims.sym(name) for name, _ in over)
+    place = scalar.read(idx, (*index[:batch], *inner))
+    wide = cast_expr(place, i32) if place.dtype.bytes < 4 else place
+    if node.attrs["mode"] == "clamp":
+        wide = IndexValue(clamped(wide, 0, x.shape[axis] - 1), wide.dtype)
+    hit = scalar.apply("eq", wide, IndexValue(index[axis], wide.dtype))
+    sums = accumulator(x.dtype) if x.dtype.is_float else x.dtype
+    update = cast_expr(scalar.read(updates, (*index[:axis], *inner, *index[axis + 1 :])), sums)
+    zero = Const(0.0 if sums.is_float else 0, sums)
+    chosen = scalar.apply("select", hit, update, zero)
+    total = Reduce("add", over, chosen, sums) if over else chosen
+    return cast_expr(scalar.apply("add", cast_expr(scalar.read(x, index), sums), total), x.dtype)
+
+
+def _scatter_write(node: Node) -> Scatter:
+    (x, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
+
+    def place(u: Index) -> tuple[Index, Expr, Index]:
+        before, inner, after = _split(u, idx, axis, batch)
+        return before, scalar.read(idx, inner), after
+
+    def where(u: Index) -> Index:
+        before, at, after = place(u)
+        return (*before, clamped(at, 0, x.shape[axis] - 1), *after)
+
+    def fits(u: Index) -> Expr:
+        at = place(u)[1]
+        wide = cast_expr(at, i32) if at.dtype.bytes < 4 else at
+        above = scalar.apply("ge", wide, Const(0, wide.dtype))
+        return scalar.apply("and", above, scalar.apply("lt", wide, IndexValue(x.shape[axis], wide.dtype)))
+
+    condition = fits if node.attrs["mode"] == "drop" else None
+    return Scatter(updates.shape, where, lambda u: scalar.read(updates, u), "add", condition)
+
+
+def _scatter_vjp(node: Node, ct: Node) -> tuple[Node, None, Node]:
+    (_, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
+    back = gather(ct, idx, axis, batch)
+    if node.attrs["mode"] == "drop":
+        wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
+        end = ops.broadcast(ops.size_value(ct.shape[axis], wide.dtype), wide.shape, ())
+        inside = ops.and_(ops.ge(wide, zeros_like(wide)), ops.lt(wide, end))
+        axes = (*range(batch), *range(axis, axis + idx.rank - batch))
+        back = ops.select(ops.broadcast(inside, updates.shape, axes), back, zeros_like(back))
+    return ct, None, back
+
+
+def _scatter_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, index_shape, axis, batch, mode, t in (
+        ((7,), (), 0, 0, "drop", f32),
+        ((5,), (9,), 0, 0, "drop", f32),
+        ((5, 3), (4,), 0, 0, "clamp", f64),
+        ((3, 5), (2, 2), 1, 0, "drop", f32),
+        ((2, 4, 3), (2, 3), 1, 1, "clamp", f32),
+        ((2, 3, 1, 2, 3), (2, 2), 4, 1, "drop", f64),
+        ((3, 2), (0,), 0, 0, "drop", f32),
+    ):
+        updates = (*shape[:axis], *index_shape[batch:], *shape[axis + 1 :])
+        x, idx, u = array(rng, shape, t), array(rng, index_shape, i32, -2, 7), array(rng, updates, t)
+        yield sample(x, idx, u, axis=axis, batch=batch, mode=mode)
+    for ti, t in ((i64, i32), (u32, i64), (i8, f32)):
+        x, idx, u = array(rng, (4, 2), t), array(rng, (7,), ti, -3, 6), array(rng, (7, 2), t)
+        yield sample(x, idx, u, axis=0, batch=0, mode="drop", orders=0)
+
+
+register(
+    Op(
+        "scatter_add",
+        "The first plus updates at run-time indices along one axis, added in row-major order.",
+        _scatter_infer,
+        _scatter_ref,
+        _scatter_at,
+        _scatter_vjp,
+        _scatter_samples,
+        _scatter_write,
+    )
+)
+
+# ---------------------------------------------------------------- slices that start anywhere
+
+
+def dynamic_slice(x: Node, starts: Sequence[Node], sizes: Sequence[Size]) -> Node:
+    """`sizes` elements of `x` from run-time `starts` (integer scalars, one per axis), shifted so that they fit."""
+    return make("dynamic_slice", x, *starts, sizes=tuple(sizes))
+
+
+def dynamic_update(x: Node, update: Node, starts: Sequence[Node]) -> Node:
+    """`x` with `update` written over it from run-time `starts` on, shifted so that it fits."""
+    return make("dynamic_update", x, update, *starts)
+
+
+def _check_starts(name: str, x: TensorType, starts: Sequence[TensorType], sizes: Shape) -> None:
+    require(len(starts) == len(sizes) == x.rank, f"{name}: rank {x.rank} needs as many starts and sizes")
+    for t in starts:
+        require(t.dtype.is_integer and not t.shape, f"{name}: a start is an integer scalar, not {t}")
+    fits = not any(provably_negative(n - m) for n, m in zip(x.shape, sizes, strict=True))
+    require(fits, f"{name}: {shown(sizes)} is larger than {shown(x.shape)}")
+
+
+def _slice_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    _check_starts("dynamic_slice", types[0], types[1:], attrs["sizes"])
+    return as_type(types[0].dtype, attrs["sizes"])
+
+
+def _update_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    x, update = types[:2]
+    require(x.dtype == update.dtype, f"dynamic_update: {x.dtype} meets {update.dtype}")
+    _check_starts("dynamic_update", x, types[2:], update.shape)
+    return x
+
+
+def _window(shape: tuple[int, ...], starts: Sequence[Array], sizes: tuple[int, ...]) -> tuple[slice, ...]:
+    at = [max(0, min(int(s), n - m)) for s, n, m in zip(starts, shape, sizes, strict=True)]
+    return tuple(slice(a, a + m) for a, m in zip(at, sizes, strict=True))
+
+
+def _update_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
+    out = arrays[0].copy()
+    out[_window(shape, arrays[2:], arrays[1].shape)] = arrays[1]
+    return out
+
+
+def _start(node: Node, start: Node, axis: int, size: Size) -> Size:
+    room = node.inputs[0].shape[axis] - size
+    return 0 if room == 0 else clamped(scalar.read(start, ()), 0, room)
+
+
+def _slice_at(node: Node, index: Index) -> Expr:
+    x, *starts = node.inputs
+    shifted = (
+        i + _start(node, s, k, node.shape[k]) for k, (i, s) in enumerate(zip(index, starts, strict=True))
+    )
+    return scalar.read(x, tuple(shifted))
+
+
+def _update_at(node: Node, index: Index) -> Expr:
+    x, update, *starts = node.inputs
+    tests, inner = [], []
+    for k, (i, s) in enumerate(zip(index, starts, strict=True)):
+        first = _start(node, s, k, update.shape[k])
+        inner.append(i - first)
+        if update.shape[k] != x.shape[k]:
+            tests.append((i, first, first + update.shape[k]))
+    new = scalar.read(update, tuple(inner))
+    return Guard(tuple(tests), new, scalar.read(x, index)) if tests else new
+
+
+def _update_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
+    _, update, *starts = node.inputs
+    kept = dynamic_update(ct, zeros_like(update), starts)
+    return kept, dynamic_slice(ct, starts, update.shape), *(None for _ in starts)
+
+
+def _slice_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
+    x, *starts = node.inputs
+    return dynamic_update(zeros_like(x), ct, starts), *(None for _ in starts)
+
+
+_WINDOWS = (
+    ((), (), ()),
+    ((7,), (3,), (2,)),
+    ((7,), (3,), (99,)),
+    ((5, 4), (2, 4), (-3, 1)),
+    ((3, 4), (2, 0), (1, 1)),
+    ((2, 3, 1, 2, 4), (1, 2, 1, 2, 3), (1, 1, 0, 0, 5)),
+)
+
+
+def _slice_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, sizes, starts in _WINDOWS:
+        x = array(rng, shape, f64 if len(shape) == 2 else f32)
+        yield sample(x, *(np.int32(s) for s in starts), sizes=sizes)
+    yield sample(array(rng, (9,), i8), np.int64(2**40), sizes=(2,), orders=0)
+
+
+def _update_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, sizes, starts in _WINDOWS:
+        t = f64 if len(shape) == 2 else f32
+        yield sample(array(rng, shape, t), array(rng, sizes, t), *(np.int32(s) for s in starts))
+    yield sample(array(rng, (9,), boolean), array(rng, (4,), boolean), np.uint32(3), orders=0)
+
+
+register(
+    Op(
+        "dynamic_slice",
+        "A window whose start is known at run time, shifted so that it fits.",
+        _slice_infer,
+        lambda arrays, attrs, shape: arrays[0][_window(arrays[0].shape, arrays[1:], shape)],
+        _slice_at,
+        _slice_vjp,
+        _slice_samples,
+    )
+)
+register(
+    Op(
+        "dynamic_update",
+        "The first with the second written over it at a place known at run time, shifted so that it fits.",
+        _update_infer,
+        _update_ref,
+        _update_at,
+        _update_vjp,
+        _update_samples,
+    )
+)
