@@ -83,7 +83,7 @@ class _Printer(SizePrinter):
         head = "".join(f"// {line}\n" for line in source_lines(self.kernel))
         used = re.findall(r"\b(\w+)\(", "\n".join(main))
         helpers = "".join(f"{body}\n" for body in scalar.helpers(used))
-        return head + "\n" + "\n".join(self.lines) + "\n\n" + helpers + "\n".join(main) + "\n"
+        return head + "\n" * bool(head) + "\n".join(self.lines) + "\n\n" + helpers + "\n".join(main) + "\n"
 
     def bindings(self) -> None:
         for i, b in enumerate(self.kernel.buffers):
