@@ -65,21 +65,22 @@ class Inliner:
             where = (offset(index, node.shape),) if self.flat else index
             load = Load(target, where, getattr(target, "dtype", node.dtype))
             return self.wrap(target, load, node) if self.wrap else load
-        return self._map(OPS[node.op].at(node, index), {})
+        return self.map(OPS[node.op].at(node, index), {})
 
-    def _map(self, e: Expr, memo: dict[int, Expr]) -> Expr:
+    def map(self, e: Expr, memo: dict[int, Expr]) -> Expr:
+        """An expression over nodes (as operations give it) as one over what is stored."""
         found = memo.get(id(e))
         if found is not None:
             return found
         if isinstance(e, Load):
-            out = self.element(e.source, tuple(self._index(i, memo) for i in e.index))
+            out = self.element(e.source, tuple(self.index(i, memo) for i in e.index))
         elif isinstance(e, Const):
             out = e
         else:
             if isinstance(e, Reduce):
                 for name, extent in e.over:
-                    self.ranges[name] = (0, self._index(extent, memo) - 1)
-            out = e.rebuild(lambda c: self._map(c, memo), lambda i: self._index(i, memo))
+                    self.ranges[name] = (0, self.index(extent, memo) - 1)
+            out = e.rebuild(lambda c: self.map(c, memo), lambda i: self.index(i, memo))
             if isinstance(out, Guard):
                 out = self._decide(out)
             elif isinstance(out, IndexValue) and isinstance(out.index, int):
@@ -88,11 +89,12 @@ class Inliner:
         memo[id(e)] = out
         return out
 
-    def _index(self, i: Size, memo: dict[int, Expr]) -> Size:
+    def index(self, i: Size, memo: dict[int, Expr]) -> Size:
+        """The same for an index."""
         if isinstance(i, int):
             return i
         if any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(i)):
-            return dims.substitute(i, {}, value=lambda e: self._map(e, memo), ranges=self.ranges)
+            return dims.substitute(i, {}, value=lambda e: self.map(e, memo), ranges=self.ranges)
         return i
 
     def _decide(self, guard: Guard) -> Expr:

@@ -146,12 +146,14 @@ class Lowering:
         over = tuple((f"u{d}", size) for d, size in enumerate(form.over))
         inliner.ranges.update({n: (0, s - 1) for n, s in over})
         at = tuple(dims.sym(n) for n, _ in over)
-        to = tuple(inliner._index(i, {}) for i in form.index(at))
-        value = inliner._map(form.value(at), {})
+        to = tuple(inliner.index(i, {}) for i in form.index(at))
+        value = inliner.map(form.value(at), {})
         store: Stmt = Store(buffer, offset(to, node.shape), value, form.combine == "add", node.span)
         if form.combine == "add":
             self._loaded.add(place)
-        body: tuple[Stmt, ...] = (If(_inside(to, node.shape), (store,)),)
+        body: tuple[Stmt, ...] = (store,)
+        if form.condition is not None:
+            body = (If(inliner.map(form.condition(at), {}), body),)
         for name, extent in reversed(over):
             body = (For(name, extent, body),)
         return (*copy, *body)
@@ -189,21 +191,6 @@ def stored(value: Expr, dtype: DType) -> Expr:
     if value.dtype == boolean and dtype == u32:
         return Apply("select", (value, Const(1, u32), Const(0, u32)), u32)
     return value
-
-
-def _inside(index: tuple[Size, ...], shape: tuple[Size, ...]) -> Expr:
-    """Whether a run-time index lies in a shape; provable axes are left out."""
-    from charl.dtypes import i32
-
-    test: Expr = Const(True, boolean)
-    for i, size in zip(index, shape):
-        if not any(isinstance(a, dims.Value) for a in dims.atoms(i)):
-            continue
-        low = Apply("ge", (IndexValue(i, i32), Const(0, i32)), boolean)
-        high = Apply("lt", (IndexValue(i, i32), IndexValue(size, i32)), boolean)
-        both = Apply("and", (low, high), boolean)
-        test = both if isinstance(test, Const) else Apply("and", (test, both), boolean)
-    return test
 
 
 def _flops(lowering: Lowering, group: Group) -> Size:

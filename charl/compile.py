@@ -1,0 +1,192 @@
+"""The whole pipeline, from a source file to the files of a package.
+
+Enters: the path of a program and options. Leaves: a `Compiled` with every file's bytes. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, SCALAR, WGSL, Capabilities
+from charl.errors import Diagnostic, code, fail
+from charl.program import Export, Program
+from charl.source import Source
+
+if TYPE_CHECKING:
+    from charl.plan.ir import Lowered
+
+E_MISSING = code("E0701", "a file cannot be read")
+E_ENCODING = code("E0702", "a source file is not UTF-8 text")
+E_TARGET = code("E0901", "a target cannot hold an export")
+W_TARGET = code("W0902", "an export was left out of a target that cannot hold it")
+
+TARGETS = ("c", "wgsl")
+SIMD: Mapping[str, Capabilities] = {"auto": PORTABLE_C, "scalar": SCALAR, "avx2": AVX2, "avx512": AVX512}
+
+Progress = Callable[[str], None]
+Dump = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    `dims`: dimension variables of exports, fixed (an int) or bounded (low, high). `sets`: hyper-parameters by path, as text.
+    `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights that go into the code. `prefix`: of C
+    names, the module's name by default. `narrow_f64`: compute f64 as f32. `dump`: a folder for every stage's text.
+    """
+
+    dims: Mapping[str, int | tuple[int, int]] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] | None = None
+    simd: str = "auto"
+    embed: Path | None = None
+    prefix: str | None = None
+    narrow_f64: bool = False
+    dump: Path | None = None
+
+
+@dataclass
+class Compiled:
+    """The files of a package by relative path, what was noted on the way, and the report of `--report`."""
+
+    program: Program
+    files: dict[str, bytes]
+    warnings: list[Diagnostic]
+    lowered: dict[str, Lowered]
+
+    @property
+    def report(self) -> str:
+        """Kernels, workspace and operations of every export, as text."""
+        from charl.report import report
+
+        return report(self.lowered)
+
+
+def read_source(path: Path | str) -> Source:
+    """Read a program.
+
+    Raises CharlError where the file is missing, unreadable or not UTF-8.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise fail(E_MISSING, f"cannot read {path}: {e.strerror}", help="check the path") from e
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise fail(
+            E_ENCODING, f"{path} is not UTF-8 text (line {line})", help="save the file as UTF-8"
+        ) from e
+    return Source(str(path), text)
+
+
+def elaborated(source: Source, options: Options) -> Program:
+    """Check a program and build its graphs, optimised. Raises CharlError with everything that is wrong."""
+    from charl.elaborate import elaborate
+    from charl.passes import optimise
+
+    program = elaborate(source, dims=options.dims, sets=options.sets, narrow_f64=options.narrow_f64)
+    for export in program.exports:
+        export.graph = optimise(export.graph)
+    return replace(program, digest=_digest(source, options))
+
+
+def _digest(source: Source, options: Options) -> str:
+    chosen = (
+        sorted((k, v) for k, v in options.dims.items()),
+        sorted(options.sets.items()),
+        options.simd,
+        options.prefix,
+        options.narrow_f64,
+    )
+    return sha256((source.text + repr(chosen)).encode()).hexdigest()
+
+
+def compile_file(
+    path: Path | str, options: Options | None = None, progress: Progress | None = None
+) -> Compiled:
+    """Compile a file to a package. Raises CharlError for anything wrong with the program or the options."""
+    return compile_source(read_source(path), options or Options(), progress)
+
+
+def compile_source(source: Source, options: Options, progress: Progress | None = None) -> Compiled:
+    """Compile a source text to a package."""
+    tell = progress or (lambda stage: None)
+    tell("checking")
+    program = elaborated(source, options)
+    dump = _dumper(options.dump)
+    if dump is not None:
+        from charl.graph.text import print_graph
+
+        for export in program.exports:
+            dump(f"{export.name}.graph", print_graph(export.graph))
+    files: dict[str, bytes] = {}
+    warnings: list[Diagnostic] = []
+    lowered: dict[str, Lowered] = {}
+    for target in options.targets or TARGETS:
+        tell(f"planning for {target}")
+        caps = SIMD[options.simd] if target == "c" else WGSL
+        lowered[target] = _plan(program, target, caps, options, warnings)
+        if dump is not None:
+            _dump_kernels(dump, target, lowered[target])
+    tell("printing")
+    files.update(_package(lowered, options))
+    return Compiled(program, dict(sorted(files.items())), warnings, lowered)
+
+
+def _plan(
+    program: Program, target: str, caps: Capabilities, options: Options, warnings: list[Diagnostic]
+) -> Lowered:
+    from charl.plan.build import plan_program
+
+    def skip(export: Export, reason: str) -> None:
+        message = f"{target} cannot hold `{export.name}`: {reason}"
+        remedy = "pass `--f64 f32`, or choose another target with `--target`"
+        if options.targets is not None:
+            raise fail(E_TARGET, message, export.span, help=remedy)
+        warnings.append(Diagnostic(W_TARGET, message, export.span, help=remedy, severity="warning"))
+
+    return plan_program(program, caps, skip)
+
+
+def _package(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
+    from charl.backends.package import files
+
+    return files(lowered, options)
+
+
+def _dumper(folder: Path | None) -> Dump | None:
+    if folder is None:
+        return None
+
+    def write(name: str, text: str) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        except OSError as e:
+            raise fail(E_MISSING, f"cannot write {folder / name}: {e.strerror}") from e
+
+    return write
+
+
+def _dump_kernels(dump: Dump, target: str, lowered: Lowered) -> None:
+    from charl.loops.text import print_kernel
+
+    for kernel in lowered.kernels:
+        dump(f"{target}.{kernel.name}.loops", print_kernel(kernel))
+    lines = []
+    for plan in lowered.plans:
+        lines.append(f"{plan.export.name}: workspace {plan.arena_bytes} bytes, live {plan.live_bytes}")
+        for call in plan.calls:
+            places = ", ".join(
+                f"{p.kind} {p.name}[{p.size}]" + (f"@{p.offset}" if p.kind == "arena" else "")
+                for p in call.places
+            )
+            lines.append(f"  {call.kernel.name}({places})")
+    dump(f"{target}.plan", "\n".join(lines) + "\n")
