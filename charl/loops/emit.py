@@ -290,11 +290,9 @@ class Emitter:
             return (For(name, extent, (*out, *lets, *self._loops(rest, sinks, width))),)
         if width is None:
             return (For(name, extent, self.block(sinks)),)
-        return self.lane_loop(name, extent, width, sinks, reducing=True)
+        return self.lane_loop(name, extent, width, sinks)
 
-    def lane_loop(
-        self, name: str, extent: Size, width: int, sinks: Sequence[Sink], reducing: bool = False
-    ) -> tuple[Stmt, ...]:
+    def lane_loop(self, name: str, extent: Size, width: int, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         """A loop over `name` in steps of one vector, with a partial vector at the end where needed."""
         step = lanes(width)
         full = dims.floordiv(extent, step) * step
@@ -302,30 +300,24 @@ class Emitter:
             full = extent
         out: list[Stmt] = []
         if not (isinstance(extent, int) and extent < 512 // width):
-            out.append(For(name, full, (self._region(name, width, None, sinks, reducing),), step=step))
+            out.append(For(name, full, (self._region(name, width, None, sinks),), step=step))
         if full != extent:
             tail = self.name(name.split(".")[0])
             moved = [s.at({name: dims.sym(tail)}, {}) for s in sinks]
             start = 0 if not out else full
             count = dims.minimum(extent - dims.sym(tail), step)
-            region = self._region(tail, width, count, moved, reducing)
+            region = self._region(tail, width, count, moved)
             out.append(For(tail, extent, (region,), start=start, step=step))
         return tuple(out)
 
-    def _region(
-        self, name: str, width: int, count: Size | None, sinks: Sequence[Sink], reducing: bool
-    ) -> Simd:
+    def _region(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
         lane = self.name("lane")
         memo: dict[int, Expr] = {}
         env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}
-        return self.region(lane, width, count, [s.at(env, memo) for s in sinks], reducing)
+        return self.region(lane, width, count, [s.at(env, memo) for s in sinks])
 
-    def region(
-        self, lane: str, width: int, count: Size | None, sinks: Sequence[Sink], reducing: bool = False
-    ) -> Simd:
+    def region(self, lane: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
         """A vector region around sinks whose indices already contain `lane`."""
-        if reducing and count is not None:
-            sinks = [_masked(s, lane, count, width) for s in sinks]
         outer, self.lane = self.lane, lane
         names = set(self._vector_names)
         body = self.block(sinks)
@@ -356,16 +348,6 @@ _LABELS = {
     "argmax": "best",
     "argmin": "best",
 }
-
-
-def _masked(s: Sink, lane: str, count: Size, width: int) -> Sink:
-    """An update in which lanes from `count` on combine the identity."""
-    from charl.dtypes import boolean, i32, i64
-
-    t = i32 if width == 32 else i64
-    inside = Apply("lt", (IndexValue(dims.sym(lane), t), IndexValue(count, t)), boolean)
-    neutral = identity(s.fn, s.value.dtype)
-    return replace(s, value=Apply("select", (inside, s.value, neutral), s.value.dtype))
 
 
 def _position(over: Sequence[tuple[str, Size]]) -> Expr:

@@ -10,7 +10,8 @@ the instruction set: the symbol `VL32` or `VL64` in sizes and indices (a macro i
 always a power of two up to 16. Inside, an expression is a vector exactly when it depends on the symbol `lane`, on a Let that is
 a vector, or on a register declared with `vector=True`; everything else is scalar and broadcasts. A load or store whose index has
 coefficient 1 in `lane` is contiguous, 0 a broadcast, anything else strided or a gather. With `count`, only lanes below it
-take part: loads elsewhere give zero, stores do not write, `Horizontal` leaves the others out. Every vector value of a region has
+take part: loads elsewhere give zero, stores do not
+write, an `Update` of a register that was declared outside leaves the other lanes as they are. Every vector value of a region has
 elements of exactly `width` bits (bool values are masks and live in registers only).
 """
 
