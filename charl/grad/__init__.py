@@ -1,0 +1,6 @@
+"""Differentiation of graphs, in reverse (`vjp`) and forward (`jvp`) mode: graph in, ordinary graph nodes out."""
+
+from charl.grad.forward import jvp
+from charl.grad.reverse import vjp
+
+__all__ = ["jvp", "vjp"]

@@ -1,0 +1,88 @@
+"""Reverse mode: cotangents of values from cotangents of what was computed from them.
+
+Enters: nodes of a graph and cotangent nodes. Leaves: ordinary nodes, made by the gradient rules of the operations, which
+can be differentiated again. Takes time linear in the graph, does not recurse, evaluates nothing.
+
+A zero cotangent contributes zero: behind a `select` the side that was not taken receives zeros, and where an operation
+further up has an infinite or undefined derivative there (`log` at 0), the product is replaced by 0. It is replaced only
+where it is not finite, so that derivatives of the product itself (second order, forward mode) stay right at zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from charl import ops
+from charl.errors import InternalError
+from charl.graph.ir import Node, at_span, topological
+from charl.ops import OPS
+
+
+def vjp(
+    outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Node | None]
+) -> list[Node | None]:
+    """Cotangents of `inputs`, given those of `outputs` (None: zero).
+
+    None where no differentiable path leads from an input to the outputs; integers and booleans never have one. An input
+    that is computed from another input passes its cotangent on.
+    """
+    order = topological(outputs)
+    active = _active(order, inputs)
+    gathered: dict[Node, Node] = {}
+    behind: set[Node] = set()  # nodes whose cotangent came through a branch that may not have been taken
+    for out, ct in zip(outputs, cotangents, strict=True):
+        if ct is not None and out in active:
+            _check(out, ct)
+            gathered[out] = ops.add(gathered[out], ct) if out in gathered else ct
+    wanted = set(inputs)
+    for node in reversed(order):
+        if node not in gathered or not any(x in active for x in node.inputs):
+            continue
+        received = gathered[node] if node in wanted else gathered.pop(node)
+        with at_span(node.span):
+            parts = _through(node, received, node in behind, active)
+        for x, part in parts:
+            gathered[x] = ops.add(gathered[x], part) if x in gathered else part
+            if node in behind or OPS[node.op].branches:
+                behind.add(x)
+    return [gathered.get(x) for x in inputs]
+
+
+def _active(order: Iterable[Node], inputs: Sequence[Node]) -> set[Node]:
+    """Floating nodes that depend on an input through operations that pass derivatives."""
+    wanted = set(inputs)
+    active: set[Node] = set()
+    for node in order:
+        if not node.dtype.is_float or (node.op == "stop_gradient" and node not in wanted):
+            continue
+        if node in wanted or any(x in active for x in node.inputs):
+            active.add(node)
+    return active
+
+
+def _check(out: Node, ct: Node) -> None:
+    if out.type != ct.type:
+        raise InternalError("grad", f"a value of type {out.type} was given a cotangent of type {ct.type}")
+
+
+def _through(node: Node, ct: Node, behind: bool, active: set[Node]) -> list[tuple[Node, Node]]:
+    """The contributions of one node to the cotangents of its active inputs."""
+    record = OPS[node.op]
+    if record.vjp is None:
+        raise InternalError("grad", f"operation {node.op} has no gradient rule")
+    found = zip(node.inputs, record.vjp(node, ct), strict=True)
+    parts = [(x, part) for x, part in found if part is not None and x in active]
+    for x, part in parts:
+        if part.type != x.type:
+            raise InternalError("grad", f"the gradient rule of {node.op} gives {part.type} for {x.type}")
+    return [(x, _finite(ct, part)) for x, part in parts] if behind and record.singular else parts
+
+
+def _finite(ct: Node, part: Node) -> Node:
+    """`part`, or 0 where it is not finite although the cotangent is 0."""
+    zero = ops.zeros(ct.type)
+    top = float(np.finfo("float32" if ct.dtype.name == "bf16" else ct.dtype.numpy).max)
+    fine = ops.le(ops.abs_(part), ops.full(top, ct.type))
+    return ops.select(ops.or_(ops.ne(ct, zero), fine), part, zero)
