@@ -151,7 +151,7 @@ class KernelPrinter:
             if key not in seen:
                 seen.add(key)
                 said.append(f"{_base(key[0])}:{key[1]}: {s.source.line(s.line).strip()}")
-        lines = [_plain(line) for text in said for line in text.splitlines()]
+        lines = [plain(line) for text in said for line in text.splitlines()]
         if not lines:
             return []
         return ["/* " + "\n * ".join(lines) + " */"]
@@ -383,7 +383,7 @@ class KernelPrinter:
             test = f"vm{w}_reduce_and({f'vm{w}_or(vm{w}_not({mask}), {lanes})' if mask else lanes})"
         else:
             test = at(self.scalars.expression(s.condition), CHOICE)
-        self.emit(f"{macro}({test}, {_quoted(s.what)}, {_quoted(where)});")
+        self.emit(f"{macro}({test}, {quoted(s.what)}, {quoted(where)});")
 
 
 def _widened(position: Expr, width: int) -> Expr:
@@ -420,12 +420,12 @@ def _base(path: str) -> str:
     return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that cannot end a comment."""
     return text.replace("*/", "* /").replace("/*", "/ *")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A C string literal."""
     out = []
     for byte in text.encode():
