@@ -295,29 +295,6 @@ fn pow_f32(x: f32, y: f32) -> f32 {
     return select(r, -r, bitcast<i32>(x) < 0 && whole && floor(0.5 * y) * 2.0 != y);
 }
 
-// Wraps; a negative exponent gives the truncated reciprocal.
-fn pow_i32(x: i32, y: i32) -> i32 {
-    if (y < 0) {
-        if (x == 1 || x == -1) {
-            return select(x, 1, (y & 1) == 0);
-        }
-        return 0;
-    }
-    return bitcast<i32>(pow_u32(bitcast<u32>(x), bitcast<u32>(y)));
-}
-
-fn pow_u32(x: u32, y: u32) -> u32 {
-    var r = 1u;
-    var b = x;
-    for (var n = y; n != 0u; n >>= 1u) {
-        if ((n & 1u) != 0u) {
-            r *= b;
-        }
-        b *= b;
-    }
-    return r;
-}
-
 // The error function to one unit in the last place: a polynomial near 0, 1 - exp of one further out.
 fn erf_f32(x: f32) -> f32 {
     let t = abs(x);

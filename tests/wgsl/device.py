@@ -26,10 +26,15 @@ def gpu() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def pipeline(code: str) -> Any:
-    """Compiles a module; wgpu raises where naga refuses it."""
-    module = gpu().create_shader_module(code=code)
-    return gpu().create_compute_pipeline(layout="auto", compute={"module": module, "entry_point": "main"})
+def pipeline(code: str, kinds: tuple[str, ...]) -> tuple[Any, Any]:
+    """Compiles a module for bindings of these kinds (wgpu raises where naga refuses it); its layout too."""
+    entries = [
+        {"binding": i, "visibility": "COMPUTE", "buffer": {"type": kind}} for i, kind in enumerate(kinds)
+    ]
+    layout = gpu().create_bind_group_layout(entries=entries)
+    whole = gpu().create_pipeline_layout(bind_group_layouts=[layout])
+    stage = {"module": gpu().create_shader_module(code=code), "entry_point": "main"}
+    return gpu().create_compute_pipeline(layout=whole, compute=stage), layout
 
 
 def stored(a: Array) -> Array:
@@ -59,8 +64,8 @@ class Batch:
         buffers = [device.create_buffer_with_data(data=stored(a), usage=usage) for a in arrays]
         self.pending.append(Pending(buffers, list(arrays)))
         total = dims.evaluate(grid(kernel), sizes)
-        code = print_kernel(kernel)
-        pipe = pipeline(code)
+        kinds = ["read-only-storage" if b.role == "input" else "storage" for b in kernel.buffers]
+        pipe, layout = pipeline(print_kernel(kernel), tuple(kinds + ["uniform"] * bool(kernel.dims)))
         if total == 0:
             return
         for i, b in enumerate(buffers):
@@ -70,7 +75,7 @@ class Batch:
             uniform = device.create_buffer_with_data(data=data, usage="UNIFORM")
             resource = {"buffer": uniform, "offset": 0, "size": uniform.size}
             entries.append({"binding": len(buffers), "resource": resource})
-        group = device.create_bind_group(layout=pipe.get_bind_group_layout(0), entries=entries)
+        group = device.create_bind_group(layout=layout, entries=entries)
         compute = self.encoder.begin_compute_pass()
         compute.set_pipeline(pipe)
         compute.set_bind_group(0, group)

@@ -39,7 +39,7 @@ _SIGNED = {
     "pow": "pow_i32",
     "div": "div_i32",
 }
-_UNSIGNED = {"abs": "abs", "min": "min", "max": "max", "mod": "mod_u32", "pow": "pow_u32", "div": "div_u32"}
+_UNSIGNED = {"abs": "abs", "min": "min", "max": "max", "mod": "mod_u32", "div": "div_u32"}
 _CALLS = {"float": _FLOAT, "int": _SIGNED, "uint": _UNSIGNED, "bool": {}}
 
 _ON_BOOL = {
