@@ -1,0 +1,320 @@
+"""Bodies of the exported functions: checks on entry, constant tables, one kernel call after another.
+
+Enters: an `Api` function with its plan. Leaves: lines of C for the template that frames them. Decides nothing about order or
+memory: the plan has done that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charl import dims
+from charl.backends.c.api import Api, Function, Parameter
+from charl.backends.c.names import Namer
+from charl.backends.c.printer import quoted
+from charl.backends.c.scalars import Scalars
+from charl.backends.c.spelling import PRODUCT, Text, at, c_type
+from charl.backends.names import identifier
+from charl.errors import InternalError
+from charl.graph.ir import Size
+from charl.plan.ir import Call, Place
+from charl.source import Span
+
+
+@dataclass(frozen=True)
+class Check:
+    """Return `status` where `condition` holds. `comment` says which rule of the program it is."""
+
+    condition: str
+    status: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class NanCheck:
+    """Debug builds look for the first NaN in a float buffer that a kernel wrote."""
+
+    type: str
+    pointer: str
+    count: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    comment: str
+    text: str
+    nans: tuple[NanCheck, ...]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Memory that one argument covers, for the overlap check of debug builds."""
+
+    name: str
+    pointer: str
+    bytes: str
+    written: bool
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two regions that a call must not give overlapping."""
+
+    a: Region
+    b: Region
+    message: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the template needs for one function."""
+
+    function: Function
+    signature: tuple[str, ...]
+    checks: tuple[Check, ...]
+    overlaps: tuple[Overlap, ...]
+    calls: tuple[KernelCall, ...]
+    uses_arena: bool
+    unused: tuple[str, ...]
+    workspace: str  # bytes, as an expression over the dimensions
+    workspace_symbols: frozenset[str]  # the dimensions in it
+
+
+@dataclass
+class Tables:
+    """`static const` arrays of a package, equal ones once."""
+
+    prefix: str
+    names: Namer
+    _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
+    definitions: list[tuple[str, str, np.ndarray[Any, Any]]] = field(default_factory=list)
+
+    def name(self, place: Place) -> str:
+        """The table that holds the data of a constant place."""
+        assert place.data is not None
+        data = np.ascontiguousarray(place.data)
+        key = (place.dtype.name, data.tobytes())
+        if key not in self._known:
+            name = self.names(f"{self.prefix}_{identifier(place.name)}")
+            self._known[key] = name
+            self.definitions.append((name, c_type(place.dtype), data.reshape(-1)))
+        return self._known[key]
+
+
+def c_size(size: Size, names: Mapping[str, str]) -> str:
+    """A size as a C expression of type ptrdiff_t."""
+    return _spell(size, names).text
+
+
+def _spell(size: Size, names: Mapping[str, str]) -> Text:
+    def never(_: object) -> Text:
+        raise InternalError("backends.c", f"the size {size} depends on run-time values")
+
+    return Scalars(never, lambda _: never(_).text, symbols=dict(names)).size(size)
+
+
+def factor(size: Size, names: Mapping[str, str]) -> str:
+    """A size as an operand of a product."""
+    return at(_spell(size, names), PRODUCT)
+
+
+def signature(f: Function) -> tuple[str, ...]:
+    """The parameters of a C function, each as its declaration."""
+    out = [f"ptrdiff_t {d.name}" for d in f.dimensions]
+    for p in f.ordered:
+        const = "" if p.written else "const "
+        if p.struct is not None:
+            out.append(f"{const}struct {p.struct.name} *{p.name}")
+        else:
+            assert p.tensor is not None
+            star = "" if p.kind == "value" else "*"
+            out.append(f"{'' if p.kind == 'value' else const}{c_type(p.tensor.dtype)} {star}{p.name}")
+    return (*out, "void *workspace")
+
+
+def entry(api: Api, f: Function, tables: Tables) -> Entry:
+    """Everything the body of `f` says."""
+    assert f.plan is not None
+    pointers = _Pointers(f, tables)
+    names = f.dim_names()
+    calls = tuple(_call(api, call, pointers) for call in f.plan.calls)
+    text = " ".join(c.text for c in calls)
+    checks = (*_null_checks(api, f), *_dimension_checks(api, f), *_workspace_checks(api, f))
+    return Entry(
+        f, signature(f), checks, _overlaps(f), calls, "arena +" in text or "arena)" in text,
+        _unused(f, calls), c_size(f.plan.arena_bytes, names), frozenset(names[n] for n in dims.symbols(f.plan.arena_bytes)),
+    )  # fmt: skip
+
+
+class _Pointers:
+    """The C expression of every place of one function."""
+
+    def __init__(self, f: Function, tables: Tables) -> None:
+        self.function = f.export.name
+        self.names = f.dim_names()
+        self._tables = tables
+        self._arguments = self._flat(f.arguments)
+        self._results = self._flat(f.results)
+
+    @staticmethod
+    def _flat(parameters: tuple[Parameter, ...]) -> dict[int, str]:
+        return {p.first + i: text for p in parameters for i, text in enumerate(p.pointers())}
+
+    def __call__(self, place: Place) -> str:
+        if place.kind == "parameter":
+            return self._arguments[place.position]
+        if place.kind == "result":
+            return self._results[place.position]
+        if place.kind == "constant":
+            return self._tables.name(place)
+        at = "arena" if place.offset == 0 else f"(arena + {factor(place.offset, self.names)})"
+        return f"({c_type(place.dtype)} *){at}"
+
+
+def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
+    kernel = call.kernel
+    arguments = [pointers(p) for p in call.places]
+    sizes = [c_size(d, pointers.names) for d in call.dims]
+    nans = []
+    for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
+        if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
+            count = c_size(place.size, pointers.names)
+            what = quoted(f"the first NaN, in {place.name} of {pointers.function}")
+            nans.append(NanCheck(place.dtype.name, pointer, count, where(kernel.span), what))
+    text = f"{kernel_name(api.prefix, kernel.name)}({', '.join([*arguments, *sizes])});"
+    return KernelCall(kernel.comment.strip(), text, tuple(nans))
+
+
+def kernel_name(prefix: str, name: str) -> str:
+    """What the printer calls the function of a kernel."""
+    return f"{prefix}_{name}"
+
+
+def where(span: Span | None) -> str:
+    """File (without its folder), line and column of a span as a C string, for reports of debug builds."""
+    if span is None:
+        return quoted("?")
+    return quoted(f"{span.source.path.replace(chr(92), '/').rsplit('/', 1)[-1]}:{span.line}:{span.column}")
+
+
+def _unused(f: Function, calls: tuple[KernelCall, ...]) -> tuple[str, ...]:
+    """Parameters that neither a call nor a check reads."""
+    from re import findall
+
+    used = {word for c in calls for word in findall(r"[A-Za-z_]\w*", c.text)}
+    names = [d.name for d in f.dimensions] + [p.name for p in f.parameters]
+    names += [] if "arena" in used else ["workspace"]
+    return tuple(n for n in names if n not in used)
+
+
+def _null_checks(api: Api, f: Function) -> tuple[Check, ...]:
+    pointers = [p.name for p in f.parameters if p.kind != "value"]
+    pointers += [
+        leaf.pointer(f"{p.name}->")
+        for p in f.parameters
+        if p.struct is not None and p.struct.dynamic
+        for leaf in p.struct.leaves()
+        if not isinstance(dims.product(leaf.type.shape), int)
+    ]
+    status = f"{api.upper}_NULL_POINTER"
+    return tuple(Check(f"{p} == NULL", status) for p in pointers)
+
+
+def _dimension_checks(api: Api, f: Function) -> tuple[Check, ...]:
+    status = f"{api.upper}_BAD_DIMENSION"
+    names = f.dim_names()
+    out: list[Check] = []
+    for d in f.dimensions:
+        high = f" || {d.name} > {d.high}" if d.high is not None else ""
+        out.append(Check(f"{d.name} < {d.low}{high}", status))
+        if d.multiple_of > 1:
+            out.append(Check(f"{d.name} % {d.multiple_of} != 0", status))
+    for text, left, relation, right, _ in f.export.constraints:
+        a, b = c_size(left, names), c_size(right, names)
+        broken = f"({b}) % ({a}) != 0" if relation == "divides" else f"!({a} {relation} {b})"
+        out.append(Check(broken, status, text))
+    if any(d.high is None for d in f.dimensions):
+        out.append(
+            Check(f"{_bytes_estimate(f)} > (double)PTRDIFF_MAX", status, "sizes must fit the address space")
+        )
+    return tuple(out)
+
+
+def _bytes_estimate(f: Function) -> str:
+    """An upper bound of all memory a call touches, in double so that it cannot overflow."""
+    assert f.plan is not None
+    total: Size = f.plan.arena_bytes
+    for p in f.parameters:
+        for t in p.types():
+            total = total + dims.product(t.shape) * t.dtype.bytes
+    names = {d.source: f"(double){d.name}" for d in f.dimensions}
+    terms = [(m, c) for m, c in total.terms if c > 0] if not isinstance(total, int) else []
+
+    def leaf(a: dims.Atom) -> str:
+        if isinstance(a, dims.Sym):
+            return names[a.name]
+        assert isinstance(a, dims.Func), a
+        args = [_double(arg, leaf) for arg in a.args]
+        if a.name == "ceildiv":
+            return f"({args[0]} + 1.0)"
+        return args[0] if a.name in ("floordiv", "min") else f"({args[0]} + {args[1]})"
+
+    return " + ".join(_double_term(m, c, leaf) for m, c in terms) or "0.0"
+
+
+def _double(x: Size, leaf: object) -> str:
+    if isinstance(x, int):
+        return f"{max(x, 0)}.0"
+    parts = [_double_term(m, c, leaf) for m, c in x.terms if c > 0]
+    return f"({' + '.join(parts)})" if parts else "0.0"
+
+
+def _double_term(monomial: dims.Monomial, c: object, leaf: object) -> str:
+    factors = [leaf(a) for a, power in monomial for _ in range(max(power, 0))]  # type: ignore[operator]
+    return " * ".join([f"{float(c)!r}", *factors])  # type: ignore[arg-type]
+
+
+def _workspace_checks(api: Api, f: Function) -> tuple[Check, ...]:
+    assert f.plan is not None
+    if f.workspace == 0:
+        return ()
+    size = f.plan.arena_bytes
+    empty = (
+        ""
+        if isinstance(size, int)
+        else f"{f.workspace_name}({', '.join(d.name for d in f.dimensions)}) > 0 && "
+    )
+    status = f"{api.upper}_BAD_WORKSPACE"
+    return (
+        Check(f"{empty}workspace == NULL", status),
+        Check("(uintptr_t)workspace % 8 != 0", status),
+    )
+
+
+def _overlaps(f: Function) -> tuple[Overlap, ...]:
+    names = f.dim_names()
+    regions = []
+    for p in f.parameters:
+        if p.struct is not None:
+            regions.append(Region(p.source, p.name, f"sizeof *{p.name}", p.written))
+        elif p.kind == "tensor":
+            assert p.tensor is not None
+            count = c_size(dims.product(p.tensor.shape), names)
+            regions.append(Region(p.source, p.name, f"(size_t)({count}) * sizeof *{p.name}", p.written))
+    if f.needs_workspace:
+        assert f.plan is not None
+        regions.append(
+            Region("workspace", "workspace", f"(size_t)({c_size(f.plan.arena_bytes, names)})", True)
+        )
+    return tuple(
+        Overlap(a, b, quoted(f"{f.export.name}: {a.name} and {b.name} overlap"))
+        for i, a in enumerate(regions)
+        for b in regions[i + 1 :]
+        if a.written or b.written
+    )
