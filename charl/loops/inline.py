@@ -72,7 +72,9 @@ class Inliner:
         found = memo.get(id(e))
         if found is not None:
             return found
-        if isinstance(e, Load):
+        if isinstance(e, Load) and not isinstance(e.source, Node):
+            out: Expr = e  # came in with an index that was mapped before
+        elif isinstance(e, Load):
             out = self.element(e.source, tuple(self.index(i, memo) for i in e.index))
         elif isinstance(e, Const):
             out = e

@@ -52,6 +52,7 @@ class Fusion:
         self._mark_cheap()
         self.group_of: dict[Node, Group] = {}
         self.groups: dict[int, Group] = {}
+        self._made = -1
         self.facts: dict[Node, Facts] = {}
         for node in self.order:
             if not self.leaf(node) and (not self.expanded(node) or node in self.results):
@@ -77,11 +78,7 @@ class Fusion:
         return self.caps.scatter and OPS[node.op].write is not None
 
     def _mark_cheap(self) -> None:
-        """Cheap elementwise values used more than once, and never by a contraction."""
-        uses: dict[Node, int] = {}
-        for node in self.order:
-            for i in node.inputs:
-                uses[i] = uses.get(i, 0) + 1
+        """Elementwise values that cost less to compute again than to store, and that no contraction reads."""
         spoiled: set[Node] = set()
         for node in reversed(self.order):
             if node in self.views:
@@ -94,7 +91,7 @@ class Fusion:
             if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
                 continue
             facts = Facts(node, lambda n: n in self.views)
-            if facts.reduces or (uses.get(node, 0) < 2 and node.shape != ()):
+            if facts.reduces:
                 continue
             inputs = {r.node for r in facts.reads}
             cost = facts.cost + sum(total.get(i, 0) for i in inputs)
@@ -106,9 +103,8 @@ class Fusion:
 
     def _place(self, node: Node) -> None:
         fact = self.fact(node)
-        group = Group(len(self.groups), [node], node.rank, node.shape, fact.heavy, self.writes(node))
-        if fact.reduces and not fact.heavy:
-            group.rows = node.rank
+        self._made += 1
+        group = Group(self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node))
         for read in fact.reads:
             source = self.group_of.get(read.node)
             if source:
@@ -117,19 +113,19 @@ class Fusion:
         self.group_of[node] = group
         if group.heavy or group.closed:
             return
-        joined: Group | None = None
+        chosen: list[Group] = []
         for source in self._candidates(fact):
-            if joined is None:
-                if self._joins(node, fact, source):
-                    self._merge(source, group, self._new_rows(node, fact, source))
-                    joined = source
-            elif (
-                source in self.groups.values()
-                and source is not joined
-                and self._unites(joined, source, node, fact)
-            ):
-                rows = min(joined.rows, source.rows)
-                self._merge(joined, source, rows)
+            if not chosen:
+                fits = self._joins(node, fact, source)
+            else:
+                fits = all(self._unites(c, source, node, fact) for c in chosen)
+            if fits:
+                chosen.append(source)
+        if chosen:
+            first, *others = chosen
+            rows = min(self._new_rows(node, fact, g) for g in chosen)
+            for other in (*others, group):
+                self._merge(first, other, rows)
 
     def _candidates(self, fact: Facts) -> list[Group]:
         """Groups the node reads from: contractions first, then the latest."""
@@ -156,24 +152,30 @@ class Fusion:
             return False
         if not self._rows_allowed([*source.members, node], rows):
             return False
-        bit = 1 << source.id
+        return self._acyclic(fact, source)
+
+    def _acyclic(self, fact: Facts, source: Group) -> bool:
+        """Whether no other group that the node reads from runs after `source`."""
         others = {self.group_of[r.node] for r in fact.reads if r.node in self.group_of} - {source}
-        return not any(g.before & bit for g in others)
+        return not any(g.before >> source.id & 1 for g in others)
 
     def _reads_reduced(self, read: Read, rows: int) -> bool:
         """A value that holds a reduction may not be evaluated again inside another reduction's loop of the row."""
         return read.reduced and self.fact(read.node).reduces and read.node.rank > rows
 
     def _unites(self, a: Group, b: Group, node: Node, fact: Facts) -> bool:
-        if b.closed or (a.heavy and b.heavy) or (a.before >> b.id) & 1 or (b.before >> a.id) & 1:
+        """Whether two groups that the node reads from can be one, and the node with them."""
+        if b.closed or (a.heavy and b.heavy) or not self._acyclic(fact, b) or b.before >> a.id & 1:
             return False
-        rows = min(a.rows, b.rows, self._new_rows(node, fact, b))
+        rows = min(self._new_rows(node, fact, a), self._new_rows(node, fact, b))
         if a.space[:rows] != b.space[:rows]:
+            return False
+        if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is b):
             return False
         for g in (a, b):
             if g.heavy and rows < g.rows:
                 return False
-        members = [*a.members, *b.members]
+        members = [*a.members, *b.members, node]
         if (a.heavy or b.heavy) and any(
             n.rank != rows or self.fact(n).reduces for n in members if not self.fact(n).heavy
         ):
