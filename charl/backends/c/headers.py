@@ -35,34 +35,48 @@ class Piece:
 
 
 _PLACEHOLDER = re.compile(r"\$(HIGH|LOW|MAX|MIN|[A-Z])")
+# How intrinsics name element types: sign-blind ($E) and with the sign ($I).
+_SUFFIXES = {"f32": ("ps", "ps"), "f64": ("pd", "pd")} | {
+    f"{k}{b}": (f"epi{b}", f"ep{k}{b}") for k in "iu" for b in (8, 16, 32, 64)
+}
+
+
+def _values(t: dtypes.DType) -> dict[str, str]:
+    """What the placeholders of a block stand for."""
+    values = {"$HIGH": "", "$LOW": "", "$MAX": "", "$MIN": ""}
+    if t.is_integer:
+        signed = t.kind == "int"
+        values = {
+            "$HIGH": f"{2.0 ** (t.bits - signed):.1f}",
+            "$LOW": f"-{2.0 ** (t.bits - 1):.1f}" if signed else "0.0",
+            "$MAX": f"{'' if signed else 'U'}INT{t.bits}_MAX",
+            "$MIN": f"INT{t.bits}_MIN" if signed else "0",
+        }
+    return values | {
+        "$T": t.name,
+        "$C": C_TYPES[t.name],
+        "$W": "uint64_t" if t.bits == 64 else "uint32_t",
+        "$N": str(t.bits),
+        "$F": "f" if t.bits == 32 else "",
+        "$E": _SUFFIXES[t.name][0],
+        "$I": _SUFFIXES[t.name][1],
+    }
 
 
 def _from(values: dict[str, str]) -> Callable[[re.Match[str]], str]:
     return lambda m: values[m[0]]
 
 
-def _expand(text: str, types: str) -> Iterator[str]:
-    for entry in types.split():
-        name, _, source = entry.partition(":")
-        t = dtypes.ALL[name]
-        values = {"$HIGH": "", "$LOW": "", "$MAX": "", "$MIN": ""}
-        if t.is_integer:
-            signed = t.kind == "int"
-            values = {
-                "$HIGH": f"{2.0 ** (t.bits - signed):.1f}",
-                "$LOW": f"-{2.0 ** (t.bits - 1):.1f}" if signed else "0.0",
-                "$MAX": f"{'' if signed else 'U'}INT{t.bits}_MAX",
-                "$MIN": f"INT{t.bits}_MIN" if signed else "0",
-            }
-        values |= {
-            "$C": C_TYPES[name],
-            "$W": "uint64_t" if t.bits == 64 else "uint32_t",
-            "$N": str(t.bits),
-            "$F": "f" if t.bits == 32 else "",
-            "$T": name,
-        }
-        if source:
-            values |= {"$S": source, "$D": C_TYPES[source]}
+def _expand(text: str, head: str) -> Iterator[str]:
+    """Copies of a block. `i32 f32 | add:+` gives each type each word as $S and what follows as $X, $Y, $Z;
+    `i32:f32:x` gives one type its own. $D is the C type of $S, a tilde stands for a space."""
+    types, bar, words = head.partition("|")
+    entries = [f"{t}:{w}" for w in words.split() for t in types.split()] if bar else types.split()
+    for entry in entries:
+        name, *rest = entry.replace("~", " ").split(":")
+        values = _values(dtypes.ALL[name]) | dict(zip(("$S", "$X", "$Y", "$Z"), rest))
+        if rest and rest[0] in C_TYPES:
+            values["$D"] = C_TYPES[rest[0]]
         yield _PLACEHOLDER.sub(_from(values), text)
 
 

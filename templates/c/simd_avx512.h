@@ -1,0 +1,277 @@
+/* Vectors of 512 bits: AVX-512 F, DQ, VL and BW. */
+#ifndef CHARL_SIMD_AVX512_H
+#define CHARL_SIMD_AVX512_H
+
+#include "scalar.h"
+
+#include <immintrin.h>
+
+#define VL32 16
+#define VL64 8
+
+typedef __m512 vf32;
+typedef __m512d vf64;
+typedef __m512i vi32;
+typedef __m512i vu32;
+typedef __m512i vi64;
+typedef __m512i vu64;
+typedef __mmask16 vm32;
+typedef __mmask8 vm64;
+
+//: f32 f64
+static inline v$T v$T_set1($C x) {
+    return _mm512_set1_$E(x);
+}
+
+//: i32:int u32:int i64:long~long u64:long~long
+static inline v$T v$T_set1($C x) {
+    return _mm512_set1_$E(($S)x);
+}
+
+//: f32:ps f64:pd i32:si512 u32:si512 i64:si512 u64:si512
+static inline v$T v$T_load(const $C *p) {
+    return _mm512_loadu_$S(p);
+}
+
+//: f32 f64 i32 u32 i64 u64
+/* Elements of the mask, zero elsewhere, where nothing is read. */
+static inline v$T v$T_load_mask(const $C *p, vm$N m) {
+    return _mm512_maskz_loadu_$E(m, p);
+}
+
+//: f32:ps f64:pd i32:si512 u32:si512 i64:si512 u64:si512
+static inline void v$T_store($C *p, v$T x) {
+    _mm512_storeu_$S(p, x);
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline void v$T_store_mask($C *p, v$T x, vm$N m) {
+    _mm512_mask_storeu_$E(p, m, x);
+}
+
+//: i32 u32
+/* first + step * lane. */
+static inline v$T v$T_ramp($C first, $C step) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(v$T_set1(first), _mm512_mullo_epi32(lane, v$T_set1(step)));
+}
+
+//: i64 u64
+/* first + step * lane. */
+static inline v$T v$T_ramp($C first, $C step) {
+    const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm512_add_epi64(v$T_set1(first), _mm512_mullo_epi64(lane, v$T_set1(step)));
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_select(vm$N m, v$T a, v$T b) {
+    return _mm512_mask_blend_$E(m, b, a);
+}
+
+//: f32 f64 | eq:EQ_OQ ne:NEQ_UQ lt:LT_OQ le:LE_OQ gt:GT_OQ ge:GE_OQ
+static inline vm$N v$T_$S(v$T a, v$T b) {
+    return _mm512_cmp_$E_mask(a, b, _CMP_$X);
+}
+
+//: i32 u32 i64 u64 | eq:eq ne:neq lt:lt le:le gt:gt ge:ge
+static inline vm$N v$T_$S(v$T a, v$T b) {
+    return _mm512_cmp$X_$I_mask(a, b);
+}
+
+//: f32 f64 i32 u32 i64 u64 | add:add sub:sub
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_$X_$E(a, b);
+}
+
+//: f32 f64 | mul:mul div:div
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_$X_$E(a, b);
+}
+
+//: i32 u32 i64 u64 | mul:mullo
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_$X_$E(a, b);
+}
+
+//: i32 u32 i64 u64 | min max
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_maskz_$S_$I((vm$N)-1, a, b);
+}
+
+//: f32 f64 | min max
+/* NaN if either is. */
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_mask_$S_$E(a, v$T_eq(a, a), a, b);
+}
+
+//: i32 u32 i64 u64 | bitand:and bitor:or bitxor:xor
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return _mm512_$X_si512(a, b);
+}
+
+//: i32 u32 i64 u64
+/* 0 where the count is at least the width. */
+static inline v$T v$T_shl(v$T a, v$T b) {
+    return _mm512_maskz_sllv_$E((vm$N)-1, a, b);
+}
+
+//: u32 u64
+/* 0 where the count is at least the width. */
+static inline v$T v$T_shr(v$T a, v$T b) {
+    return _mm512_maskz_srlv_$E((vm$N)-1, a, b);
+}
+
+//: i32:epu32 i64:epu64
+/* Copies of the sign enter; 0 where the count is at least the width. */
+static inline v$T v$T_shr(v$T a, v$T b) {
+    return _mm512_maskz_srav_$E(_mm512_cmplt_$S_mask(b, v$T_set1($N)), a, b);
+}
+
+//: i32 i64
+static inline v$T v$T_abs(v$T a) {
+    return _mm512_maskz_abs_$E((vm$N)-1, a);
+}
+
+//: f32 f64
+static inline v$T v$T_abs(v$T a) {
+    return _mm512_andnot_$E(_mm512_set1_$E(-0.0$F), a);
+}
+
+//: f32 f64
+static inline v$T v$T_neg(v$T a) {
+    return _mm512_xor_$E(_mm512_set1_$E(-0.0$F), a);
+}
+
+//: f32 f64 | floor:NEG_INF ceil:POS_INF trunc:ZERO round:NEAREST_INT
+static inline v$T v$T_$S(v$T x) {
+    return _mm512_maskz_roundscale_$E((vm$N)-1, x, _MM_FROUND_TO_$X | _MM_FROUND_NO_EXC);
+}
+
+//: f32 f64
+static inline v$T v$T_sqrt(v$T x) {
+    return _mm512_maskz_sqrt_$E((vm$N)-1, x);
+}
+
+//: f32 f64
+static inline v$T v$T_fma(v$T a, v$T b, v$T c) {
+    return _mm512_fmadd_$E(a, b, c);
+}
+
+//: f32:i32:epi32_ps f32:u32:epu32_ps f64:i64:epi64_pd f64:u64:epu64_pd
+static inline v$T v$T_from_$S(v$S x) {
+    return _mm512_maskz_cvt$X((vm$N)-1, x);
+}
+
+//: i32:f32:ps:2147483648.0f:INT32_MAX i64:f64:pd:9223372036854775808.0:INT64_MAX
+/* Truncated and kept in range; NaN gives 0. */
+static inline v$T v$T_from_$S(v$S x) {
+    const v$T y = _mm512_maskz_cvtt$X_epi$N(v$S_eq(x, x), x);
+    return v$T_select(v$S_ge(x, v$S_set1($Y)), v$T_set1($Z), y);
+}
+
+//: u32:f32:ps u64:f64:pd
+/* Truncated and kept in range; NaN gives 0. */
+static inline v$T v$T_from_$S(v$S x) {
+    return _mm512_maskz_cvtt$X_epu$N(v$S_gt(x, v$S_set1(0)), x);
+}
+
+//: i32:u32 u32:i32 i64:u64 u64:i64
+static inline v$T v$T_from_$S(v$S x) {
+    return x;
+}
+
+//: i32:u32 u32:i32 i64:u64 u64:i64
+static inline v$T v$T_of_bits_$S(v$S x) {
+    return x;
+}
+
+//: i32:f32:ps_si512 u32:f32:ps_si512 i64:f64:pd_si512 u64:f64:pd_si512 f32:i32:si512_ps f32:u32:si512_ps f64:i64:si512_pd f64:u64:si512_pd
+static inline v$T v$T_of_bits_$S(v$S x) {
+    return _mm512_cast$X(x);
+}
+
+//: f32 | add mul max min
+static inline float vf32_reduce_$S(vf32 x) {
+    x = vf32_$S(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0x4E));
+    x = vf32_$S(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0xB1));
+    x = vf32_$S(x, _mm512_maskz_permute_ps((vm32)-1, x, 0x4E));
+    x = vf32_$S(x, _mm512_maskz_permute_ps((vm32)-1, x, 0xB1));
+    return _mm_cvtss_f32(_mm512_castps512_ps128(x));
+}
+
+//: f64 | add mul max min
+static inline double vf64_reduce_$S(vf64 x) {
+    x = vf64_$S(x, _mm512_maskz_shuffle_f64x2((vm64)-1, x, x, 0x4E));
+    x = vf64_$S(x, _mm512_maskz_shuffle_f64x2((vm64)-1, x, x, 0xB1));
+    x = vf64_$S(x, _mm512_maskz_permute_pd((vm64)-1, x, 0x55));
+    return _mm_cvtsd_f64(_mm512_castpd512_pd128(x));
+}
+
+//: i32 i64
+/* Lanes first <= lane < stop. */
+static inline vm$N vm$N_range(ptrdiff_t first, ptrdiff_t stop) {
+    const unsigned low = (unsigned)size_max(0, size_min(first, VL$N));
+    const unsigned high = (unsigned)size_max(0, size_min(stop, VL$N));
+    return (vm$N)(((1u << high) - 1u) & ~((1u << low) - 1u));
+}
+
+//: i32 i64
+static inline vm$N vm$N_set1(bool x) {
+    return (vm$N)(x ? -1 : 0);
+}
+
+//: i32 i64
+static inline vm$N vm$N_load(const bool *p) {
+    unsigned m = 0;
+    for (int i = 0; i < VL$N; ++i) {
+        m |= (unsigned)p[i] << i;
+    }
+    return (vm$N)m;
+}
+
+//: i32 i64
+static inline void vm$N_store(bool *p, vm$N m) {
+    for (int i = 0; i < VL$N; ++i) {
+        p[i] = (m >> i & 1) != 0;
+    }
+}
+
+//: i32 i64
+static inline vm$N vm$N_and(vm$N a, vm$N b) {
+    return (vm$N)(a & b);
+}
+
+//: i32 i64
+static inline vm$N vm$N_or(vm$N a, vm$N b) {
+    return (vm$N)(a | b);
+}
+
+//: i32 i64
+static inline vm$N vm$N_not(vm$N a) {
+    return (vm$N)~a;
+}
+
+//: i32 i64
+static inline vm$N vm$N_ne(vm$N a, vm$N b) {
+    return (vm$N)(a ^ b);
+}
+
+//: i32 i64
+/* Whether all lanes hold. */
+static inline bool vm$N_reduce_and(vm$N m) {
+    return m == (vm$N)-1;
+}
+
+//: i32 i64
+/* Whether any lane holds. */
+static inline bool vm$N_reduce_or(vm$N m) {
+    return m != 0;
+}
+
+static inline vu32 vu32_turn(vu32 x, int count) {
+    return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
+}
+
+#include "simd_math.h"
+
+#endif

@@ -1,0 +1,278 @@
+/* Vectors of one element, for targets without vector instructions: the same names as the other simd headers. */
+#ifndef CHARL_SIMD_SCALAR_H
+#define CHARL_SIMD_SCALAR_H
+
+#include "scalar.h"
+
+#define VL32 1
+#define VL64 1
+
+typedef float vf32;
+typedef double vf64;
+typedef int32_t vi32;
+typedef uint32_t vu32;
+typedef int64_t vi64;
+typedef uint64_t vu64;
+typedef bool vm32;
+typedef bool vm64;
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_set1($C x) {
+    return x;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_load(const $C *p) {
+    return *p;
+}
+
+//: f32 f64 i32 u32 i64 u64
+/* Elements of the mask, zero elsewhere. */
+static inline v$T v$T_load_mask(const $C *p, vm$N m) {
+    return m ? *p : 0;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_load_strided(const $C *p, ptrdiff_t stride) {
+    (void)stride;
+    return *p;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_load_strided_mask(const $C *p, ptrdiff_t stride, vm$N m) {
+    (void)stride;
+    return m ? *p : 0;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline void v$T_store($C *p, v$T x) {
+    *p = x;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline void v$T_store_mask($C *p, v$T x, vm$N m) {
+    if (m) {
+        *p = x;
+    }
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline void v$T_store_strided($C *p, ptrdiff_t stride, v$T x) {
+    (void)stride;
+    *p = x;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline void v$T_store_strided_mask($C *p, ptrdiff_t stride, v$T x, vm$N m) {
+    (void)stride;
+    if (m) {
+        *p = x;
+    }
+}
+
+//: i32 u32 i64 u64
+/* first + step * lane. */
+static inline v$T v$T_ramp($C first, $C step) {
+    (void)step;
+    return first;
+}
+
+//: f32 f64 i32 u32 i64 u64
+static inline v$T v$T_select(vm$N m, v$T a, v$T b) {
+    return m ? a : b;
+}
+
+//: f32 f64 i32 u32 i64 u64 | eq:== ne:!= lt:< le:<= gt:> ge:>=
+static inline vm$N v$T_$S(v$T a, v$T b) {
+    return a $X b;
+}
+
+//: f32 f64 u32 u64 | add:+ sub:- mul:*
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return a $X b;
+}
+
+//: f32 f64 | div:/
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return a $X b;
+}
+
+//: i32 u32 i64 u64 | bitand:& bitor:| bitxor:^
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return a $X b;
+}
+
+//: i32 i64 | add sub mul
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return $T_$S(a, b);
+}
+
+//: i32 u32 i64 u64 | div pow shl shr
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return $T_$S(a, b);
+}
+
+//: f32 f64 i32 u32 i64 u64 | mod min max
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return $T_$S(a, b);
+}
+
+//: i32 i64 | neg abs
+static inline v$T v$T_$S(v$T a) {
+    return $T_$S(a);
+}
+
+//: f32 f64 i32 u32 i64 u64 | sign
+static inline v$T v$T_$S(v$T a) {
+    return $T_$S(a);
+}
+
+//: f32 f64 i32 u32 i64 u64 | exceeds precedes
+static inline vm$N v$T_$S(v$T a, v$T b) {
+    return $T_$S(a, b);
+}
+
+//: f32 f64
+static inline v$T v$T_neg(v$T a) {
+    return -a;
+}
+
+//: u32 u64
+static inline v$T v$T_neg(v$T a) {
+    return 0u - a;
+}
+
+//: u32 u64
+static inline v$T v$T_abs(v$T a) {
+    return a;
+}
+
+//: i32 u32 i64 u64
+static inline v$T v$T_bitnot(v$T a) {
+    return ~a;
+}
+
+//: f32 f64 | abs:fabs round:rint floor:floor ceil:ceil trunc:trunc sqrt:sqrt
+static inline v$T v$T_$S(v$T x) {
+    return $X$F(x);
+}
+
+//: f32 f64 | exp exp2 expm1 log log2 log1p sin cos tan asin acos atan sinh cosh tanh erf
+static inline v$T v$T_$S(v$T x) {
+    return $S$F(x);
+}
+
+//: f32 f64 | pow atan2
+static inline v$T v$T_$S(v$T a, v$T b) {
+    return $S$F(a, b);
+}
+
+//: f32 f64
+static inline v$T v$T_rsqrt(v$T x) {
+    return 1 / sqrt$F(x);
+}
+
+//: f32 f64
+/* a * b + c, rounded twice where there is no instruction for it. */
+static inline v$T v$T_fma(v$T a, v$T b, v$T c) {
+    return a * b + c;
+}
+
+//: i32:f32 u32:f32 i64:f64 u64:f64
+static inline v$T v$T_from_$S(v$S x) {
+    return $T_from_$S(x);
+}
+
+//: f32:i32 f32:u32 f64:i64 f64:u64 i32:u32 u32:i32 i64:u64 u64:i64
+static inline v$T v$T_from_$S(v$S x) {
+    return ($C)x;
+}
+
+//: i32:u32 u32:i32 i32:f32 f32:i32 u32:f32 f32:u32 i64:u64 u64:i64 i64:f64 f64:i64 u64:f64 f64:u64
+static inline v$T v$T_of_bits_$S(v$S x) {
+    return $T_of_bits_$S(x);
+}
+
+//: f32 f64 i32 u32 i64 u64 | add mul max min
+static inline $C v$T_reduce_$S(v$T x) {
+    return x;
+}
+
+//: f32 f64 i32 u32 i64 u64 | argmax argmin
+static inline int32_t v$T_reduce_$S(v$T best, vi$N place) {
+    (void)best;
+    return (int32_t)place;
+}
+
+static inline vu32 vu32_threefry(vu32 key0, vu32 key1, vu32 counter0, vu32 counter1) {
+    return threefry(key0, key1, counter0, counter1);
+}
+
+static inline vu32 vu32_threefry1(vu32 key0, vu32 key1, vu32 counter0, vu32 counter1) {
+    return threefry1(key0, key1, counter0, counter1);
+}
+
+//: i32 i64
+/* Lanes first <= lane < stop. */
+static inline vm$N vm$N_range(ptrdiff_t first, ptrdiff_t stop) {
+    return first <= 0 && 0 < stop;
+}
+
+//: i32 i64
+static inline vm$N vm$N_set1(bool x) {
+    return x;
+}
+
+//: i32 i64
+static inline vm$N vm$N_load(const bool *p) {
+    return *p;
+}
+
+//: i32 i64
+static inline void vm$N_store(bool *p, vm$N m) {
+    *p = m;
+}
+
+//: i32 i64
+static inline vm$N vm$N_and(vm$N a, vm$N b) {
+    return a && b;
+}
+
+//: i32 i64
+static inline vm$N vm$N_or(vm$N a, vm$N b) {
+    return a || b;
+}
+
+//: i32 i64
+static inline vm$N vm$N_not(vm$N a) {
+    return !a;
+}
+
+//: i32 i64
+static inline vm$N vm$N_eq(vm$N a, vm$N b) {
+    return a == b;
+}
+
+//: i32 i64
+static inline vm$N vm$N_ne(vm$N a, vm$N b) {
+    return a != b;
+}
+
+//: i32 i64
+static inline vm$N vm$N_select(vm$N m, vm$N a, vm$N b) {
+    return m ? a : b;
+}
+
+//: i32 i64
+/* Whether all lanes hold. */
+static inline bool vm$N_reduce_and(vm$N m) {
+    return m;
+}
+
+//: i32 i64
+/* Whether any lane holds. */
+static inline bool vm$N_reduce_or(vm$N m) {
+    return m;
+}
+
+#endif
