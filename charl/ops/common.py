@@ -139,9 +139,9 @@ def distinct(rng: np.random.Generator, shape: Sequence[int], dtype: DType = f32)
     return values.reshape(tuple(shape)).astype(dtype.numpy)
 
 
-def sample(*arrays: Any, orders: int = 2, **attrs: Any) -> Sample:
+def sample(*arrays: Any, orders: int = 2, smooth: bool = True, **attrs: Any) -> Sample:
     """A `Sample`; the arrays may be anything NumPy takes."""
-    return Sample(tuple(np.asarray(a) for a in arrays), attrs, orders)
+    return Sample(tuple(np.asarray(a) for a in arrays), attrs, orders, smooth)
 
 
 def orders_of(dtype: DType) -> int:

@@ -171,7 +171,7 @@ div: Binary = _binary(
     (-3, 3, 0.5, 3),
     singular=True,
 )
-mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (0.1, 0.9, 1, 3), singular=True)
+mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (1, 5, 0.7, 2), singular=True)
 pow_: Binary = _binary("pow", FLOAT, np.power, _pow_vjp, (0.3, 3, -2, 2), singular=True)
 min_: Binary = _binary("min", NUMBER, np.minimum, _extreme_vjp("lt"))
 max_: Binary = _binary("max", NUMBER, np.maximum, _extreme_vjp("gt"))

@@ -22,11 +22,15 @@ class TypeRuleError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """Inputs on which an operation is tested: arrays, attributes, and up to which gradient order."""
+    """Inputs on which an operation is tested: arrays, attributes, and up to which gradient order.
+
+    `smooth` is false where the inputs lie on a kink (a tie), so that finite differences say nothing there.
+    """
 
     arrays: tuple[np.ndarray[Any, Any], ...]
     attrs: Attrs
     orders: int = 2
+    smooth: bool = True
 
 
 @dataclass(frozen=True)

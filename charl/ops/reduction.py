@@ -193,7 +193,7 @@ def _prod_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 def _tie_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield from _number_samples(rng)
-    yield sample(np.array([[1, 3, 3, 2], [5, 5, 5, 5]], np.float32), axes=(1,), orders=1)
+    yield sample(np.array([[1, 3, 3, 2], [5, 5, 5, 5]], np.float32), axes=(1,), orders=1, smooth=False)
 
 
 def _bool_samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -27,6 +27,7 @@ __all__ = [
     "parameter",
     "random_bits",
     "size_value",
+    "threefry2x32",
     "zeros",
 ]
 

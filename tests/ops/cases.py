@@ -1,0 +1,133 @@
+"""Graphs for conformance suites: every record × sample × gradient order 0, 1, 2.
+
+Enters: the registry. Leaves: `Case`s, each a graph and arrays for its parameters; what the graph should give is what
+`charl.graph.evaluate.evaluate` gives. Order 0 is the operation itself; order 1 are the cotangents of its inputs, for a
+fixed random cotangent of its result; order 2 are the cotangents of the inputs and of that cotangent, for a random sum of
+products of what order 1 gives. `merged` has one graph per operation and order, with the samples side by side.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charl import ops
+from charl.dtypes import f64
+from charl.grad import vjp
+from charl.graph.ir import Graph, Node, TensorType
+from charl.ops import OPS, Op, make
+from charl.ops.record import Sample
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Case:
+    """A graph to run on `arrays`. Unpacks as (id, graph, arrays)."""
+
+    id: str
+    graph: Graph
+    arrays: list[Array]
+    op: str
+    order: int
+    sample: Sample | None = field(default=None, repr=False)
+    wrt: list[int] = field(default_factory=list)  # of gradients: which parameter each result belongs to
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.id, self.graph, self.arrays))
+
+
+def seeded(name: str) -> np.random.Generator:
+    """A generator that depends on nothing but `name`."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def samples(op: Op) -> list[Sample]:
+    """All samples of an operation, the same every time."""
+    return list(op.samples(seeded(op.name))) if op.samples else []
+
+
+def as_double(s: Sample) -> Sample:
+    """The same sample with floats in double precision."""
+    arrays = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in s.arrays)
+    attrs = {k: f64 if getattr(v, "is_float", False) else v for k, v in s.attrs.items()}
+    return Sample(arrays, attrs, s.orders, s.smooth)
+
+
+def build(op: Op, s: Sample, order: int, prefix: str = "") -> Case | None:
+    """The case of one sample at one order; None where nothing has a derivative."""
+    rng = seeded(f"cotangents of {op.name}")
+    params: list[Node] = []
+    arrays: list[Array] = []
+
+    def parameter(name: str, array: Array) -> Node:
+        node = ops.parameter(prefix + name, TensorType(ops.dtype_of(array), array.shape))
+        params.append(node)
+        arrays.append(array)
+        return node
+
+    def random(name: str, type_: TensorType) -> Node:
+        shape = tuple(int(n) for n in type_.shape)  # type: ignore[arg-type]
+        return parameter(name, np.asarray(rng.uniform(0.5, 1.5, shape)).astype(type_.dtype.numpy))
+
+    inputs = [parameter(f"x{i}", a) for i, a in enumerate(s.arrays)]
+    results: list[Node] = [make(op.name, *inputs, **s.attrs)]
+    wrt = [x for x in inputs if x.dtype.is_float]
+    if order and (not results[0].dtype.is_float or op.vjp is None):
+        return None
+    belongs: list[Node] = []
+    for k in range(order):
+        cts = [random(f"ct{k}_{i}", y.type) for i, y in enumerate(results)]
+        found = [(x, g) for x, g in zip(wrt, vjp(results, wrt, cts), strict=True) if g is not None]
+        if not found:
+            return None
+        belongs, results = [x for x, _ in found], [g for _, g in found]
+        wrt = wrt + cts
+    name = f"{op.name}_g{order}"
+    return Case(
+        name, Graph(name, params, results), arrays, op.name, order, s, [params.index(x) for x in belongs]
+    )
+
+
+def graphs(orders: Iterable[int] = (0, 1, 2), only: Iterable[str] | None = None) -> Iterator[Case]:
+    """Every record × sample × gradient order."""
+    chosen = set(only) if only is not None else None
+    for op in OPS.values():
+        if chosen is not None and op.name not in chosen:
+            continue
+        for order in orders:
+            for i, s in enumerate(samples(op)):
+                case = build(op, s, order) if s.orders >= order else None
+                if case is not None:
+                    case.id = f"{op.name}-{i}-g{order}"
+                    case.graph.name = f"{op.name}_{i}_g{order}"
+                    yield case
+
+
+def merged(orders: Iterable[int] = (0, 1, 2), only: Iterable[str] | None = None) -> Iterator[Case]:
+    """One graph per operation and order: all its samples side by side, results in order of samples."""
+    chosen = set(only) if only is not None else None
+    for op in OPS.values():
+        if chosen is not None and op.name not in chosen:
+            continue
+        for order in orders:
+            cases = [build(op, s, order, f"s{i}_") for i, s in enumerate(samples(op)) if s.orders >= order]
+            found = [c for c in cases if c is not None]
+            if found:
+                params = [p for c in found for p in c.graph.params]
+                results = [r for c in found for r in c.graph.results]
+                graph = Graph(f"{op.name}_g{order}", params, results)
+                arrays = [a for c in found for a in c.arrays]
+                yield Case(f"{op.name}-g{order}", graph, arrays, op.name, order)
+
+
+def tolerance(dtype: np.dtype[Any], order: int = 0) -> dict[str, float]:
+    """How close a backend comes to the evaluator: keyword arguments of `numpy.testing.assert_allclose`."""
+    if dtype.kind != "f":
+        return {"rtol": 0, "atol": 0}
+    bits = {2: 3e-3, 4: 2e-5, 8: 1e-11}[dtype.itemsize]
+    return {"rtol": bits * 4**order, "atol": bits * 4**order}
