@@ -13,15 +13,14 @@ from charl import dims
 from charl.graph.ir import Node
 from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
 from charl.ops.record import OPS
+from charl.ops.source import constant_array
 
 
 def scalar_constant(node: Node) -> Const | None:
     """The value of a constant of one element."""
     if node.op != "constant":
         return None
-    import numpy as np
-
-    data = np.asarray(node.attrs["value"])
+    data = constant_array(node)
     if data.size != 1:
         return None
     return Const(data.reshape(-1)[0].item(), node.dtype)

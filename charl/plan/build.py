@@ -17,6 +17,7 @@ from charl.loops.canonical import key
 from charl.loops.ir import Kernel
 from charl.loops.lower import Lowering
 from charl.ops.record import make
+from charl.ops.source import constant_array
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Lowered, Place, Plan
@@ -170,7 +171,7 @@ class _Places:
         for node in graph.nodes():
             if node.op == "constant" and fusion.leaf(node):
                 name = node.name or "table"
-                self._places[node] = replace(_place("constant", name, node), data=node.attrs["value"])
+                self._places[node] = replace(_place("constant", name, node), data=constant_array(node))
         self._arena(export, fusion, steps)
 
     def of(self, node: Node) -> Place:
