@@ -33,7 +33,12 @@ Json = Any
 
 
 def files(lowered: Lowered, options: object = None) -> dict[str, bytes]:
-    """`wgsl/manifest.json`, `wgsl/<kernel>.wgsl`, and `wgsl/constants.bin` where tables are needed."""
+    """`wgsl/manifest.json`, `wgsl/<kernel>.wgsl`, and `wgsl/constants.bin` where tables are needed.
+
+    Nothing where the target could hold no export.
+    """
+    if not lowered.plans:
+        return {}
     names = Names()
     modules = {id(kernel): names.allocate(kernel.name, "kernel") for kernel in lowered.kernels}
     out = {f"wgsl/{modules[id(k)]}.wgsl": print_kernel(k).encode() for k in lowered.kernels}
@@ -214,7 +219,7 @@ def _key(place: Place) -> Any:
 
 def _layout(manifest: Json) -> str:
     """JSON with a line for every kernel, buffer and dispatch: readable, and small in a diff."""
-    return "\n".join(_lines(manifest, 0, 5))
+    return "\n".join(_lines(manifest, 0, 6))
 
 
 def _lines(value: Json, indent: int, depth: int) -> list[str]:
