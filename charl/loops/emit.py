@@ -165,7 +165,7 @@ class Emitter:
         for e in order:
             if uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e):
                 value = replaced(e)
-                named[e] = self._let(e, value, lets)
+                canon[id(e)] = named[e] = self._let(e, value, lets)
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
 
     def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
