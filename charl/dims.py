@@ -72,6 +72,7 @@ def _tidy(c: Any) -> Any:
     return c.numerator if isinstance(c, Fraction) and c.denominator == 1 else c
 
 
+@lru_cache(maxsize=65536)
 def _mono_mul(a: Monomial, b: Monomial) -> Monomial:
     if not a:
         return b
@@ -83,16 +84,19 @@ def _mono_mul(a: Monomial, b: Monomial) -> Monomial:
     return tuple(sorted(((x, p) for x, p in powers.items() if p), key=lambda t: t[0].key))
 
 
+@lru_cache(maxsize=65536)
 def _mono_key(m: Monomial) -> tuple[Any, ...]:
     return (-sum(p for _, p in m), tuple((a.key, -p) for a, p in m))
 
 
 def _make(terms: Mapping[Monomial, Any]) -> int | Dim:
-    kept = {m: _tidy(c) for m, c in terms.items() if c}
+    kept = {m: c if type(c) is int else _tidy(c) for m, c in terms.items() if c}
     if not kept:
         return 0
-    if len(kept) == 1 and () in kept and isinstance(kept[()], int):
-        return int(kept[()])
+    if len(kept) == 1:
+        if () in kept and isinstance(kept[()], int):
+            return int(kept[()])
+        return Dim(tuple(kept.items()))
     return Dim(tuple(sorted(kept.items(), key=lambda t: _mono_key(t[0]))))
 
 
@@ -140,7 +144,9 @@ class Dim:
         return (-self) + other
 
     def __mul__(self, other: int | Dim) -> int | Dim:
-        if not isinstance(other, (int, Dim)):
+        if isinstance(other, int):
+            return self if other == 1 else _make({m: c * other for m, c in self.terms})
+        if not isinstance(other, Dim):
             return NotImplemented
         out: dict[Monomial, Any] = {}
         theirs = _terms(other)
@@ -451,34 +457,37 @@ def substitute(
         return x
     if value is None and not (symbols(x) & env.keys()) and ranges is None:
         return x
-    total: int | Dim = 0
+    kept: dict[Monomial, Any] = {}
     for m, c in x.terms:
-        above: int | Dim = 1
-        below: int | Dim = 1
-        for a, p in m:
-            new = _substitute_atom(a, env, value, ranges)
-            if p > 0:
-                above = above * _power(new, p)
-            else:
-                below = below * _power(new, -p)
-        if below != 1:
-            q = exact_div(above, below) if below != 0 else None
-            if q is None and isinstance(above, int) and isinstance(below, int) and below:
-                total = total + _make({(): Fraction(c) * Fraction(above, below)})
-                continue
-            if q is None:
-                raise ZeroDivisionError(f"{above} / {below}")
-            above = q
-        total = total + (above * c if isinstance(c, int) else _scale(above, c))
-    return total
+        if all(isinstance(a, Sym) and a.name not in env for a, _ in m):
+            kept[m] = kept.get(m, 0) + c
+            continue
+        for n, d in _terms(_substitute_term(m, c, env, value, ranges)).items():
+            kept[n] = kept.get(n, 0) + d
+    return _make(kept)
+
+
+def _substitute_term(m: Monomial, c: Any, env: Any, value: Any, ranges: Any) -> int | Dim:
+    above: int | Dim = 1
+    below: int | Dim = 1
+    for a, p in m:
+        new = _substitute_atom(a, env, value, ranges)
+        if p > 0:
+            above = new if above == 1 and p == 1 else above * new**p
+        else:
+            below = below * new**-p
+    if below != 1:
+        q = exact_div(above, below) if below != 0 else None
+        if q is None and isinstance(above, int) and isinstance(below, int) and below:
+            return _make({(): Fraction(c) * Fraction(above, below)})
+        if q is None:
+            raise ZeroDivisionError(f"{above} / {below}")
+        above = q
+    return above * c if isinstance(c, int) else _scale(above, c)
 
 
 def _scale(x: int | Dim, c: Any) -> int | Dim:
     return _make({m: d * c for m, d in _terms(x).items()})
-
-
-def _power(x: int | Dim, p: int) -> int | Dim:
-    return x**p
 
 
 def _substitute_atom(

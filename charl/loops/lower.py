@@ -90,7 +90,7 @@ class Lowering:
             return self._buffer(node)
 
         inliner = Inliner(stop, ranges, flat=True, wrap=self._load)
-        if group.closed:
+        if self.fusion.writes(group.members[0]):
             return self._scatter(group.members[0], inliner, stop)
         parts: dict[tuple[Size, ...], list[Sink]] = {}
         axes: dict[tuple[Size, ...], tuple[Axis, ...]] = {}

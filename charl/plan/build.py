@@ -65,12 +65,14 @@ def _plan_export(
     export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
 ) -> Plan:
     graph, updates = _separate_results(export)
+    apart: frozenset[Node] = frozenset()
     while True:
-        fusion = Fusion(graph, caps)
+        fusion = Fusion(graph, caps, apart)
         conflict = in_place_conflict(fusion, updates)
         if conflict is None:
             break
-        graph, updates = _copied(graph, updates, conflict)
+        graph, updates, copy = _copied(graph, updates, conflict)
+        apart |= {copy}
     steps = schedule(fusion, updates)
     places = _Places(export, graph, fusion, updates, steps)
     calls: list[Call] = []
@@ -128,11 +130,12 @@ def _mut_parameters(export: Export) -> list[Node]:
     return out
 
 
-def _copied(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph, dict[Node, Node]]:
+def _copied(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph, dict[Node, Node], Node]:
     """Compute `value` elsewhere and copy it over its parameter at the end."""
     copy = _copy(value)
     results = [copy if r is value else r for r in graph.results]
-    return replace(graph, results=results), {copy if v is value else v: p for v, p in updates.items()}
+    moved = {copy if v is value else v: p for v, p in updates.items()}
+    return replace(graph, results=results), moved, copy
 
 
 def _kernel_name(export: Export, step: list[Group], fusion: Fusion, names: dict[str, int]) -> str:

@@ -40,14 +40,16 @@ class Group:
 
 
 class Fusion:
-    """The result: groups in a valid order, and where each node went."""
+    """The result: groups in a valid order, and where each node went. Nodes in `apart` share a group with nobody."""
 
-    def __init__(self, graph: Graph, caps: Capabilities) -> None:
+    def __init__(self, graph: Graph, caps: Capabilities, apart: frozenset[Node] = frozenset()) -> None:
         self.graph = graph
         self.caps = caps
+        self.apart = apart
         self.order = graph.nodes()
         self.views = {n for n in self.order if is_view(n)}
         self.results = {r for r in graph.results if r.op != "parameter"}
+        self.results |= {i for n in apart for i in n.inputs if i.op != "parameter"}  # a copy is of something stored
         self.cheap: set[Node] = set()
         self._mark_cheap()
         self.group_of: dict[Node, Group] = {}
@@ -104,7 +106,9 @@ class Fusion:
     def _place(self, node: Node) -> None:
         fact = self.fact(node)
         self._made += 1
-        group = Group(self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node))
+        group = Group(
+            self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node) or node in self.apart
+        )
         for read in fact.reads:
             source = self.group_of.get(read.node)
             if source:
@@ -115,10 +119,12 @@ class Fusion:
             return
         chosen: list[Group] = []
         for source in self._candidates(fact):
-            if not chosen:
-                fits = self._joins(node, fact, source)
-            else:
-                fits = all(self._unites(c, source, node, fact) for c in chosen)
+            pairs = [(c, source) for c in chosen]
+            fits = (
+                all(self._unites(a, b, node, fact) for a, b in pairs)
+                if pairs
+                else self._joins(node, fact, source)
+            )
             if fits:
                 chosen.append(source)
         if chosen:

@@ -24,7 +24,7 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node]) -> Node | No
     """
     for value, parameter in updates.items():
         group = fusion.group_of[value]
-        if group.closed or not _reads_own_element(fusion, group, value, parameter):
+        if not _reads_own_element(fusion, group, value, parameter):
             return value
     edges = dependencies(fusion, updates)
     stuck = _cycle(edges)

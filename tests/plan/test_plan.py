@@ -1,0 +1,159 @@
+"""What is fused, in which order kernels run, and how much memory they share."""
+
+from __future__ import annotations
+
+import pytest
+
+from charl import dims, ops
+from charl.backends.capabilities import PORTABLE_C, WGSL
+from charl.plan.build import plan_export
+from charl.plan.ir import Plan
+from charl.program import DimVar
+from tests.plan.graphs import export, full, layer_norm, linear, parameter, softmax
+
+N = dims.sym("N")
+
+
+def names(plan: Plan) -> list[list[str]]:
+    """The buffers of each kernel."""
+    return [[p.name for p in call.places] for call in plan.calls]
+
+
+@pytest.mark.parametrize("caps", [PORTABLE_C, WGSL], ids=["c", "wgsl"])
+@pytest.mark.parametrize("n", [N, 33])
+def test_bias_and_activation_are_the_epilogue_of_a_product(caps, n) -> None:
+    x, w, b = parameter("x", n, 20), parameter("w", 20, 30), parameter("b", 30)
+    y = ops.max_(linear(x, w, b), full(0.0, (n, 30)))
+    plan = plan_export(export([x, w, b], [y], dims=["N"]), caps)
+    assert len(plan.calls) == 1
+    assert plan.arena_bytes == 0
+
+
+@pytest.mark.parametrize("caps", [PORTABLE_C, WGSL], ids=["c", "wgsl"])
+@pytest.mark.parametrize("function", [softmax, layer_norm])
+def test_a_row_with_reductions_is_one_kernel(caps, function) -> None:
+    x = parameter("x", N, 30)
+    plan = plan_export(export([x], [function(x)], dims=["N"]), caps)
+    assert len(plan.calls) == 1
+    assert plan.arena_bytes == 0
+
+
+def test_what_a_product_reads_is_stored_first() -> None:
+    x, w = parameter("x", 8, 8), parameter("w", 8, 8)
+    y = ops.contract(ops.exp(ops.sin(x)), w, batch=((), ()), sum=((1,), (0,)))
+    plan = plan_export(export([x, w], [y]), PORTABLE_C)
+    assert len(plan.calls) == 2
+    assert plan.arena_bytes == 8 * 8 * 4
+
+
+def test_a_grid_never_runs_a_long_row_in_one_invocation() -> None:
+    x = parameter("x", 4, 5000)
+    plan = plan_export(export([x], [softmax(x)]), WGSL)
+    for call in plan.calls:
+        for nest in call.kernel.nests:
+            points, stmt = 1, nest[0]
+            while getattr(stmt, "kind", "") == "parallel":
+                points *= stmt.stop
+                stmt = stmt.body[0]
+            assert points in (4, 4 * 5000)
+    assert len(plan.calls) == 4  # the largest, the exponentials, their sums, the quotients
+
+
+def test_an_update_in_place_is_one_kernel_without_workspace() -> None:
+    w, g = parameter("w", 100), parameter("g", 100)
+    new = ops.sub(w, ops.mul(full(0.1, (100,)), g))
+    plan = plan_export(export([w, g], [], mut=[(w, new)]), PORTABLE_C)
+    assert names(plan) == [["w", "g"]]
+    assert [b.role for b in plan.calls[0].kernel.buffers] == ["inout", "input"]
+
+
+def test_a_parameter_is_overwritten_after_its_last_reader() -> None:
+    w, x = parameter("w", 9, 9), parameter("x", 9, 9)
+    y = ops.contract(x, w, batch=((), ()), sum=((1,), (0,)))
+    new = ops.sub(w, ops.contract(x, x, batch=((), ()), sum=((0,), (0,))))
+    plan = plan_export(export([w, x], [y], mut=[(w, new)]), PORTABLE_C)
+    assert names(plan) == [["result", "x", "w"], ["w", "x"]]
+
+
+def test_values_that_exchange_places_go_through_a_copy() -> None:
+    a, b = parameter("a", 5), parameter("b", 5)
+    one = full(1.0, (5,))
+    plan = plan_export(
+        export([a, b], [], mut=[(a, ops.add(b, one)), (b, ops.mul(a, full(3.0, (5,))))]), PORTABLE_C
+    )
+    written = [p.name for c in plan.calls for p, q in zip(c.places, c.kernel.buffers) if q.role != "input"]
+    assert sorted(n for n in written if n in "ab") == ["a", "b"]
+    assert plan.arena_bytes == 64  # one of the two waits in the workspace
+
+
+def test_a_value_that_reads_other_elements_is_not_computed_in_place() -> None:
+    a = parameter("a", 6)
+    plan = plan_export(export([a], [], mut=[(a, ops.reverse(a, (0,)))]), PORTABLE_C)
+    assert len(plan.calls) == 2
+    assert plan.arena_bytes == 64
+
+
+def test_an_unchanged_mut_parameter_costs_nothing() -> None:
+    a, x = parameter("a", 6), parameter("x", 6)
+    plan = plan_export(export([a, x], [ops.add(a, x)], mut=[(a, a)]), PORTABLE_C)
+    assert names(plan) == [["result", "a", "x"]]
+
+
+def test_results_that_are_parameters_or_equal_are_copied() -> None:
+    x = parameter("x", 6)
+    y = ops.exp(x)
+    plan = plan_export(export([x], [x, y, y]), PORTABLE_C)
+    written = {p.name for c in plan.calls for p, q in zip(c.places, c.kernel.buffers) if q.role != "input"}
+    assert written == {"result_0", "result_1", "result_2"}
+
+
+# ---------------------------------------------------------------- memory, counted by hand
+
+
+def chain(n: object) -> tuple[list, list]:
+    """x → a = x w → b = sin(a) w → c = sin(b) w: each product reads a stored value, two live at once."""
+    x, w = parameter("x", n, 16), parameter("w", 16, 16)
+    v = x
+    for _ in range(3):
+        v = ops.contract(ops.sin(v), w, batch=((), ()), sum=((1,), (0,)))
+    return [x, w], [v]
+
+
+def test_memory_of_a_chain() -> None:
+    plan = plan_export(export(*chain(32)), PORTABLE_C)
+    # sin(x), then its product's sine, …: three operands of 32 × 16 floats, of which two are live at a time
+    assert plan.live_bytes == 2 * 32 * 16 * 4
+    assert plan.arena_bytes == plan.live_bytes
+
+
+def test_memory_of_a_chain_of_any_length() -> None:
+    plan = plan_export(export(*chain(N), dims=["N"]), PORTABLE_C)
+    assert plan.arena_bytes == 2 * 16 * 4 * N
+
+
+def test_memory_of_a_bounded_chain_is_that_of_the_bound() -> None:
+    plan = plan_export(export(*chain(N), dims=[DimVar("N", 1, 64)]), PORTABLE_C)
+    assert plan.arena_bytes == 2 * 64 * 16 * 4
+
+
+def test_memory_of_a_value_that_stays() -> None:
+    x, w = parameter("x", 10, 10), parameter("w", 10, 10)
+    first = ops.exp(x)
+    second = ops.contract(first, w, batch=((), ()), sum=((1,), (0,)))
+    third = ops.contract(ops.sin(second), w, batch=((), ()), sum=((1,), (0,)))
+    y = ops.contract(third, first, batch=((), ()), sum=((1,), (0,)))
+    plan = plan_export(export([x, w], [y]), PORTABLE_C)
+    # 400 bytes round up to 448; exp(x) lives to the end, beside one or two of the others
+    assert plan.live_bytes == 3 * 448
+    assert plan.arena_bytes == plan.live_bytes
+
+
+def test_memory_of_rows_kept_for_two_reductions() -> None:
+    x = parameter("x", 7, 5)
+    e = ops.exp(ops.sin(x))
+    columns = ops.reduce_sum(e, (0,))
+    y = ops.div(e, ops.broadcast(columns, (7, 5), (1,)))
+    plan = plan_export(export([x], [y]), PORTABLE_C)
+    # e is read again after its column sums are known: 140 → 192 bytes, and the sums 20 → 64
+    assert plan.live_bytes == 192 + 64
+    assert plan.arena_bytes == plan.live_bytes
