@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -11,9 +10,13 @@ import numpy as np
 
 from charl import dims
 from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
+from charl.graph.ir import Graph
 from charl.loops.ir import Kernel
+from charl.plan.ir import Place, Plan
+from charl.program import Argument, Export, Field, Record
 
 Array = np.ndarray[Any, Any]
+USAGE = "STORAGE|COPY_SRC|COPY_DST"
 
 
 @lru_cache(maxsize=1)
@@ -22,10 +25,11 @@ def gpu() -> Any:
 
     adapters = wgpu.gpu.enumerate_adapters_sync()
     vulkan = [a for a in adapters if a.info["backend_type"] == "Vulkan"]
-    return vulkan[0].request_device_sync(label="tests")
+    limits = {"max-storage-buffers-per-shader-stage": 8}  # no more than every implementation has
+    return vulkan[0].request_device_sync(label="tests", required_limits=limits)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def pipeline(code: str, kinds: tuple[str, ...]) -> tuple[Any, Any]:
     """Compiles a module for bindings of these kinds (wgpu raises where naga refuses it); its layout too."""
     entries = [
@@ -37,77 +41,96 @@ def pipeline(code: str, kinds: tuple[str, ...]) -> tuple[Any, Any]:
     return gpu().create_compute_pipeline(layout=whole, compute=stage), layout
 
 
-def stored(a: Array) -> Array:
+def upload(a: Array) -> Any:
     """An array as the shader sees it: bools are u32, and nothing is empty."""
     a = np.ascontiguousarray(a.astype(np.uint32) if a.dtype == bool else a).reshape(-1)
-    return a if a.size else np.zeros(1, a.dtype)
-
-
-@dataclass
-class Pending:
-    buffers: list[Any]
-    arrays: list[Array]
+    return gpu().create_buffer_with_data(data=a if a.size else np.zeros(1, a.dtype), usage=USAGE)
 
 
 class Batch:
-    """Kernels to run; `results` gives for each the arrays of its buffers afterwards."""
+    """Kernels and plans to run. `results` gives for each the arrays of its buffers, or of its results."""
 
     def __init__(self) -> None:
         self.encoder = gpu().create_command_encoder()
-        self.pending: list[Pending] = []
+        self.wanted: list[list[tuple[Any, Array]]] = []  # buffers to read, and arrays like those to return
 
     def add(self, kernel: Kernel, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None) -> None:
+        """One kernel over arrays for its buffers."""
+        buffers = [upload(a) for a in arrays]
+        self.dispatch(kernel, buffers, sizes or {})
+        self.wanted.append(list(zip(buffers, arrays, strict=True)))
+
+    def add_plan(self, plan: Plan, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None) -> None:
+        """All kernels of an export over arrays for its parameters."""
         sizes = sizes or {}
-        device = gpu()
-        entries = []
-        usage = "STORAGE|COPY_SRC|COPY_DST"
-        buffers = [device.create_buffer_with_data(data=stored(a), usage=usage) for a in arrays]
-        self.pending.append(Pending(buffers, list(arrays)))
-        total = dims.evaluate(grid(kernel), sizes)
+        buffers: dict[Place, Any] = {}
+        out: dict[int, tuple[Any, Array]] = {}
+
+        def buffer(place: Place) -> Any:
+            if place not in buffers:
+                if place.kind == "parameter":
+                    buffers[place] = upload(arrays[place.position])
+                elif place.kind == "constant":
+                    assert place.data is not None
+                    buffers[place] = upload(place.data)
+                else:
+                    size = dims.evaluate(place.size, sizes)
+                    buffers[place] = gpu().create_buffer(size=max(4 * size, 4), usage=USAGE)
+                    if place.kind == "result":
+                        out[place.position] = (buffers[place], np.empty(size, place.dtype.numpy))
+            return buffers[place]
+
+        for call in plan.calls:
+            given = {d: dims.evaluate(s, sizes) for d, s in zip(call.kernel.dims, call.dims, strict=True)}
+            self.dispatch(call.kernel, [buffer(p) for p in call.places], given)
+        self.wanted.append([out[k] for k in sorted(out)])
+
+    def dispatch(self, kernel: Kernel, buffers: Sequence[Any], sizes: Mapping[str, int]) -> None:
         kinds = ["read-only-storage" if b.role == "input" else "storage" for b in kernel.buffers]
         pipe, layout = pipeline(print_kernel(kernel), tuple(kinds + ["uniform"] * bool(kernel.dims)))
-        if total == 0:
+        workgroups = -(-dims.evaluate(grid(kernel), sizes) // WORKGROUP)
+        if workgroups == 0:
             return
-        for i, b in enumerate(buffers):
-            entries.append({"binding": i, "resource": {"buffer": b, "offset": 0, "size": b.size}})
+        bound = list(buffers)
         if kernel.dims:
             data = np.array([sizes[d] for d in kernel.dims], np.int32)
-            uniform = device.create_buffer_with_data(data=data, usage="UNIFORM")
-            resource = {"buffer": uniform, "offset": 0, "size": uniform.size}
-            entries.append({"binding": len(buffers), "resource": resource})
-        group = device.create_bind_group(layout=layout, entries=entries)
+            bound.append(gpu().create_buffer_with_data(data=data, usage="UNIFORM"))
+        resources = [{"buffer": b, "offset": 0, "size": b.size} for b in bound]
+        group = gpu().create_bind_group(
+            layout=layout, entries=[{"binding": i, "resource": r} for i, r in enumerate(resources)]
+        )
         compute = self.encoder.begin_compute_pass()
         compute.set_pipeline(pipe)
         compute.set_bind_group(0, group)
-        workgroups = -(-total // WORKGROUP)
         rows = -(-workgroups // 65535)
         compute.dispatch_workgroups(-(-workgroups // rows), rows)
         compute.end()
 
     def results(self) -> list[list[Array]]:
-        """Submits everything and reads all buffers through one staging buffer."""
-        device = gpu()
-        total = sum(b.size for p in self.pending for b in p.buffers)
-        staging = device.create_buffer(size=max(total, 4), usage="COPY_DST|MAP_READ")
+        """Submits everything and reads what is wanted through one staging buffer."""
+        pairs = [pair for group in self.wanted for pair in group]
+        total = sum(buffer.size for buffer, _ in pairs)
+        staging = gpu().create_buffer(size=max(total, 4), usage="COPY_DST|MAP_READ")
         offset = 0
-        for p in self.pending:
-            for b in p.buffers:
-                self.encoder.copy_buffer_to_buffer(b, 0, staging, offset, b.size)
-                offset += b.size
-        device.queue.submit([self.encoder.finish()])
+        for buffer, _ in pairs:
+            self.encoder.copy_buffer_to_buffer(buffer, 0, staging, offset, buffer.size)
+            offset += buffer.size
+        gpu().queue.submit([self.encoder.finish()])
         staging.map_sync("READ")
         data = bytes(staging.read_mapped(copy=False))
         staging.unmap()
         out, offset = [], 0
-        for p in self.pending:
+        for group in self.wanted:
             one = []
-            for b, a in zip(p.buffers, p.arrays, strict=True):
-                raw = np.frombuffer(data, np.uint32 if a.dtype == bool else a.dtype, a.size, offset)
-                one.append(raw.astype(a.dtype).reshape(a.shape))
-                offset += b.size
+            for buffer, like in group:
+                words = np.frombuffer(
+                    data, np.uint32 if like.dtype == bool else like.dtype, like.size, offset
+                )
+                one.append(words.astype(like.dtype).reshape(like.shape))
+                offset += buffer.size
             out.append(one)
-        self.encoder = device.create_command_encoder()
-        self.pending = []
+        self.encoder = gpu().create_command_encoder()
+        self.wanted = []
         return out
 
 
@@ -116,3 +139,10 @@ def run(kernel: Kernel, arrays: Sequence[Array], sizes: Mapping[str, int] | None
     batch = Batch()
     batch.add(kernel, arrays, sizes)
     return batch.results()[0]
+
+
+def export_of(graph: Graph) -> Export:
+    """A graph as an export: one argument per parameter, the results as a tuple."""
+    arguments = tuple(Argument(p.name or f"x{i}", p.type) for i, p in enumerate(graph.params))
+    fields = tuple(Field(str(i), r.type) for i, r in enumerate(graph.results))
+    return Export(graph.name, "", arguments, Record("", "tuple", fields), graph, ())
