@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from charl.graph.ir import Node
 from charl.ops.contraction import *
+from charl.ops.cutting import *
 from charl.ops.elementwise import *
 from charl.ops.indexing import *
 from charl.ops.record import OPS as OPS
@@ -26,7 +27,11 @@ from charl.ops.structural import *
 
 for _found in sorted(m.name for m in pkgutil.iter_modules(__path__)):
     _module = importlib.import_module(f"{__name__}.{_found}")
-    globals().update({n: getattr(_module, n) for n in getattr(_module, "__all__", ())})
+    _offered = getattr(_module, "__all__", [n for n in vars(_module) if not n.startswith("_")])
+    for _name in _offered:
+        _value = getattr(_module, _name)
+        if callable(_value) and getattr(_value, "__module__", "") == _module.__name__:
+            globals()[_name] = _value
 
 
 def __getattr__(name: str) -> Callable[..., Node]:

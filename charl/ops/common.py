@@ -5,7 +5,7 @@ Enters: types, sizes, random generators. Leaves: the same, checked or made. Regi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,8 +15,10 @@ from charl.dims import Dim
 from charl.dtypes import ALL, DType, accumulator, boolean, f16, f32, f64, i8, i32, i64, u32
 from charl.graph import scalar
 from charl.graph.ir import Node, Shape, TensorType
-from charl.graph.scalar import Const, Expr, Index, IndexValue
+from charl.graph.scalar import Const, Expr, Index, IndexValue, Reduce
 from charl.ops.record import Sample, TypeRuleError
+
+__all__: list[str] = []  # nothing here is offered as `charl.ops.…`
 
 Size: TypeAlias = int | Dim
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -46,6 +48,12 @@ def check_axes(axes: Iterable[Any], rank: int, what: str) -> tuple[int, ...]:
     return out
 
 
+def shape_with_axis(t: TensorType, axis: int) -> Shape:
+    """The shape of a type, refused where it has no such axis."""
+    check_axes((axis,), t.rank, "axis")
+    return t.shape
+
+
 def others(axes: Iterable[int], rank: int) -> tuple[int, ...]:
     """The axes not named, ascending."""
     named = set(axes)
@@ -68,6 +76,19 @@ def wide_numpy(x: Array) -> Any:
         return x.dtype
     name = f"{x.dtype.kind}{8 * x.dtype.itemsize}"
     return accumulator(ALL[name]).numpy
+
+
+def summed(fn: Callable[..., Any], x: Array, axis: int | tuple[int, ...]) -> Array:
+    """`np.sum`, `np.prod`, `np.cumsum` with the types of `total` and `total_dtype`."""
+    wide = wide_numpy(x)
+    out = np.asarray(fn(x, axis=axis, dtype=wide))
+    return out.astype(x.dtype) if x.dtype.kind == "f" else out
+
+
+def total(fn: str, over: tuple[tuple[str, Size], ...], body: Expr, dtype: DType) -> Expr:
+    """`body` combined by `fn` (add, mul) over indices, accumulated in the wide type, as `dtype`."""
+    wide = accumulator(body.dtype)
+    return cast_expr(Reduce(fn, over, cast_expr(body, wide), wide), dtype)
 
 
 def cast_expr(x: Expr, dtype: DType) -> Expr:
@@ -139,9 +160,18 @@ def distinct(rng: np.random.Generator, shape: Sequence[int], dtype: DType = f32)
     return values.reshape(tuple(shape)).astype(dtype.numpy)
 
 
-def sample(*arrays: Any, orders: int = 2, smooth: bool = True, **attrs: Any) -> Sample:
-    """A `Sample`; the arrays may be anything NumPy takes."""
-    return Sample(tuple(np.asarray(a) for a in arrays), attrs, orders, smooth)
+def sample(*arrays: Any, orders: int | None = None, smooth: bool = True, **attrs: Any) -> Sample:
+    """A `Sample`; the arrays may be anything NumPy takes.
+
+    Unless given, `orders` is 2 where there is an input of f32 or f64, else 0.
+    """
+    given = tuple(np.asarray(a) for a in arrays)
+    if orders is None:
+        orders = 2 if any(a.dtype in (np.float32, np.float64) for a in given) else 0
+    return Sample(given, attrs, orders, smooth)
+
+
+SHAPES: tuple[tuple[int, ...], ...] = ((17,), (3, 5), (2, 0), (2, 1, 3), (2, 3, 1, 2, 2))
 
 
 def orders_of(dtype: DType) -> int:

@@ -14,6 +14,8 @@ from charl.dtypes import DType, boolean, f16, f32, f64, i8, i16, i32, i64, u8, u
 from charl.ops.common import Array, array, orders_of, sample
 from charl.ops.record import Sample
 
+__all__: list[str] = []  # nothing here is offered as `charl.ops.…`
+
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, float("inf"), float("-inf"), float("nan"))
 
 

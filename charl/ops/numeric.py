@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+__all__: list[str] = []  # nothing here is offered as `charl.ops.…`
+
 Array = np.ndarray[Any, Any]
 
 _ERF = np.frompyfunc(math.erf, 1, 1)

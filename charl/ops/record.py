@@ -15,6 +15,8 @@ import numpy as np
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index
 
+__all__: list[str] = []  # nothing here is offered as `charl.ops.…`
+
 
 class TypeRuleError(Exception):
     """A type rule refuses its inputs; the front end turns it into a diagnostic."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from charl import dims, ops
-from charl.dtypes import DType, accumulator, boolean, f16, f32, f64, i8, i32, i64, u8
+from charl.dtypes import DType, boolean, f16, f32, f64, i8, i32, i64, u8
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index, Reduce, fresh
@@ -20,15 +20,15 @@ from charl.ops.common import (
     Array,
     Size,
     array,
-    cast_expr,
     check_axes,
     distinct,
     others,
     require,
     sample,
     scalar_like,
+    summed,
+    total,
     total_dtype,
-    wide_numpy,
     zeros_like,
 )
 from charl.ops.record import Op, Sample, Vjp, make, register
@@ -71,18 +71,16 @@ def _at(fn: str) -> Callable[[Node, Index], Expr]:
         for k, i in zip(others(axes, x.rank), index, strict=True):
             inside[k] = i
         body = scalar.read(x, tuple(inside))
-        wide = accumulator(x.dtype) if fn in ("add", "mul") else x.dtype
-        return cast_expr(Reduce(fn, over, cast_expr(body, wide), wide), node.dtype)
+        if fn in ("add", "mul"):
+            return total(fn, over, body, node.dtype)
+        return Reduce(fn, over, body, x.dtype)
 
     return at
 
 
 def _total_ref(fn: Callable[..., Any]) -> Callable[[Sequence[Array], Attrs, tuple[int, ...]], Array]:
     def ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
-        (x,) = arrays
-        wide = wide_numpy(x)
-        out = np.asarray(fn(x, axis=tuple(attrs["axes"]), dtype=wide))
-        return out.astype(np.float16) if x.dtype == np.float16 else out
+        return summed(fn, arrays[0], tuple(attrs["axes"]))
 
     return ref
 
