@@ -8,6 +8,7 @@ vector width.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,9 +18,9 @@ from charl.backends.c.scalars import Scalars
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
 from charl.backends.c.vectors import Region, Register, Vectors, vector_type
 from charl.backends.c.words import Scope
-from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref
+from charl.loops.emit import identity
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -34,6 +35,7 @@ from charl.loops.ir import (
     Store,
     Update,
 )
+from charl.loops.walk import only_checks, register_widths
 
 _INDENT = "    "
 VECTOR_SYMBOLS = {"VL32": (1, 16), "VL64": (1, 8)}
@@ -49,22 +51,6 @@ def print_prototype(kernel: Kernel, prefix: str, static: bool = True) -> str:
     return KernelPrinter(kernel, prefix).signature(static) + ";\n"
 
 
-def identity(fn: str, t: DType) -> Const:
-    """What an empty reduction by `fn` gives."""
-    if t.kind == "bool":
-        return Const(fn in ("and", "min", "mul", "argmin"), t)
-    if fn in ("add", "mul"):
-        one = fn == "mul"
-        return Const(float(one) if t.is_float else int(one), t)
-    lowest = fn in ("max", "argmax")
-    if t.is_float:
-        return Const(float("-inf") if lowest else float("inf"), t)
-    import numpy as np
-
-    info = np.iinfo(t.numpy)
-    return Const(int(info.min if lowest else info.max), t)
-
-
 class KernelPrinter:
     """Prints one kernel. Names are allocated here, so that nothing compiled before changes them."""
 
@@ -76,12 +62,13 @@ class KernelPrinter:
         self.scope = Scope(taken=[f"{prefix}_{kernel.name}"])
         self.registers: dict[str, Register] = {}
         self.vectors: Vectors | None = None
+        self._debug = False  # inside a block of debug builds
         self.buffers = {b: self.scope.allocate(b.name, "buffer") for b in kernel.buffers}
         self.dims = {d: self.scope.allocate(d, "size") for d in kernel.dims}
         self.scalars = Scalars(self._register, self.buffer)
         self.scalars.symbols.update(self.dims)
         self.scalars.ranges.update(VECTOR_SYMBOLS)
-        self._mask_widths = dict(_mask_widths(kernel))
+        self._widths = register_widths(kernel)
 
     def buffer(self, b: object) -> str:
         """The C name of a buffer."""
@@ -136,7 +123,8 @@ class KernelPrinter:
                 self.statements(nest)
         body = [line for line in self.lines if line is not None]
         text = "\n".join(body)
-        unused = [n for n in (*self.buffers.values(), *self.dims.values()) if not _mentions(text, n)]
+        always = re.sub(r"#ifdef.*?#endif", "", text, flags=re.S)
+        unused = [n for n in (*self.buffers.values(), *self.dims.values()) if not _mentions(always, n)]
         head = [f"{_INDENT}(void){n};" for n in unused]
         return "\n".join([*self._comment(), self.signature(static), "{", *head, *body, "}"]) + "\n"
 
@@ -161,7 +149,9 @@ class KernelPrinter:
     def statements(self, body: tuple[Stmt, ...]) -> None:
         """Statements in order, in the present block."""
         for s in body:
-            if isinstance(s, For):
+            if only_checks(s) and not self._debug:
+                self._debug_only(s)
+            elif isinstance(s, For):
                 self._for(s)
             elif isinstance(s, Simd):
                 self._simd(s)
@@ -179,6 +169,14 @@ class KernelPrinter:
                 self._store(s)
             else:
                 self._check(s)
+
+    def _debug_only(self, s: Stmt) -> None:
+        """Loops around checks disappear with them."""
+        self.lines.append(f"#ifdef {self.prefix.upper()}_DEBUG")
+        self._debug = True
+        self.statements((s,))
+        self._debug = False
+        self.lines.append("#endif")
 
     def _for(self, s: For) -> None:
         size = self.scalars.size
@@ -244,7 +242,7 @@ class KernelPrinter:
 
     def _accumulator(self, s: Accumulator) -> None:
         t = s.dtype
-        width = self._mask_widths.get(s.name, 32) if t.kind == "bool" else t.bits
+        width = self._widths.get(s.name, 32) if t.kind == "bool" else t.bits
         kind = vector_type(t, width) if s.vector else c_type(t)
         initial = s.initial if s.initial is not None else identity(s.fn, t)
         if s.vector and isinstance(initial, Const):
@@ -394,25 +392,7 @@ def _widened(position: Expr, width: int) -> Expr:
     return position if position.dtype == t else Apply("cast", (position,), t)
 
 
-def _mask_widths(kernel: Kernel) -> Iterator[tuple[str, int]]:
-    """Widths of the regions that update each accumulator."""
-
-    def walk(body: tuple[Stmt, ...], width: int) -> Iterator[tuple[str, int]]:
-        for s in body:
-            if isinstance(s, Update) and width:
-                yield s.name, width
-            elif isinstance(s, Simd):
-                yield from walk(s.body, s.width)
-            elif isinstance(s, (For, If)):
-                yield from walk(s.body, width)
-
-    for nest in kernel.nests:
-        yield from walk(nest, 0)
-
-
 def _mentions(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 

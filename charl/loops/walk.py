@@ -1,0 +1,76 @@
+"""Walking statements of the loop IR.
+
+Enters: kernels and statements. Leaves: their parts, in order. Knows which expressions and sizes a statement has, so that no
+other module lists them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from charl.dims import Dim
+from charl.graph.scalar import Expr
+from charl.loops.ir import (
+    Accumulator,
+    Check,
+    For,
+    If,
+    Kernel,
+    Let,
+    Simd,
+    Stmt,
+    Store,
+    Update,
+)
+
+Size = int | Dim
+
+
+def expressions(s: Stmt) -> tuple[Expr, ...]:
+    """Expressions that stand directly in a statement."""
+    if isinstance(s, (Let, Store)):
+        return (s.value,)
+    if isinstance(s, Accumulator):
+        return () if s.initial is None else (s.initial,)
+    if isinstance(s, Update):
+        return (s.value,) if s.position is None else (s.value, s.position)
+    return (s.condition,) if isinstance(s, (If, Check)) else ()
+
+
+def sizes(s: Stmt) -> tuple[Size, ...]:
+    """Sizes that stand directly in a statement."""
+    if isinstance(s, For):
+        return (s.start, s.stop, s.step)
+    if isinstance(s, Simd):
+        return () if s.count is None else (s.count,)
+    return (s.index,) if isinstance(s, Store) else ()
+
+
+def body(s: Stmt) -> tuple[Stmt, ...]:
+    """Statements inside a statement."""
+    return s.body if isinstance(s, (For, If, Simd)) else ()
+
+
+def statements(inside: tuple[Stmt, ...]) -> Iterator[Stmt]:
+    """Every statement, those inside others too, in order."""
+    for s in inside:
+        yield s
+        yield from statements(body(s))
+
+
+def register_widths(kernel: Kernel) -> dict[str, int]:
+    """For each register that a vector region updates, the width of the region's elements."""
+
+    def walk(inside: tuple[Stmt, ...], width: int) -> Iterator[tuple[str, int]]:
+        for s in inside:
+            if isinstance(s, Update) and width:
+                yield s.name, width
+            yield from walk(body(s), s.width if isinstance(s, Simd) else width)
+
+    return {name: width for nest in kernel.nests for name, width in walk(nest, 0)}
+
+
+def only_checks(s: Stmt) -> bool:
+    """Whether a statement does nothing outside debug builds."""
+    inner = body(s)
+    return isinstance(s, Check) or (bool(inner) and all(only_checks(x) for x in inner))
