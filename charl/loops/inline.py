@@ -77,6 +77,8 @@ class Inliner:
             out = self.element(e.source, tuple(self.index(i, memo) for i in e.index))
         elif isinstance(e, Const):
             out = e
+        elif isinstance(e, Reduce) and any(extent == 1 for _, extent in e.over):
+            out = self.map(_without_single(e), memo)
         else:
             if isinstance(e, Reduce):
                 for name, extent in e.over:
@@ -84,6 +86,8 @@ class Inliner:
             out = e.rebuild(lambda c: self.map(c, memo), lambda i: self.index(i, memo))
             if isinstance(out, Guard):
                 out = self._decide(out)
+            elif isinstance(out, Reduce) and not out.over:
+                out = Const(0, out.dtype) if out.fn.startswith("arg") else out.body
             elif isinstance(out, IndexValue) and isinstance(out.index, int):
                 value = float(out.index) if out.dtype.is_float else out.index
                 out = Const(value, out.dtype)
@@ -108,6 +112,13 @@ class Inliner:
             if not inside:
                 left.append((i, low, high))
         return Guard(tuple(left), guard.then, guard.other) if left else guard.then
+
+
+def _without_single(e: Reduce) -> Reduce:
+    """The same reduction without the indices that take one value."""
+    env = {name: 0 for name, extent in e.over if extent == 1}
+    over = tuple((name, extent) for name, extent in e.over if extent != 1)
+    return Reduce(e.fn, over, e.body.substitute(env), e.dtype)
 
 
 def offset(index: Index, shape: tuple[Size, ...]) -> Size:

@@ -1,0 +1,135 @@
+"""Sizes: normal form, division, proofs and text, against plain integer arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charl import dims
+from charl.dims import (
+    Dim,
+    ceildiv,
+    evaluate,
+    exact_div,
+    floordiv,
+    integral,
+    mod,
+    nonnegative,
+    substitute,
+    sym,
+)
+
+N, d, heads, i, j = (sym(n) for n in ("N", "d", "heads", "i", "j"))
+VALUES = {"N": 6, "d": 12, "heads": 3, "i": 5, "j": 2}
+
+
+@st.composite
+def sizes(draw: st.DrawFn, depth: int = 3) -> tuple[int | Dim, int]:
+    """A size and its value under VALUES."""
+    if depth == 0 or draw(st.booleans()):
+        if draw(st.booleans()):
+            n = draw(st.integers(-9, 9))
+            return n, n
+        name = draw(st.sampled_from(sorted(VALUES)))
+        return sym(name), VALUES[name]
+    a, x = draw(sizes(depth - 1))
+    b, y = draw(sizes(depth - 1))
+    match draw(st.sampled_from(["+", "-", "*", "//", "%", "ceil", "min", "max"])):
+        case "+":
+            return a + b, x + y
+        case "-":
+            return a - b, x - y
+        case "*":
+            return a * b, x * y
+        case "//":
+            return floordiv(a, 4), x // 4
+        case "%":
+            return mod(a, 5), x % 5
+        case "ceil":
+            return ceildiv(a, 3), -(-x // 3)
+        case "min":
+            return dims.minimum(a, b), min(x, y)
+        case _:
+            return dims.maximum(a, b), max(x, y)
+
+
+@given(sizes())
+def test_evaluates_like_integers_except_where_a_size_may_not_be_negative(pair: tuple[int | Dim, int]) -> None:
+    size, value = pair
+    assert evaluate(size, VALUES) == value
+
+
+@given(sizes(), sizes())
+def test_normal_form(a: tuple[int | Dim, int], b: tuple[int | Dim, int]) -> None:
+    (x, _), (y, _) = a, b
+    assert x + y == y + x
+    assert x * y == y * x
+    assert (x + y) * 2 == 2 * x + 2 * y
+    assert x - x == 0
+
+
+@given(sizes())
+def test_proofs_never_lie(pair: tuple[int | Dim, int]) -> None:
+    size, value = pair
+    if nonnegative(size):
+        assert value >= 0
+
+
+@given(sizes())
+def test_substitution_agrees_with_evaluation(pair: tuple[int | Dim, int]) -> None:
+    size, value = pair
+    half = substitute(size, {"N": VALUES["N"], "i": VALUES["i"]})
+    assert evaluate(half, VALUES) == value
+
+
+def test_division() -> None:
+    assert exact_div(d, heads) * heads == d
+    assert exact_div(d * (d - 1), 2) * 2 == d * d - d
+    assert exact_div(N * N - 1, N + 1) == N - 1
+    assert exact_div(N * N + 1, N + 1) is None
+    assert exact_div(7, 2) is None and exact_div(N, 0) is None
+    assert (
+        integral(exact_div(d * (d - 1), 2))
+        and not integral(exact_div(d, 2))
+        and not integral(exact_div(d, heads))
+    )
+
+
+@pytest.mark.parametrize("n", [64, N])
+def test_a_split_index_is_found_again(n: int | Dim) -> None:
+    ranges = {"j": (0, n - 1), "i": (0, 9)}
+    flat = i * n + j
+    assert floordiv(flat, n, ranges) == i
+    assert mod(flat, n, ranges) == j
+
+
+def test_bounds_of_loop_indices() -> None:
+    ranges = {"i": (0, N - 1)}
+    assert nonnegative(N - 1 - i, ranges)
+    assert not nonnegative(N - 2 - i, ranges)
+    assert dims.minimum(i, N, ranges) == i
+    assert dims.maximum(i, N, ranges) == N
+
+
+def test_text() -> None:
+    assert str(N * 3 + 2) == "3 * N + 2"
+    assert str(exact_div(3 * d, heads) + 1) == "(heads + 3 * d) / heads"
+    assert str(exact_div(d * (d - 1), 2)) == "(d * d - d) / 2"
+    assert str(floordiv(N + 3, 4)) == "div(N + 3, 4)"
+
+
+def test_evaluation_says_what_is_missing_or_not_whole() -> None:
+    with pytest.raises(KeyError, match="heads"):
+        evaluate(exact_div(d, heads), {"d": 12})
+    with pytest.raises(ValueError, match="not an integer"):
+        evaluate(exact_div(d, heads), {"d": 10, "heads": 3})
+    with pytest.raises(ValueError, match="zero"):
+        evaluate(exact_div(d, heads), {"d": 10, "heads": 0})
+
+
+def test_strides() -> None:
+    assert dims.coefficient(64 * i + j, "i") == 64
+    assert dims.coefficient(N * i + j, "i") == N
+    assert dims.coefficient(floordiv(i, 7), "i") is None
+    assert dims.coefficient(j, "i") == 0
