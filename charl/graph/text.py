@@ -285,10 +285,9 @@ class _Parser:
             return -self.product()
         out = self.factor()
         while self.word in ("*", "/") and self.kind == "mark":
-            if self.take("mark") == "*":
-                out = out * self.factor()
-            else:
-                out = dims.exact_div(out, self.factor())
+            times = self.take("mark") == "*"
+            right = self.factor()
+            out = out * right if times else dims.exact_div(out, right)
         return out
 
     def factor(self) -> Any:

@@ -20,25 +20,8 @@ LIMIT = 4096  # elements of a folded constant
 
 # Worth a table although they count: one element costs more than loading it.
 COSTLY = frozenset(
-    (
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log2",
-        "log1p",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-    )
-    + ("erf", "pow", "atan2", "random_bits", "contract", "cumsum", "argmax", "argmin")
-    + ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
+    """exp exp2 expm1 log log2 log1p sin cos tan asin acos atan sinh cosh tanh erf pow atan2 random_bits contract
+    cumsum argmax argmin reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or""".split()
 )
 
 Array = np.ndarray[Any, Any]

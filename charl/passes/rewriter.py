@@ -8,6 +8,7 @@ a replacement adds is settled in the same way; nothing restarts. It knows no ope
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from charl.errors import InternalError
@@ -64,7 +65,7 @@ class Rewriter:
 
     def _check(self, stack: list[Node]) -> None:
         tail = stack[-self.limit :]
-        if len(tail) == self.limit and all(self.forward.get(a) is b for a, b in zip(tail, tail[1:])):
+        if len(tail) == self.limit and all(self.forward.get(a) is b for a, b in pairwise(tail)):
             raise InternalError(self.stage, f"the rewriting of {tail[0]!r} does not end")
 
     def _visit(self, node: Node) -> None:

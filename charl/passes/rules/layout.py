@@ -49,6 +49,12 @@ _RESHAPE = [
         samples=lambda: [make("reshape", param((2, 3)), shape=(2, 3))],
     ),
     Rule(
+        "reshape of a scalar",
+        _of("reshape"),
+        lambda m: ops.broadcast(m["x"], m.root.shape, ()) if not m["x"].shape else None,
+        samples=lambda: [ops.reshape(param(()), (1, 1))],
+    ),
+    Rule(
         "reshape of reshape",
         _of("reshape", "reshape"),
         lambda m: ops.reshape(m["x"], m.root.shape),
@@ -140,6 +146,9 @@ def _drop_ones(m: Match) -> Node | None:
 
 
 def _adds_only_ones(m: Match) -> Node | None:
+    """A reshape; but what stems from one scalar is always a broadcast."""
+    if not m["x"].shape:
+        return None
     new = (n for i, n in enumerate(m.root.shape) if i not in m.root.attrs["axes"])
     same = tuple(m.root.shape[a] for a in m.root.attrs["axes"]) == m["x"].shape
     return ops.reshape(m["x"], m.root.shape) if same and all(n == 1 for n in new) else None

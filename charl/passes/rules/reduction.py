@@ -49,7 +49,7 @@ def _of_transpose(m: Match) -> Node:
 def _of_reshape(m: Match) -> Node | None:
     """Before a reshape that only adds or removes axes of size 1, and of everything before any reshape."""
     x, where = m["x"], ones_only(m["inner"])
-    if len(m.root.attrs["axes"]) == m["inner"].rank:
+    if where is None and len(m.root.attrs["axes"]) == m["inner"].rank:
         return make(m.root.op, x, axes=tuple(range(x.rank)))
     if where is None or any(m["inner"].shape[a] == 1 for a in m.root.attrs["axes"]):
         return None
