@@ -492,10 +492,12 @@ class Test(Item):
 
 @_node
 class Module(Node):
-    """A file. Items that could not be read are left out; the diagnostics beside the module say why."""
+    """A file. Items with syntax errors in them are left out of `items`; the names they would have bound are in
+    `broken`, so that their uses are not reported as well ("*" where such a name could not be read)."""
 
     docs: str
     items: tuple[Item, ...]
+    broken: frozenset[str]
 
 
 # ---- for readers, tests and walkers

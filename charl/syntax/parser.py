@@ -1,0 +1,191 @@
+"""Tokens to a module: the LALR automaton that Lark makes of grammar.lark, and what happens when it gets stuck.
+
+Enters a source, leave its AST and every syntax error of the file. Where the text does not continue as the grammar
+allows, the parser gives up on the innermost statement, member, match arm or item, goes on behind it (panic mode, with
+the ERROR token of the grammar in its place), and leaves the item out of the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from charl.errors import Diagnostic
+from charl.source import Source, Span
+from charl.syntax import ast
+from charl.syntax.builder import Builder
+from charl.syntax.expectations import unexpected
+from charl.syntax.layout import arrange, begins_item
+from charl.syntax.lexer import lex
+from charl.syntax.tokens import END, ERROR, SEP, Token
+
+_RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
+
+
+class Tables(NamedTuple):
+    """What an LALR parser needs to know: per state and symbol, to shift to a state or to reduce by a rule."""
+
+    states: Mapping[Any, Mapping[str, tuple[bool, Any]]]
+    start: Any
+    end: Any
+    terminals: Mapping[str, str]  # spelling -> terminal
+    rules: tuple[Any, ...]
+
+
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """The automaton of the grammar, made once in a process."""
+    import lark
+    from lark.lexer import Lexer
+    from lark.parsers.lalr_analysis import Shift
+
+    class NoLexer(Lexer):  # type: ignore[misc]
+        """Lark is asked for the automaton only."""
+
+        def __init__(self, conf: object) -> None:
+            pass
+
+        def lex(self, lexer_state: object, parser_state: object) -> Any:
+            return iter(())
+
+    grammar = resources.files("charl.syntax").joinpath("grammar.lark").read_text(encoding="utf-8")
+    made = lark.Lark(
+        grammar, parser="lalr", lexer=NoLexer, start="module", keep_all_tokens=True, maybe_placeholders=False
+    )
+    configuration = made.parse_interactive().parser_state.parse_conf
+    states = {
+        state: {symbol: (action is Shift, target) for symbol, (action, target) in actions.items()}
+        for state, actions in configuration.states.items()
+    }
+    terminals = {t.pattern.value: t.name for t in made.terminals if t.pattern is not None}
+    return Tables(states, configuration.start_state, configuration.end_state, terminals, tuple(made.rules))
+
+
+def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
+    """The module that `source` says, and its syntax errors in the order of the text."""
+    automaton = tables()
+    lexed = lex(source, automaton.terminals)
+    tokens, bracket_errors = arrange(lexed)
+    builder = Builder(lexed)
+    parser = _Parser(automaton, builder, tokens)
+    module = parser.run()
+    certain = lexed.diagnostics + bracket_errors
+    lines = {d.span.line for d in certain if d.span is not None}
+    follow_ups = parser.diagnostics + builder.diagnostics
+    found = certain + [d for d in follow_ups if d.span is None or d.span.line not in lines]
+    found.sort(key=lambda d: (d.span.start, d.span.end) if d.span is not None else (0, 0))
+    if found:
+        module = _without_broken(module, tokens, found)
+    return module, found
+
+
+class _Parser:
+    def __init__(self, automaton: Tables, builder: Builder, tokens: list[Token]) -> None:
+        self.states = automaton.states
+        self.accepting = automaton.end
+        self.builder = builder
+        self.tokens = tokens
+        self.state_stack: list[Any] = [automaton.start]
+        self.values: list[Any] = []
+        self.diagnostics: list[Diagnostic] = []
+        self.build: dict[Any, Callable[[list[Any]], Any]] = {
+            rule: getattr(builder, rule.alias) for rule in automaton.rules if rule.alias
+        }
+
+    def run(self) -> ast.Module:
+        tokens, at = self.tokens, 0
+        while tokens[at].type != END:
+            if self.feed(tokens[at]):
+                at += 1
+            else:
+                at = self.recover(at)
+        while not self.feed(tokens[at]):
+            self.recover(at)
+        module = self.values[-1]
+        assert isinstance(module, ast.Module)
+        return module
+
+    def feed(self, token: Token) -> bool:
+        """Reduce as far as `token` asks for and shift it; False where it cannot follow."""
+        states, stack, values = self.states, self.state_stack, self.values
+        kind = token.type
+        while True:
+            action = states[stack[-1]].get(kind)
+            if action is None:
+                return False
+            shift, target = action
+            if shift:
+                stack.append(target)
+                values.append(token)
+                return True
+            size = len(target.expansion)
+            if size:
+                parts = values[-size:]
+                del stack[-size:], values[-size:]
+            else:
+                parts = []
+            values.append(self.build[target](parts))
+            stack.append(states[stack[-1]][target.origin.name][1])
+            if stack[-1] == self.accepting:
+                return True
+
+    def recover(self, at: int) -> int:
+        """Report tokens[at], drop what it interrupts, and find where to go on."""
+        tokens, stack, values = self.tokens, self.state_stack, self.values
+        token = tokens[at]
+        if not token.inserted:
+            expected = frozenset(s for s in self.states[stack[-1]] if s.isupper() or s == END)
+            previous = tokens[at - 1] if at else None
+            self.diagnostics.append(
+                unexpected(self.builder.source, token, tokens[at + 1 : at + 2], previous, expected)
+            )
+        while ERROR not in self.states[stack[-1]]:
+            stack.pop()
+            values.pop()
+        braces = [v for v in values if isinstance(v, Token) and v.type == "LBRACE"]
+        depth = braces[-1].depth + 1 if braces else 0
+        error = Token(ERROR, "", token.start, token.start, False)
+        assert self.feed(error)
+        for i in range(at, len(tokens)):
+            token = tokens[i]
+            if token.type == END or (token.type == SEP and token.depth == depth):
+                return i
+            if token.type == "RBRACE" and token.depth < depth:
+                return i
+            if token.first and token.depth == depth and i > 0 and self._restarts(token, tokens[i + 1]):
+                separator = Token(SEP, "", token.start, token.start, False)
+                assert self.feed(separator)
+                return i
+        raise AssertionError("tokens end with END")
+
+    def _restarts(self, token: Token, following: Token) -> bool:
+        return token.type in _RESTART or begins_item(token, following)
+
+
+def _without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnostic]) -> ast.Module:
+    """`module` without the items in which something was found, and the names that are missing by that."""
+    places = [d.span.start for d in found if d.span is not None]
+    whole, broken = [], set()
+    for item in module.items:
+        if any(item.span.start <= place <= item.span.end for place in places):
+            broken.update(_bound(item))
+        else:
+            whole.append(item)
+    kept = [item.span for item in module.items]
+    heads = [t for t in tokens if t.depth == 0]
+    for token, following in zip(heads, heads[1:]):
+        if any(span.start <= token.start < span.end for span in kept):
+            continue
+        if begins_item(token, following):
+            broken.add(following.text if following.type == "NAME" else "*")
+    return ast.Module(module.span, module.docs, tuple(whole), frozenset(broken) or frozenset({"*"}))
+
+
+def _bound(item: ast.Item) -> list[str]:
+    if isinstance(item, ast.Import):
+        return [(n.alias or n.name).name for n in item.names]
+    if isinstance(item, ast.Const | ast.TypeAlias | ast.Function | ast.Struct | ast.Model):
+        return [item.name.name]
+    return []
