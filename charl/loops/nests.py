@@ -80,7 +80,7 @@ def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tup
     if rest:
         names = frozenset(a.name for a in rest)
         lets, sinks = emitter.hoist(sinks, names)
-        return (*lets, For(axis.name, axis.extent, _inner(emitter, rest, sinks)))
+        return (For(axis.name, axis.extent, (*lets, *_inner(emitter, rest, sinks))),)
     width = _store_width(emitter, axis, sinks)
     if width is None:
         return (For(axis.name, axis.extent, emitter.block(sinks)),)
