@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import os
 import platform
 import subprocess
 import tempfile
@@ -19,9 +18,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-
-for _library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 from benchmarks import measure, peers
 from benchmarks.measure import Contender
