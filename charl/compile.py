@@ -36,7 +36,7 @@ class Options:
     """What the user asked for.
 
     `dims`: dimension variables of exports, fixed (an int) or bounded (low, high). `sets`: hyper-parameters by path, as text.
-    `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights that go into the code. `prefix`: of C
+    `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights for the code. `prefix`: of C
     names, the module's name by default. `narrow_f64`: compute f64 as f32. `dump`: a folder for every stage's text.
     """
 
@@ -177,16 +177,8 @@ def _dumper(folder: Path | None) -> Dump | None:
 
 def _dump_kernels(dump: Dump, target: str, lowered: Lowered) -> None:
     from charl.loops.text import print_kernel
+    from charl.plan.text import print_plans
 
     for kernel in lowered.kernels:
         dump(f"{target}.{kernel.name}.loops", print_kernel(kernel))
-    lines = []
-    for plan in lowered.plans:
-        lines.append(f"{plan.export.name}: workspace {plan.arena_bytes} bytes, live {plan.live_bytes}")
-        for call in plan.calls:
-            places = ", ".join(
-                f"{p.kind} {p.name}[{p.size}]" + (f"@{p.offset}" if p.kind == "arena" else "")
-                for p in call.places
-            )
-            lines.append(f"  {call.kernel.name}({places})")
-    dump(f"{target}.plan", "\n".join(lines) + "\n")
+    dump(f"{target}.plan", print_plans(lowered))

@@ -149,8 +149,6 @@ class Lowering:
         to = tuple(inliner.index(i, {}) for i in form.index(at))
         value = inliner.map(form.value(at), {})
         store: Stmt = Store(buffer, offset(to, node.shape), value, form.combine == "add", node.span)
-        if form.combine == "add":
-            self._loaded.add(place)
         body: tuple[Stmt, ...] = (store,)
         if form.condition is not None:
             body = (If(inliner.map(form.condition(at), {}), body),)

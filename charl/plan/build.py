@@ -5,7 +5,7 @@ Enters: a checked program and capabilities. Leaves: `Lowered`. The steps read fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from charl import dims
@@ -79,7 +79,7 @@ def _plan_export(
     flops: Size = 0
     for step in steps:
         lowering = Lowering(fusion, places.of, caps)
-        kernel, used = lowering.kernel(_kernel_name(export, step, fusion, names), step)
+        kernel, used = lowering.kernel(_kernel_name(export, step, updates, names), step)
         flops = flops + kernel.flops
         kernel = kernels.setdefault(key(kernel), kernel)
         calls.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
@@ -138,12 +138,20 @@ def _copied(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph
     return replace(graph, results=results), moved, copy
 
 
-def _kernel_name(export: Export, step: list[Group], fusion: Fusion, names: dict[str, int]) -> str:
-    """export_value, after the last named value of the step, numbered where it is not the first."""
+def _kernel_name(
+    export: Export, step: list[Group], updates: Mapping[Node, Node], names: dict[str, int]
+) -> str:
+    """export_what, after what the step updates, or its last named value; numbered where it is not the first."""
     stored = [n for g in step for n in g.stored]
+    changed = [updates[n].name for n in stored if n in updates and updates[n].name]
     named = [n.name for n in stored if n.name] or [n.name for g in step for n in g.members if n.name]
-    label = named[-1] if named and len(step) == 1 else "scalars" if len(step) > 1 else stored[-1].op
-    base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in label)}"
+    if len(step) > 1:
+        label = "small_updates" if changed else "small"
+    elif changed:
+        label = f"update_{changed[-1]}"
+    else:
+        label = named[-1] if named else stored[-1].op
+    base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in label or '')}"
     names[base] = names.get(base, 0) + 1
     return base if names[base] == 1 else f"{base}_{names[base]}"
 

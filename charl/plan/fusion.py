@@ -49,7 +49,9 @@ class Fusion:
         self.order = graph.nodes()
         self.views = {n for n in self.order if is_view(n)}
         self.results = {r for r in graph.results if r.op != "parameter"}
-        self.results |= {i for n in apart for i in n.inputs if i.op != "parameter"}  # a copy is of something stored
+        self.results |= {
+            i for n in apart for i in n.inputs if i.op != "parameter"
+        }  # a copy is of something stored
         self.cheap: set[Node] = set()
         self._mark_cheap()
         self.group_of: dict[Node, Group] = {}

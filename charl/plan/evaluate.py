@@ -1,0 +1,58 @@
+"""Runs a plan on NumPy arrays with the evaluator of loops: what emitted code does, without a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from charl import dims
+from charl.loops.evaluate import evaluate
+from charl.plan.ir import Place, Plan
+from charl.program import leaves
+
+Array = np.ndarray[Any, Any]
+
+
+def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], lanes: int = 4) -> list[Array]:
+    """Results of an export for the leaves of its arguments, in the order of the graph's results.
+
+    `mut` leaves are not changed; their new values are results. The workspace is one block of bytes, as in C.
+    """
+    params = [np.array(a).reshape(-1) for a in arguments]
+    workspace = np.zeros(dims.evaluate(plan.arena_bytes, sizes), np.uint8)
+    count = len(list(leaves(plan.export.result))) if plan.export.result is not None else 0
+    results: list[Array | None] = [None] * count
+    for call in plan.calls:
+        for place in call.places:
+            if place.kind == "result" and results[place.position] is None:
+                results[place.position] = np.zeros(dims.evaluate(place.size, sizes), place.dtype.numpy)
+        buffers = [_view(p, params, results, workspace, sizes) for p in call.places]
+        env = {name: dims.evaluate(size, sizes) for name, size in zip(call.kernel.dims, call.dims)}
+        evaluate(call.kernel, buffers, env, lanes)
+    graph = plan.export.graph
+    at = 0
+    changed: list[Array] = []
+    for argument in plan.export.arguments:
+        n = len(list(leaves(argument.type)))
+        changed += params[at : at + n] if argument.mut else []
+        at += n
+    flat = [r for r in results if r is not None] + changed
+    return [a.reshape([dims.evaluate(s, sizes) for s in node.shape]) for a, node in zip(flat, graph.results)]
+
+
+def _view(
+    place: Place, params: list[Array], results: list[Array | None], workspace: Array, sizes: Mapping[str, int]
+) -> Array:
+    if place.kind == "parameter":
+        return params[place.position]
+    if place.kind == "result":
+        found = results[place.position]
+        assert found is not None
+        return found
+    if place.kind == "constant":
+        return np.asarray(place.data, place.dtype.numpy).reshape(-1)
+    start = dims.evaluate(place.offset, sizes)
+    size = dims.evaluate(place.size, sizes) * place.dtype.bytes
+    return workspace[start : start + size].view(place.dtype.numpy)

@@ -1,0 +1,77 @@
+"""Checks of a plan: nothing is read before it is written, nothing is overwritten while it is needed."""
+
+from __future__ import annotations
+
+from charl import dims
+from charl.dims import Dim
+from charl.errors import InternalError
+from charl.plan.ir import Place, Plan
+from charl.program import leaves
+
+
+def verify(plan: Plan) -> None:
+    """Raise InternalError where the order or the memory of a plan is wrong.
+
+    Sizes that stay symbolic are checked at small values of the dimension variables.
+    """
+    written: set[Place] = set()
+    last: dict[Place, int] = {}
+    first: dict[Place, int] = {}
+    for step, call in enumerate(plan.calls):
+        if len(call.places) != len(call.kernel.buffers) or len(call.dims) != len(call.kernel.dims):
+            raise InternalError("plan", f"{call.kernel.name} is called with the wrong number of arguments")
+        if len(set(call.places)) != len(call.places):
+            raise InternalError("plan", f"{call.kernel.name} is given one buffer twice")
+        for place, buffer in zip(call.places, call.kernel.buffers):
+            if place.dtype != buffer.dtype:
+                raise InternalError(
+                    "plan", f"{place.name} is {place.dtype}, {call.kernel.name} wants {buffer.dtype}"
+                )
+            if buffer.role != "output" and place.kind in ("arena", "result") and place not in written:
+                raise InternalError("plan", f"{call.kernel.name} reads {place.name} before it is written")
+            if place.kind == "constant" and buffer.role != "input":
+                raise InternalError("plan", f"{call.kernel.name} writes the table {place.name}")
+            last[place] = step
+            first.setdefault(place, step)
+        written.update(p for p, b in zip(call.places, call.kernel.buffers) if b.role != "input")
+    _check_results(plan, written)
+    arena = [p for p in first if p.kind == "arena"]
+    for env in _environments(plan):
+        _check_overlaps(plan, arena, first, last, env)
+
+
+def _check_results(plan: Plan, written: set[Place]) -> None:
+    count = len(list(leaves(plan.export.result))) if plan.export.result is not None else 0
+    found = {p.position for p in written if p.kind == "result"}
+    if found != set(range(count)):
+        raise InternalError(
+            "plan", f"{plan.export.name}: results {sorted(set(range(count)) - found)} are not written"
+        )
+
+
+def _environments(plan: Plan) -> list[dict[str, int]]:
+    variables = plan.export.dims
+    out = []
+    for value in (1, 7, 64):
+        env = {d.name: min(max(value, d.low), d.high or value) for d in variables}
+        out.append({k: v - v % next(d.multiple_of for d in variables if d.name == k) for k, v in env.items()})
+    return out if variables else [{}]
+
+
+def _check_overlaps(
+    plan: Plan, arena: list[Place], first: dict[Place, int], last: dict[Place, int], env: dict[str, int]
+) -> None:
+    def number(x: int | Dim) -> int:
+        return dims.evaluate(x, env)
+
+    total = number(plan.arena_bytes)
+    for i, a in enumerate(arena):
+        start, end = number(a.offset), number(a.offset) + number(a.size) * a.dtype.bytes
+        if start % a.dtype.bytes or end > total:
+            raise InternalError("plan", f"{a.name} lies outside of the workspace or is not aligned")
+        for b in arena[:i]:
+            if first[a] > last[b] or first[b] > last[a]:
+                continue
+            low = number(b.offset)
+            if start < low + number(b.size) * b.dtype.bytes and low < end:
+                raise InternalError("plan", f"{a.name} and {b.name} overlap in the workspace")
