@@ -1,6 +1,6 @@
 """Checks kernels: what a printer may take for granted.
 
-Enters: a kernel. Leaves: nothing, or an InternalError that says which rule is broken and where. An index is refused when it is provably
+Enters: a kernel. Leaves: nothing, or an InternalError that says which rule is broken. An index is refused when it is provably
 outside its buffer; one about which nothing can be proved passes (the evaluator catches it when it runs).
 """
 
@@ -43,11 +43,10 @@ class _Verifier:
         self.registers: dict[str, bool] = {}  # name -> is a vector
         self.accumulators: dict[str, Accumulator] = {}
         self.region: Simd | None = None
+        self.unproved = False  # where a guard or a loop that never runs makes bounds unknown
         self._checked: dict[tuple[int, str], Expr] = {}
 
     def run(self) -> None:
-        names = [b.name for b in self.kernel.buffers]
-        self.require(len(set(names)) == len(names), f"two buffers of one name in {names}")
         for nest in self.kernel.nests:
             self.registers, self.accumulators = {}, {}
             self.statements(nest)
@@ -98,8 +97,11 @@ class _Verifier:
     def bind(self, name: str, bounds: tuple[Size, Size], s: Stmt) -> None:
         self.require(name not in self.symbols, f"index {name} is bound twice")
         self.symbols.add(name)
+        outside = self.unproved
+        self.unproved = outside or dims.nonnegative(bounds[0] - bounds[1] - 1, self.ranges)
         self.ranges[name] = bounds
         self.statements(body(s))
+        self.unproved = outside
         self.symbols.discard(name)
         del self.ranges[name]
 
@@ -156,14 +158,14 @@ class _Verifier:
     def _guard(self, e: Guard) -> None:
         """What stands behind a guard may assume its ranges; where it cannot be used, bounds are not proved."""
         self.expression(e.other)
-        kept, self.ranges = self.ranges, {}
+        outside, self.unproved = self.unproved, True
         self.expression(e.then)
-        self.ranges = kept
+        self.unproved = outside
 
     def access(self, buffer: Buffer, index: Size) -> None:
         self.require(buffer in self.buffers, f"buffer {buffer.name} is not an argument")
         self.size(index)
-        if self.ranges:
+        if not self.unproved:
             outside = dims.nonnegative(-1 - index, self.ranges) or (
                 dims.nonnegative(index - buffer.size, self.ranges)
             )

@@ -134,7 +134,7 @@ def function(fn: str, args: tuple[Text, ...], source: DType, result: DType) -> T
     if fn == "bitcast":
         return args[0] if source == result else call(f"{result.name}_of_bits_{source.name}", args[0])
     if fn in ("and", "or"):
-        return binary("&&" if fn == "and" else "||", AND if fn == "and" else OR, *args)
+        return _logic(fn, *args)
     if fn == "not":
         return Text(f"!{at(args[0], UNARY)}", UNARY)
     if fn in ("eq", "ne"):
@@ -142,8 +142,27 @@ def function(fn: str, args: tuple[Text, ...], source: DType, result: DType) -> T
     if source.kind == "bool":
         return _on_bool(fn, args)
     if fn in _ORDER:
-        return binary(_ORDER[fn], ORDER, *args)
+        return _decided(fn, source, args) or binary(_ORDER[fn], ORDER, *args)
     return _on_float(fn, args, result) if source.is_float else _on_integer(fn, args, result)
+
+
+def _logic(fn: str, a: Text, b: Text) -> Text:
+    """a && b or a || b, where one may be a literal."""
+    neutral = "true" if fn == "and" else "false"
+    for x, y in ((a, b), (b, a)):
+        if x.text in ("true", "false"):
+            return y if x.text == neutral else x
+    return binary("&&" if fn == "and" else "||", AND if fn == "and" else OR, a, b)
+
+
+def _decided(fn: str, source: DType, args: tuple[Text, ...]) -> Text | None:
+    """Comparisons of unsigned numbers with 0 that always or never hold: compilers warn of them."""
+    if source.kind == "uint":
+        if args[1].text == "0u" and fn in ("ge", "lt"):
+            return Text("true" if fn == "ge" else "false", ATOM)
+        if args[0].text == "0u" and fn in ("le", "gt"):
+            return Text("true" if fn == "le" else "false", ATOM)
+    return None
 
 
 def _on_bool(fn: str, args: tuple[Text, ...]) -> Text:

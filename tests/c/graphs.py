@@ -1,0 +1,43 @@
+"""The graphs of the conformance suite for C: one export per operation and gradient order, its samples side by side.
+
+Enters: the registry. Leaves: `Case`s whose element types C has. Samples with half floats, which C99 has not, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from charl.backends.capabilities import PORTABLE_C
+from charl.graph.ir import Graph
+from charl.ops import OPS
+from charl.ops.record import Op, Sample
+from tests.ops import cases
+from tests.ops.cases import Case
+
+
+def held(case: Case) -> bool:
+    """Whether C holds every element type of a graph."""
+    return all(n.dtype.name in PORTABLE_C.dtypes for n in case.graph.nodes())
+
+
+def merged(
+    change: Callable[[Sample], Sample] = lambda s: s, orders: tuple[int, ...] = (0, 1, 2)
+) -> Iterator[Case]:
+    """One case per operation and order; `change` maps the samples (to double precision)."""
+    for op in OPS.values():
+        for order in orders:
+            found = [c for c in _cases(op, order, change) if held(c)]
+            if found:
+                params = [p for c in found for p in c.graph.params]
+                results = [r for c in found for r in c.graph.results]
+                graph = Graph(f"{op.name}_g{order}", params, results)
+                arrays = [a for c in found for a in c.arrays]
+                yield Case(f"{op.name}-g{order}", graph, arrays, op.name, order)
+
+
+def _cases(op: Op, order: int, change: Callable[[Sample], Sample]) -> Iterator[Case]:
+    for i, s in enumerate(cases.samples(op)):
+        if s.orders >= order:
+            case = cases.build(op, change(s), order, f"s{i}_")
+            if case is not None:
+                yield case
