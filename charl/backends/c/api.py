@@ -87,13 +87,6 @@ class Function:
         return self.arguments + self.results
 
     @property
-    def ordered(self) -> tuple[Parameter, ...]:
-        """The parameters as they stand in C: an initializer begins with what it fills."""
-        if self.export.role == "init":
-            return self.results + self.arguments
-        return self.parameters
-
-    @property
     def needs_workspace(self) -> bool:
         return self.workspace != 0
 

@@ -6,6 +6,7 @@ memory: the plan has done that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,7 +128,7 @@ def factor(size: Size, names: Mapping[str, str]) -> str:
 def signature(f: Function) -> tuple[str, ...]:
     """The parameters of a C function, each as its declaration."""
     out = [f"ptrdiff_t {d.name}" for d in f.dimensions]
-    for p in f.ordered:
+    for p in f.parameters:
         const = "" if p.written else "const "
         if p.struct is not None:
             out.append(f"{const}struct {p.struct.name} *{p.name}")
@@ -144,11 +145,11 @@ def entry(api: Api, f: Function, tables: Tables) -> Entry:
     pointers = _Pointers(f, tables)
     names = f.dim_names()
     calls = tuple(_call(api, call, pointers) for call in f.plan.calls)
-    text = " ".join(c.text for c in calls)
+    used = {word for c in calls for word in re.findall(r"[A-Za-z_]\w*", c.text)}
     checks = (*_null_checks(api, f), *_dimension_checks(api, f), *_workspace_checks(api, f))
     return Entry(
-        f, signature(f), checks, _overlaps(f), calls, "arena +" in text or "arena)" in text,
-        _unused(f, calls), c_size(f.plan.arena_bytes, names), frozenset(names[n] for n in dims.symbols(f.plan.arena_bytes)),
+        f, signature(f), checks, _overlaps(f), calls, "arena" in used,
+        _unused(f, used), c_size(f.plan.arena_bytes, names), frozenset(names[n] for n in dims.symbols(f.plan.arena_bytes)),
     )  # fmt: skip
 
 
@@ -203,11 +204,8 @@ def where(span: Span | None) -> str:
     return quoted(f"{span.source.path.replace(chr(92), '/').rsplit('/', 1)[-1]}:{span.line}:{span.column}")
 
 
-def _unused(f: Function, calls: tuple[KernelCall, ...]) -> tuple[str, ...]:
-    """Parameters that neither a call nor a check reads."""
-    from re import findall
-
-    used = {word for c in calls for word in findall(r"[A-Za-z_]\w*", c.text)}
+def _unused(f: Function, used: set[str]) -> tuple[str, ...]:
+    """Parameters that no kernel call mentions."""
     names = [d.name for d in f.dimensions] + [p.name for p in f.parameters]
     names += [] if "arena" in used else ["workspace"]
     return tuple(n for n in names if n not in used)

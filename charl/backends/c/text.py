@@ -148,11 +148,12 @@ def stored(api: Api, s: Struct) -> dict[str, Any]:
 
 
 def _simple_signature(api: Api, s: Struct) -> tuple[str, str]:
+    status = f"enum {api.prefix}_status"
     if s is api.seedable:
         said = "A stream of random numbers from a seed: equal seeds give equal numbers on every backend."
-        return f"void {s.name}_init(struct {s.name} *self, uint64_t seed)", said
+        return f"{status} {s.name}_init(struct {s.name} *self, uint64_t seed)", said
     return (
-        f"void {s.name}_init(struct {s.name} *self)",
+        f"{status} {s.name}_init(struct {s.name} *self)",
         f"Set every element of *self to zero ({_bytes(s)} bytes).",
     )
 
@@ -168,7 +169,7 @@ def simple_init(api: Api, s: Struct) -> dict[str, Any]:
             f"self->{key}[1] = (uint32_t)(seed >> 32);",
             f"self->{counter} = 0;",
         ]
-    return {"signature": head, "lines": lines}
+    return {"signature": head, "lines": [*lines, f"return {api.upper}_OK;"]}
 
 
 def _bytes(s: Struct) -> int:
@@ -200,7 +201,7 @@ def _workspace_macro(f: Function) -> list[str]:
 
 
 def _workspace_function(f: Function) -> list[str]:
-    if not f.dimensions or not f.needs_workspace:
+    if not f.dimensions:
         return []
     lines = comment([f"Bytes of workspace that {f.name} needs at these sizes."])
     return [*lines, f"{_workspace_head(f)};"]
