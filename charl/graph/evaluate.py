@@ -165,14 +165,7 @@ class _Plan:
                 values[out] = result
                 for i in dead:
                     values[i] = None
-        return [
-            (
-                np.ascontiguousarray(values[i]).astype(t, copy=False)
-                if values[i].ndim
-                else np.array(values[i], t)
-            )
-            for i, t in zip(self.results, self.result_types)
-        ]
+        return [np.array(values[i], t, order="C") for i, t in zip(self.results, self.result_types)]
 
 
 def _apply(step: Step, arrays: Sequence[Array]) -> Array:
