@@ -99,7 +99,7 @@ def test_dimensions_are_bound_where_they_stand_bare_and_checked_elsewhere() -> N
     assert evaluate(graph, [np.zeros(6, np.float32), np.zeros(3, np.float32)])[0] == 3
     with pytest.raises(CharlError, match=r"x: a size is 5 where f32\[2 \* N\] wants 2 \* N = 6"):
         evaluate(graph, [np.zeros(5, np.float32), np.zeros(3, np.float32)])
-    with pytest.raises(CharlError, match="x: a size is 6 where .* = 8"):
+    with pytest.raises(CharlError, match=r"x: a size is 6 where .* = 8"):
         evaluate(graph, [np.zeros(6, np.float32), np.zeros(3, np.float32)], {"N": 4})
 
 
