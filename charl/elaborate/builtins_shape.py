@@ -1,0 +1,364 @@
+"""Primitives that make, move and join tensors. As `builtins`, for shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from charl import dims, dtypes, ops
+from charl.dims import Dim
+from charl.elaborate import derived, instances, operators
+from charl.elaborate import values as v
+from charl.elaborate.builtins import (
+    BUILTINS,
+    TENSOR,
+    Missing,
+    axis_of,
+    bind,
+    builtin,
+    constant,
+    sizes,
+    tensor,
+    tensor_list,
+)
+from charl.elaborate.calls import Argument, Call, tensor_of_run
+from charl.elaborate.operators import Operand
+from charl.errors import Label, code, fail
+from charl.graph.ir import Node, Size, TensorType
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+RESHAPE = code("E0209", "a reshape does not keep the number of elements")
+PERMUTATION = code("E0228", "the axes of a transpose are no permutation")
+DIVISION = code("E0229", "a dimension does not divide")
+EINSUM = code("E0230", "the subscripts of `einsum` do not fit")
+JOIN = code("E0231", "tensors do not fit together")
+DIV = code("E0232", "a division of sizes has no value")
+
+for _operator in derived.OPERATORS:
+    BUILTINS[_operator.name] = _operator
+
+
+def _variadic(name: str, body: Any) -> None:
+    BUILTINS[name] = v.Builtin(name, body)
+
+
+# ---------------------------------------------------------------- making
+
+
+def _filled(name: str, value: float) -> None:
+    def call(el: Elaborator, c: Call) -> Any:
+        shape = sizes([a for a in c.arguments if a.name in (None, "shape")] or shape_extra(c))
+        for a in c.arguments:
+            if a.name not in (None, "shape"):
+                bind(name, {"shape": Missing}, c)
+        return ops.full(value, TensorType(dtypes.f32, shape))
+
+    _variadic(name, call)
+
+
+def shape_extra(c: Call) -> list[Argument]:
+    """The declared shape, where an initializer is called with it."""
+    return [c.extra["shape"]] if "shape" in c.extra else []
+
+
+_filled("zeros", 0.0)
+_filled("ones", 1.0)
+
+
+@builtin("full", shape=None, value=Missing)
+def _full(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """`full([2, 3], 1.5)`; as an initializer `full(value: 1.5)`."""
+    shape = p["shape"] if isinstance(p["shape"], Argument) else (shape_extra(c) or [None])[0]
+    if shape is None:
+        raise fail(TENSOR, "`full` needs a shape", c.span)
+    a = p["value"]
+    value = tensor("full", a)
+    return operators.broadcast_to(value, sizes([shape]))
+
+
+@builtin("zeros_like", x=Missing)
+def _zeros_like(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    return v.rebuild(p["x"].value, lambda _, n: ops.zeros(n.type))
+
+
+@builtin("ones_like", x=Missing)
+def _ones_like(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    return v.rebuild(p["x"].value, lambda _, n: ops.full(1, n.type))
+
+
+@builtin("params", x=Missing)
+def _params(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """The trained part of a value, as its gradient has it."""
+    return instances.to_grad(p["x"].value)
+
+
+@builtin("leaves", x=Missing)
+def _leaves(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    x = p["x"].value
+    chosen = operators.trained_leaves(x) if isinstance(x, v.Instance) else list(v.leaves(x))
+    return v.Tuple(tuple(n for _, n in chosen))
+
+
+def _zip(el: Elaborator, c: Call) -> Any:
+    parts = []
+    for a in c.arguments:
+        if not isinstance(a.value, (v.Run, v.Tuple)):
+            raise fail(TENSOR, f"`zip` takes runs and tuples, and this is {v.describe_value(a.value)}", a.span)
+        parts.append(a.value.items)
+    if len({len(x) for x in parts}) > 1:
+        raise fail(JOIN, "the arguments of `zip` differ in length", c.span)
+    return v.Tuple(tuple(v.Tuple(row) for row in zip(*parts, strict=True)))
+
+
+_variadic("zip", _zip)
+
+
+def _iota(el: Elaborator, c: Call) -> Any:
+    shape = sizes([a for a in c.arguments if a.name is None])
+    axis = next((a for a in c.arguments if a.name == "axis"), None)
+    which = constant(axis, "int", "axis") if axis is not None else 0
+    if not shape or not -len(shape) <= which < len(shape):
+        raise fail(TENSOR, "`iota` takes sizes: `iota(N)`, `iota(N, M, axis: 1)`", c.span)
+    return ops.iota(shape, which % len(shape), dtypes.i32)
+
+
+_variadic("iota", _iota)
+
+
+@builtin("random_bits", key=Missing, counter=Missing, shape=Missing, word=0)
+def _random_bits(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """32 random bits per element: Threefry-2x32-20 (Salmon et al. 2011)."""
+    word = constant(p["word"], "int", "word")
+    counter = operators.to_node(p["counter"].value, dtypes.u32, p["counter"].span)
+    return ops.random_bits(tensor("random_bits", p["key"]), counter, sizes([p["shape"]]), word)
+
+
+def _rounding(name: str, plain: Any, symbolic: Any) -> None:
+    @builtin(name, a=Missing, b=Missing)
+    def body(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+        a, b = p["a"].value, p["b"].value
+        if all(isinstance(x, (int, Dim)) and not isinstance(x, bool) for x in (a, b)):
+            if b == 0:
+                raise fail(DIV, f"`{name}` by zero", c.span)
+            return symbolic(a, b)
+        if name == "div" and (isinstance(a, Node) or isinstance(b, Node)):
+            x, y = operators.same_dtype(el, [p["a"].operand, p["b"].operand], "`div`", c.span)
+            out = operators.align(el, "div", Operand(x, p["a"].span), Operand(y, p["b"].span), "`div`", c.span)
+            return out if x.dtype.is_integer else ops.floor(out)
+        raise fail(DIV, f"`{name}` takes integers, not {v.describe_value(a)} and {v.describe_value(b)}", c.span)
+
+
+_rounding("div", None, dims.floordiv)
+_rounding("ceil_div", None, dims.ceildiv)
+
+
+# ---------------------------------------------------------------- moving
+
+
+def _reshape(el: Elaborator, c: Call) -> Any:
+    x = tensor("reshape", c.arguments[0]) if c.arguments else None
+    if x is None:
+        raise fail(TENSOR, "`reshape` takes a tensor and sizes", c.span)
+    shape = list(sizes(c.arguments[1:]))
+    total = dims.product(x.shape)
+    if shape.count(-1) == 1:
+        rest = dims.product(s for s in shape if s != -1)
+        q = dims.exact_div(total, rest)
+        if q is None or not dims.integral(q):
+            raise _no_reshape(x, shape, c)
+        shape[shape.index(-1)] = q
+    if dims.product(shape) != total:
+        raise _no_reshape(x, shape, c)
+    return ops.reshape(x, tuple(shape))
+
+
+def _no_reshape(x: Node, shape: list[Any], c: Call) -> Any:
+    wanted = f"[{', '.join(map(str, shape))}]"
+    return fail(
+        RESHAPE,
+        f"{x.type} cannot be reshaped to {wanted}",
+        c.span,
+        labels=(Label(c.arguments[0].span, str(x.type)),),
+        notes=(f"{dims.product(x.shape)} elements against {dims.product(shape)}",) if -1 not in shape else (),
+    )
+
+
+_variadic("reshape", _reshape)
+
+
+def _transpose(el: Elaborator, c: Call) -> Any:
+    x = tensor("transpose", c.arguments[0]) if c.arguments else None
+    if x is None:
+        raise fail(TENSOR, "`transpose` takes a tensor", c.span)
+    perm = [axis_of(x, p, c.span) for p in sizes(c.arguments[1:])] or list(range(x.rank))[::-1]
+    if sorted(perm) != list(range(x.rank)):
+        raise fail(PERMUTATION, f"{x.type} has {x.rank} axes, and each must stand once", c.span)
+    return ops.transpose(x, tuple(perm))
+
+
+_variadic("transpose", _transpose)
+
+
+@builtin("broadcast", x=Missing, shape=Missing)
+def _broadcast(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    x, shape = tensor("broadcast", p["x"]), sizes([p["shape"]])
+    tail = shape[len(shape) - x.rank :] if len(shape) >= x.rank else ()
+    if len(shape) < x.rank or any(a not in (1, b) for a, b in zip(x.shape, tail, strict=True)):
+        wanted = f"[{', '.join(map(str, shape))}]"
+        raise fail(operators.BROADCAST, f"{x.type} does not broadcast to {wanted}", c.span)
+    return operators.broadcast_to(x, shape)
+
+
+@builtin("flip", x=Missing, axis=Missing)
+def _flip(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    x = tensor("flip", p["x"])
+    return ops.reverse(x, (axis_of(x, p["axis"].value, p["axis"].span),))
+
+
+@builtin("pad", x=Missing, low=Missing, high=Missing, value=0)
+def _pad(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """`pad(x, [1, 0], [1, 0])`: sizes before and behind every axis."""
+    x = tensor("pad", p["x"])
+    low, high = sizes([p["low"]]), sizes([p["high"]])
+    if len(low) != x.rank or len(high) != x.rank:
+        raise fail(JOIN, f"`pad` takes a size for every axis of {x.type}", c.span)
+    value = p["value"].value if isinstance(p["value"], Argument) else 0
+    if isinstance(value, Node) or not isinstance(value, (int, float)):
+        raise fail(JOIN, "`pad` fills with a compile-time number", c.span)
+    return ops.pad(x, low, high, value)
+
+
+# ---------------------------------------------------------------- joining and splitting
+
+
+@builtin("concat", xs=Missing, axis=0)
+def _concat(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    xs = tensor_list("concat", p["xs"])
+    axis = axis_of(xs[0], p["axis"].value if isinstance(p["axis"], Argument) else 0, c.span)
+    for x in xs[1:]:
+        rest = [n for i, n in enumerate(x.shape) if i != axis]
+        if x.dtype != xs[0].dtype or rest != [n for i, n in enumerate(xs[0].shape) if i != axis]:
+            raise fail(JOIN, f"{xs[0].type} and {x.type} cannot be joined along axis {axis}", p["xs"].span)
+    return ops.concatenate(xs, axis=axis)
+
+
+@builtin("stack", xs=Missing, axis=0)
+def _stack(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    xs = tensor_list("stack", p["xs"])
+    rank = xs[0].rank + 1
+    axis = constant(p["axis"], "int", "axis")
+    if not -rank <= axis < rank:
+        raise fail(TENSOR, f"axis {axis} does not exist in the result", c.span)
+    axis %= rank
+    for x in xs[1:]:
+        if x.type != xs[0].type:
+            raise fail(JOIN, f"{xs[0].type} and {x.type} cannot be stacked", p["xs"].span)
+    shape = xs[0].shape
+    return ops.concatenate([ops.reshape(x, (*shape[:axis], 1, *shape[axis:])) for x in xs], axis=axis)
+
+
+@builtin("split", x=Missing, parts=Missing, axis=0)
+def _split(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """Equal parts along an axis."""
+    x, parts = tensor("split", p["x"]), constant(p["parts"], "int", "parts")
+    axis = axis_of(x, p["axis"].value if isinstance(p["axis"], Argument) else 0, c.span)
+    part = dims.exact_div(x.shape[axis], parts) if parts else None
+    if part is None or not isinstance(parts, int) or not dims.integral(part):
+        raise fail(DIVISION, f"dimension {x.shape[axis]} of {x.type} does not split into {parts} parts", c.span)
+    out = []
+    for i in range(parts):
+        starts = tuple(i * part if k == axis else 0 for k in range(x.rank))
+        shape = tuple(part if k == axis else n for k, n in enumerate(x.shape))
+        out.append(ops.slice_(x, starts, shape, (1,) * x.rank))
+    return v.Run(tuple(out), parts)
+
+
+@builtin("pick", x=Missing, index=Missing)
+def _pick(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """`pick(x, i)[s] = x[s, i[s]]`: one element of each row, the index clamped."""
+    x, i = tensor("pick", p["x"]), tensor("pick", p["index"])
+    if x.rank == 0 or i.shape != x.shape[:-1] or not i.dtype.is_integer:
+        raise fail(JOIN, f"`pick` takes an integer for every row of {x.type}, and this is {i.type}", p["index"].span)
+    return ops.gather(x, i, axis=x.rank - 1, batch=i.rank)
+
+
+@builtin("one_hot", index=Missing, classes=Missing)
+def _one_hot(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """1.0 at the index, 0.0 elsewhere, along a new last axis."""
+    i, n = tensor("one_hot", p["index"]), constant(p["classes"], "int", "classes")
+    if not i.dtype.is_integer:
+        raise fail(TENSOR, f"`one_hot` takes integers, and this is {i.type}", p["index"].span)
+    shape: tuple[Size, ...] = (*i.shape, n)
+    spread = ops.broadcast(i, shape, tuple(range(i.rank)))
+    return ops.cast(ops.eq(spread, ops.iota(shape, i.rank, i.dtype)), dtypes.f32)
+
+
+@builtin("tensor", x=Missing)
+def _tensor(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """An array of numbers or tensors as one tensor."""
+    x = p["x"].value
+    if isinstance(x, v.Run):
+        floats = any(isinstance(i, float) for i in x.items)
+        return tensor_of_run(el, x, dtypes.f32 if floats else dtypes.i32, p["x"].span)
+    return tensor("tensor", p["x"])
+
+
+# ---------------------------------------------------------------- einsum
+
+
+def _einsum(el: Elaborator, c: Call) -> Any:
+    """`einsum("bik,bkj->bij", a, b)`: sums of products over named axes."""
+    if not c.arguments or not isinstance(c.arguments[0].value, str):
+        raise fail(EINSUM, "`einsum` takes subscripts, then tensors", c.span)
+    text, span = c.arguments[0].value.replace(" ", ""), c.arguments[0].span
+    nodes = [tensor("einsum", a) for a in c.arguments[1:]]
+    left, arrow, result = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(nodes):
+        raise fail(EINSUM, f"{len(terms)} terms for {len(nodes)} tensors", span)
+    extent: dict[str, Size] = {}
+    for term, n, a in zip(terms, nodes, c.arguments[1:], strict=True):
+        _check_term(term, n, a, extent, span)
+    if not arrow:
+        joined = "".join(terms)
+        result = "".join(sorted(k for k in set(joined) if joined.count(k) == 1))
+    if len(set(result)) != len(result) or any(k not in extent for k in result):
+        raise fail(EINSUM, f"the result `{result}` names axes that the terms do not", span)
+    term, out = terms[0], nodes[0]
+    for i, (other, n) in enumerate(zip(terms[1:], nodes[1:], strict=True)):
+        later = set(result) | set("".join(terms[i + 2 :]))
+        term, out = _einsum_pair(term, out, other, n, later)
+    gone = tuple(i for i, k in enumerate(term) if k not in result)
+    out = ops.reduce_sum(out, gone) if gone else out
+    term = "".join(k for k in term if k in result)
+    return ops.transpose(out, tuple(term.index(k) for k in result))
+
+
+def _check_term(term: str, n: Node, a: Argument, extent: dict[str, Size], span: Any) -> None:
+    if len(term) != n.rank or len(set(term)) != len(term) or not term.isalpha() and term:
+        raise fail(EINSUM, f"`{term}` does not name the {n.rank} axes of {n.type} once each", a.span)
+    for k, size in zip(term, n.shape, strict=True):
+        if extent.setdefault(k, size) != size:
+            raise fail(EINSUM, f"axis `{k}` is {extent[k]} and {size}", span, labels=(Label(a.span, str(n.type)),))
+
+
+def _einsum_pair(p: str, x: Node, q: str, y: Node, later: set[str]) -> tuple[str, Node]:
+    def drop(term: str, n: Node, other: str) -> tuple[str, Node]:
+        gone = tuple(i for i, k in enumerate(term) if k not in other and k not in later)
+        return "".join(k for k in term if k in other or k in later), ops.reduce_sum(n, gone) if gone else n
+
+    p, x = drop(p, x, q)
+    q, y = drop(q, y, p)
+    batch = [k for k in p if k in q and k in later]
+    summed = [k for k in p if k in q and k not in later]
+
+    def axes(keys: list[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return tuple(p.index(k) for k in keys), tuple(q.index(k) for k in keys)
+
+    out = ops.contract(x, y, batch=axes(batch), sum=axes(summed))
+    both = set(batch) | set(summed)
+    return "".join(batch) + "".join(k for k in p if k not in both) + "".join(k for k in q if k not in both), out
+
+
+_variadic("einsum", _einsum)

@@ -1,0 +1,174 @@
+"""The check of every body of a file for all its instances.
+
+Enters: a populated module. Leaves: diagnostics in the elaborator. Dimensions and hyper-parameters are symbols of their
+own names, so that messages speak the user's language; bodies of the library are not checked here but by its tests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from charl import ops
+from charl.elaborate import instances, statements
+from charl.elaborate import values as v
+from charl.elaborate.calls import Call, Frame, bind_parameters, fit_result, parameter_name, signature
+from charl.elaborate.calls import Argument
+from charl.elaborate.modules import Module
+from charl.elaborate.scope import Mode, Scope, Variable
+from charl.elaborate.types import Matcher, skolem_dims
+from charl.errors import CharlError
+from charl.graph.ir import Node, TensorType
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+
+def check_module(el: Elaborator, module: Module) -> None:
+    """Check everything that a file declares."""
+    el.checking = True
+    try:
+        for item in module.ast.items:
+            binding = module.scope.names.get(item.name.name) if hasattr(item, "name") else None
+            if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
+                check_function(el, binding.value)
+            elif isinstance(item, (ast.Struct, ast.Model)) and binding is not None:
+                if isinstance(binding.value, v.Declaration) and binding.value.ast is item:
+                    check_declaration(el, binding.value)
+            elif isinstance(item, ast.Test):
+                with el.guarded():
+                    scope = Scope(module.scope, function=Frame(None))
+                    statements.function_body(el, item.body, Scope(scope))
+    finally:
+        el.checking = False
+
+
+def parameter(path: str, t: TensorType) -> Node:
+    """A tensor about which only its type is known."""
+    return ops.parameter(path, t)
+
+
+def check_declaration(el: Elaborator, d: v.Declaration) -> None:
+    """Members, initializers and methods of a struct or model."""
+    scope = Scope(d.scope)
+    arguments: list[tuple[str, Any]] = []
+    try:
+        for g in d.ast.generics:
+            value = instances.opaque(g.name.name, g.bound.name if g.bound is not None else None)
+            scope.bind(g.name.name, value, g.name.span)
+            arguments.append((g.name.name, value))
+        for p in d.ast.params:
+            if p.default is not None:
+                with el.guarded():
+                    el.known(p.default, scope)
+            value = instances.symbolic(el, p, p.name.name, scope)
+            scope.bind(p.name.name, value, p.span)
+            arguments.append((p.name.name, value))
+        t = v.InstanceType(d, tuple(arguments))
+        whole = instances.placeholder(el, t, parameter)
+    except CharlError as e:
+        el.report(e)
+        return
+    except v.Silenced:
+        return
+    check_initializers(el, d, t)
+    for m in d.ast.methods:
+        f = instances.function_of(d, m.name.name)
+        if f is not None:
+            check_function(el, f, whole, t)
+    if getattr(d.ast, "layers", None) is not None and instances.function_of(d, "forward") is None:
+        return
+
+
+def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> None:
+    """Every `param` and `state` has an initializer that gives its type."""
+    from charl.elaborate import initial
+
+    for f in d.ast.fields:
+        if f.kind == "field" or f.default is None:
+            continue
+        with el.guarded():
+            scope = instances.instance_scope(t)
+            if f.condition is not None:
+                condition = el.condition(f.condition, scope)
+                if isinstance(condition, v.Unknown):
+                    el.assumed.add(condition)
+            declared = Matcher(el, scope).resolve(f.type)
+            initial.initial_value(el, f, declared, scope, initial.placeholder_stream(el, scope))
+
+
+def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:
+    """Check one body with symbolic parameters."""
+    try:
+        _check_function(el, f, receiver, owner)
+    except CharlError as e:
+        el.report(e)
+    except v.Silenced:
+        pass
+    finally:
+        el.assumed.clear()
+
+
+def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) -> None:
+    mode = None
+    if receiver is not None:
+        rng = Scope().bind("rng", rng_placeholder(el, f.scope), f.span, mutable=True)
+        mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
+    scope = Scope(f.scope, function=Frame(f, mode))
+    if receiver is not None:
+        place = Scope().bind("self", receiver, f.span, mutable=True)
+        instances.bind_owner(el, scope, f, Variable(place, el.journal))
+        if _is_static(f, owner):
+            scope.parent = instances.instance_scope(owner)
+            scope.function.mode = None
+    matcher = signature(el, f, scope)
+    for g in f.generics:
+        scope.bind(g.name.name, instances.opaque(g.name.name, g.bound.name if g.bound is not None else None))
+    if any(p.type is None for p in f.params):
+        return
+    values = symbolic_arguments(el, matcher, f)
+    call = Call([], f.span, scope)  # type: ignore[arg-type]
+    pairs = [(p, Argument(x, p.span)) for p, x in zip(f.params, values, strict=True)]
+    bind_parameters(el, f, scope, matcher, pairs, call)
+    for p in f.params:
+        if p.default is not None:
+            with el.guarded():
+                el.known(p.default, scope)
+    for clause in f.where:
+        el.condition(clause, scope)
+    value = statements.function_body(el, f.body, Scope(scope))
+    if f.result is not None and not isinstance(value, v.ErrorValue):
+        fit_result(el, matcher, f, value, call)
+
+
+def _is_static(f: v.Function, owner: Any) -> bool:
+    """`init` makes the value that other methods receive."""
+    return f.name == "init"
+
+
+def rng_placeholder(el: Elaborator, scope: Scope) -> Any:
+    """A stream about which nothing is known."""
+    found = scope.find("Rng")
+    assert found is not None
+    return instances.placeholder(el, v.InstanceType(found.value, ()), parameter, "rng")
+
+
+def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
+    """A value for every parameter about which only its type is known."""
+    skolem_dims(matcher, [p.type for p in f.params])
+    out = []
+    for p in f.params:
+        t = p.type
+        name = parameter_name(p)
+        if isinstance(t, ast.FnType) or (
+            isinstance(t, ast.NamedType) and t.name.name in ("int", "float", "bool", "fn", "str")
+        ):
+            value = instances.symbolic(el, p, name, matcher.scope)
+            bound = matcher.scope.names.get(name)
+            if bound is not None and isinstance(t, ast.NamedType) and t.name.name == "int":
+                value = bound.value
+        else:
+            value = instances.placeholder(el, matcher.resolve(t), parameter, name)
+        matcher.scope.bind(name, value, p.span)
+        out.append(value)
+    return out

@@ -1,0 +1,297 @@
+"""The abstract interpreter of the AST: expressions to values, run-time ones as graph nodes.
+
+Enters: AST and scopes. Leaves: values, and diagnostics collected in `diagnostics`. Symbolic dimensions are ordinary
+sizes, so the check of a body for all its instances and its elaboration for one are the same walk; `checking` says
+which of the two is under way. Never decides an order of execution: values are immutable, `mut` rebinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from charl import dtypes, ops
+from charl.elaborate import calls, indexing, instances, operators, statements
+from charl.elaborate import values as v
+from charl.elaborate.names import suggest
+from charl.elaborate.operators import Operand
+from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
+from charl.elaborate.types import Matcher
+from charl.errors import CharlError, Diagnostic, Label, code, fail
+from charl.graph.ir import Node, at_span
+from charl.source import Span
+from charl.syntax import ast
+
+UNKNOWN_NAME = code("E0301", "unknown name")
+UNKNOWN_MEMBER = code("E0302", "unknown member")
+ABSENT = code("E0401", "a member may be absent")
+CONDITION = code("E0210", "a condition is not a truth value")
+
+
+class Elaborator:
+    """One elaboration of one module with what it imports."""
+
+    def __init__(self, reveal: Callable[[Any, Any], None] | None = None) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self.journal = Journal()
+        self.checking = False
+        self.reveal = reveal
+        self.assumed: set[v.Unknown] = set()
+        self.depth = 0
+        self.overrides: dict[tuple[str, str], Any] = {}  # (declaration, hyper-parameter) from --set
+        self.dtypes = dtypes.ALL
+        self._inserted: set[Node] = set()
+        self._grad_types: dict[Any, Any] = {}
+        self._evaluators: dict[type, Callable[[Any, Scope], Any]] = {
+            ast.Name: self._name,
+            ast.Int: lambda e, s: e.value,
+            ast.Float: lambda e, s: e.value,
+            ast.Str: lambda e, s: e.value,
+            ast.Bool: lambda e, s: e.value,
+            ast.NoneValue: lambda e, s: None,
+            ast.Array: self._array,
+            ast.Repeat: self._repeat,
+            ast.Tuple: lambda e, s: v.Tuple(tuple(self.spread(e.elements, s))),
+            ast.Unary: self._unary,
+            ast.Binary: self._binary,
+            ast.Pipe: lambda e, s: calls.pipe(self, e, s),
+            ast.Cast: self._cast,
+            ast.Call: lambda e, s: calls.call_expression(self, e, s),
+            ast.Member: self._member,
+            ast.Index: lambda e, s: indexing.index_expression(self, e, s),
+            ast.Closure: lambda e, s: calls.closure(self, e, s),
+            ast.Block: lambda e, s: statements.block(self, e, s),
+            ast.If: lambda e, s: statements.if_expression(self, e, s),
+            ast.For: lambda e, s: statements.for_expression(self, e, s),
+            ast.While: lambda e, s: statements.while_expression(self, e, s),
+            ast.Match: lambda e, s: statements.match_expression(self, e, s),
+        }
+
+    # ------------------------------------------------------------ diagnostics
+
+    def report(self, error: CharlError) -> None:
+        """Keep the diagnostics of a failure; the same mistake met twice is told once."""
+        for d in error.diagnostics:
+            if not any(d.code == o.code and d.span == o.span for o in self.diagnostics):
+                self.diagnostics.append(d)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Failures inside are reported and the work goes on behind."""
+        try:
+            yield
+        except CharlError as e:
+            self.report(e)
+        except v.Silenced:
+            pass
+
+    # ------------------------------------------------------------ expressions
+
+    def evaluate(self, e: Any, scope: Scope) -> Any:
+        """The value of an expression; raises CharlError, or Silenced after an error told before."""
+        evaluator = self._evaluators.get(type(e))
+        if evaluator is None:
+            raise fail(UNKNOWN_NAME, "this has no meaning here", e.span)
+        value = evaluator(e, scope)
+        if self.reveal is not None:
+            self.reveal(e, value)
+        return value
+
+    def known(self, e: Any, scope: Scope) -> Any:
+        """As `evaluate`, refusing error values and members that may be absent."""
+        value = self.evaluate(e, scope)
+        if isinstance(value, v.ErrorValue):
+            raise v.Silenced
+        return value
+
+    def operand(self, e: Any, scope: Scope) -> Operand:
+        return Operand(self.known(e, scope), e.span)
+
+    def _name(self, e: ast.Name, scope: Scope) -> Any:
+        binding = scope.find(e.name)
+        if binding is not None:
+            value = binding.value if binding.alias is None else binding.alias.get()
+            return self.present(value, e.span)
+        mode = scope.function.mode if scope.function is not None else None
+        if mode is not None and e.name == "training":
+            return mode.training
+        if mode is not None and e.name == "rng" and mode.rng is not None:
+            return mode.rng.get()
+        raise self.unknown_name(e, scope)
+
+    def unknown_name(self, e: ast.Name, scope: Scope) -> CharlError:
+        return fail(UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=suggest(e.name, scope.visible()))
+
+    def present(self, value: Any, span: Span) -> Any:
+        """A member's value, which must exist here."""
+        if isinstance(value, v.Absent):
+            raise fail(ABSENT, f"`{value.name}` is absent in this instance", span, help="test its condition first")
+        if isinstance(value, v.Maybe):
+            if value.condition not in self.assumed:
+                raise fail(
+                    ABSENT,
+                    f"`{value.name}` exists only if `{value.condition}`",
+                    span,
+                    help=f"use it inside `if {value.condition} {{ … }}`",
+                )
+            return value.value
+        if isinstance(value, v.ErrorValue):
+            raise v.Silenced
+        return value
+
+    def _array(self, e: ast.Array, scope: Scope) -> Any:
+        items = self.spread(e.elements, scope)
+        return self.array(items, e.elements, e.span)
+
+    def array(self, items: list[Any], elements: Any, span: Span) -> Any:
+        """An array literal: run-time scalars make a tensor, anything else a run."""
+        scalars = any(isinstance(x, Node) and x.rank == 0 for x in items)
+        if scalars and len(items) == len(elements):
+            operands = [Operand(x, a.span) for x, a in zip(items, elements, strict=True)]
+            nodes = operators.same_dtype(self, operands, "an array", span)
+            if all(n.rank == 0 for n in nodes):
+                with at_span(span):
+                    return ops.concatenate([ops.reshape(n, (1,)) for n in nodes], axis=0)
+        return v.Run(tuple(items), len(items))
+
+    def spread(self, elements: Any, scope: Scope) -> list[Any]:
+        """Values of a list of expressions, packs taken apart."""
+        out: list[Any] = []
+        for a in elements:
+            if isinstance(a, ast.Pack):
+                out.extend(self.pack(a, scope))
+            else:
+                out.append(self.known(a, scope))
+        return out
+
+    def pack(self, e: ast.Pack, scope: Scope) -> tuple[Any, ...]:
+        value = self._name(e.name, scope)
+        if not isinstance(value, (v.Run, v.Tuple)):
+            raise fail(operators.OPERAND, f"`*` takes a pack apart, and this is {v.describe_value(value)}", e.span)
+        return value.items
+
+    def _repeat(self, e: ast.Repeat, scope: Scope) -> Any:
+        value, count = self.known(e.value, scope), Matcher(self, scope).size(e.count)
+        if isinstance(count, int):
+            return v.Run((value,) * count, count)
+        return v.Run((value,), count)
+
+    def _unary(self, e: ast.Unary, scope: Scope) -> Any:
+        return operators.unary(self, e.op, self.operand(e.operand, scope), e.span)
+
+    def _binary(self, e: ast.Binary, scope: Scope) -> Any:
+        left = self.operand(e.left, scope)
+        if e.op in ("and", "or") and isinstance(left.value, bool) and left.value == (e.op == "or"):
+            return left.value
+        return operators.binary(self, e.op, left, self.operand(e.right, scope), e.span)
+
+    def _cast(self, e: ast.Cast, scope: Scope) -> Any:
+        a = self.operand(e.value, scope)
+        dtype = self.dtypes.get(e.to.name) or Matcher(self, scope).lookup(e.to.name)
+        if not isinstance(dtype, dtypes.DType):
+            raise Matcher(self, scope).unknown(e.to)
+        return operators.cast(self, a, dtype, e.span)
+
+    def _member(self, e: ast.Member, scope: Scope) -> Any:
+        place = self.place(e.value, scope)
+        value = self.present(place.get(), e.value.span)
+        name = e.name.name
+        if isinstance(value, v.Instance) and name in value.members:
+            return self.present(value.members[name], e.span)
+        if isinstance(value, (v.Tuple, v.Run)) and name.isdigit() and int(name) < len(value.items):
+            return value.items[int(name)]
+        found = instances.member(self, value, place, e)
+        if found is not None:
+            return found
+        raise self.unknown_member(value, e)
+
+    def unknown_member(self, value: Any, e: ast.Member) -> CharlError:
+        known = [n for n, _ in v.children(value)]
+        if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType):
+            known += [m.name.name for m in value.type.declaration.ast.methods]
+            known += [n for n, _ in value.type.arguments]
+        return fail(
+            UNKNOWN_MEMBER,
+            f"{v.describe_value(value)} has no member `{e.name}`",
+            e.name.span,
+            help=suggest(e.name.name, known),
+        )
+
+    # ------------------------------------------------------------ places
+
+    def place(self, e: Any, scope: Scope) -> Place:
+        """The place an expression names; a temporary for the value of any other expression."""
+        if isinstance(e, ast.Name):
+            binding = scope.find(e.name)
+            if binding is not None:
+                return Variable(binding, self.journal)
+            mode = scope.function.mode if scope.function is not None else None
+            if mode is not None and e.name == "rng" and mode.rng is not None:
+                return mode.rng  # type: ignore[no-any-return]
+        elif isinstance(e, ast.Member):
+            base = self.place(e.value, scope)
+            value = base.get()
+            if isinstance(value, v.Instance) and e.name.name in value.members:
+                return Part(base, e.name.name)
+            if isinstance(value, (v.Tuple, v.Run)) and e.name.name.isdigit():
+                if int(e.name.name) < len(value.items):
+                    return Part(base, e.name.name)
+        elif isinstance(e, ast.Index) and len(e.items) == 1:
+            base = self.place(e.value, scope)
+            value = base.get()
+            if isinstance(value, (v.Tuple, v.Run)) and not isinstance(e.items[0], ast.Slice):
+                return Part(base, str(indexing.item_position(self, value, e.items[0], scope)))
+        return Temporary(self.known(e, scope))
+
+    # ------------------------------------------------------------ services to the other modules
+
+    def same(self, a: Any, b: Any) -> bool:
+        """Whether two compile-time values are equal."""
+        if isinstance(a, (v.Tuple, v.Run)) and isinstance(b, (v.Tuple, v.Run)):
+            return len(a.items) == len(b.items) and all(map(self.same, a.items, b.items))
+        return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
+
+    def bound_of(self, scope: Scope, name: str) -> str | None:
+        """The bound of a type parameter (`E: float`)."""
+        found = scope.find(name + ":")
+        return found.value if found is not None else None
+
+    def pair_parameters(self, d: v.Declaration, args: Any, span: Span) -> list[tuple[Any, Any]]:
+        return instances.pair_parameters(d, args, span)
+
+    def instance_type(self, d: v.Declaration, t: ast.NamedType, matcher: Matcher) -> v.InstanceType:
+        return instances.instance_type(self, d, t, matcher)
+
+    def grad_type(self, t: Any) -> Any:
+        if t not in self._grad_types:
+            self._grad_types[t] = instances.grad_type(self, t)
+        return self._grad_types[t]
+
+    def inserted(self, value: Any) -> bool:
+        """Whether the user put an axis of 1 into this value by hand (`x[:, None]`)."""
+        return value in self._inserted
+
+    def mark_inserted(self, node: Node) -> Node:
+        self._inserted.add(node)
+        return node
+
+    def declared_at(self, span: Span) -> str | None:
+        """Help that points at the declaration of the name that stands at `span`."""
+        return None
+
+    def condition(self, e: Any, scope: Scope) -> Any:
+        """A truth value: bool, Unknown or a run-time scalar."""
+        value = self.known(e, scope)
+        if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
+            return value
+        if isinstance(value, Node) and value.dtype == dtypes.boolean and value.rank == 0:
+            return value
+        shown = v.describe_value(value)
+        raise fail(
+            CONDITION,
+            f"a condition must be a truth value, and this is {shown}",
+            e.span,
+            labels=(Label(e.span, shown),),
+            help="compare it, or reduce it with `any` or `all`",
+        )

@@ -1,0 +1,474 @@
+"""Indexing and slicing, reading and writing, as NumPy has it.
+
+Enters: index expressions. Leaves: slices, reversals, gathers and their scatters as nodes; items of tuples and runs.
+Compile-time indices out of range are errors; run-time ones do not wrap: reads clamp, writes outside are dropped,
+slices that do not fit are shifted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from charl import dims, dtypes, ops
+from charl.dims import Dim
+from charl.elaborate import operators
+from charl.elaborate import values as v
+from charl.elaborate.operators import Operand
+from charl.elaborate.scope import Scope
+from charl.errors import CharlError, Label, code, fail
+from charl.graph.ir import Node, Size, at_span
+from charl.source import Span
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+RANGE = code("E0208", "an index is out of range")
+TOO_MANY = code("E0223", "more indices than dimensions")
+INDEX_KIND = code("E0224", "this cannot be an index")
+SLICE_LENGTH = code("E0225", "the length of a slice is not known while transpiling")
+NOT_INDEXABLE = code("E0226", "this has no elements to index")
+
+
+@dataclass
+class At:
+    """One dimension of the operand under an index."""
+
+    kind: str  # "all", "slice", "item", "dynamic", "take", "new"
+    start: Any = 0
+    size: Any = None
+    step: int = 1
+    node: Node | None = None
+    span: Span | None = None
+
+
+def index_expression(el: Elaborator, e: ast.Index, scope: Scope) -> Any:
+    """`x[items]`."""
+    value = el.known(e.value, scope)
+    if isinstance(value, (v.Tuple, v.Run)):
+        return _index_aggregate(el, value, e, scope)
+    if isinstance(value, str) and len(e.items) == 1:
+        raise fail(NOT_INDEXABLE, "text has no elements to index", e.value.span)
+    if not isinstance(value, Node):
+        raise fail(NOT_INDEXABLE, f"{v.describe_value(value)} has no elements to index", e.value.span)
+    with at_span(e.span):
+        return read(el, value, plan(el, value, e, scope), e)
+
+
+def _index_aggregate(el: Elaborator, value: Any, e: ast.Index, scope: Scope) -> Any:
+    if len(e.items) != 1:
+        raise fail(TOO_MANY, f"{v.describe_value(value)} takes one index", e.span)
+    item = e.items[0]
+    if isinstance(item, ast.Slice):
+        start, stop = _bound(el, item.start, scope, 0), _bound(el, item.stop, scope, len(value.items))
+        step = el.known(item.step, scope) if item.step is not None else 1
+        if not all(isinstance(x, int) for x in (start, stop, step)):
+            raise fail(INDEX_KIND, "bounds of a slice of a tuple or run are compile-time integers", item.span)
+        items = value.items[start:stop:step]
+        return v.Run(items, len(items)) if isinstance(value, v.Run) else v.Tuple(items)
+    return value.items[item_position(el, value, item, scope)]
+
+
+def item_position(el: Elaborator, value: Any, item: Any, scope: Scope) -> int:
+    """A compile-time position in a tuple or run."""
+    i = el.known(item, scope)
+    if isinstance(i, bool) or not isinstance(i, int):
+        shown = v.describe_value(i)
+        if isinstance(value, v.Run) and value.symbolic and isinstance(i, Dim):
+            return 0
+        raise fail(INDEX_KIND, f"a tuple or run is indexed by a compile-time integer, not {shown}", item.span)
+    n = len(value.items)
+    if isinstance(value, v.Run) and value.symbolic:
+        return 0
+    if not -n <= i < n:
+        raise fail(RANGE, f"index {i} is out of range for {n} elements", item.span)
+    return i % n if n else 0
+
+
+def _bound(el: Elaborator, e: Any, scope: Scope, default: Any) -> Any:
+    if e is None:
+        return default
+    i = el.known(e, scope)
+    if isinstance(i, bool) or not isinstance(i, (int, Dim, Node)):
+        raise fail(INDEX_KIND, f"a bound of a slice is an integer, not {v.describe_value(i)}", e.span)
+    if isinstance(i, Node) and (i.rank or not i.dtype.is_integer):
+        raise fail(INDEX_KIND, f"a bound of a slice is an integer scalar, not {i.type}", e.span)
+    return i
+
+
+# ---------------------------------------------------------------- planning
+
+
+def plan(el: Elaborator, x: Node, e: ast.Index, scope: Scope) -> list[At]:
+    """What happens to every dimension, `...` filled in."""
+    items = list(e.items)
+    consuming = sum(1 for i in items if not isinstance(i, (ast.NoneValue, ast.Dots)))
+    if consuming > x.rank:
+        raise fail(
+            TOO_MANY,
+            f"{consuming} indices for {x.type}",
+            e.span,
+            labels=(Label(e.value.span, str(x.type)),),
+        )
+    dots = [i for i, item in enumerate(items) if isinstance(item, ast.Dots)]
+    if len(dots) > 1:
+        raise fail(INDEX_KIND, "`...` may stand once", items[dots[1]].span)
+    fill: list[Any] = [None] * (x.rank - consuming)
+    at = dots[0] if dots else len(items)
+    items = [*items[:at], *fill, *items[at + len(dots) :]]
+    out: list[At] = []
+    axis = 0
+    for item in items:
+        if isinstance(item, ast.NoneValue):
+            out.append(At("new", span=item.span))
+            continue
+        n = x.shape[axis]
+        axis += 1
+        out.append(At("all", size=n) if item is None else _item(el, item, n, scope))
+    return out
+
+
+def _item(el: Elaborator, item: Any, n: Size, scope: Scope) -> At:
+    if isinstance(item, ast.Slice):
+        return _slice(el, item, n, scope)
+    i = el.known(item, scope)
+    if isinstance(i, Node):
+        if not i.dtype.is_integer:
+            hint = "use `where`: the shape of a masked tensor would depend on data" if i.dtype.kind == "bool" else None
+            raise fail(INDEX_KIND, f"an index is an integer, not {i.type}", item.span, help=hint)
+        return At("dynamic" if i.rank == 0 else "take", node=i, size=n, span=item.span)
+    if isinstance(i, v.Run) and i.items and all(isinstance(k, int) for k in i.items):
+        return At("take", node=_table(i, n, item), size=n, span=item.span)
+    if i is None:
+        return At("new", span=item.span)
+    if isinstance(i, bool) or not isinstance(i, (int, Dim)):
+        raise fail(INDEX_KIND, f"an index is an integer, not {v.describe_value(i)}", item.span)
+    return At("item", _position(i, n, item), 1, span=item.span)
+
+
+def _table(run: v.Run, n: Size, item: Any) -> Node:
+    import numpy as np
+
+    for i in run.items:
+        _position(i, n, item)
+    return ops.constant(np.array([i % n if isinstance(n, int) else i for i in run.items]), dtypes.i32)
+
+
+def _position(i: Size, n: Size, item: Any) -> Size:
+    """A compile-time index as a position; negative ones count from the end."""
+    if isinstance(i, int) and i < 0:
+        i = n + i
+    inside = dims.nonnegative(i) and dims.nonnegative(n - 1 - i)
+    if inside:
+        return i
+    if isinstance(i, int) and isinstance(n, int):
+        raise fail(RANGE, f"index {item.span.text} is out of range for a dimension of {n}", item.span)
+    if dims.nonnegative(i - n) or dims.nonnegative(-1 - i):
+        raise fail(RANGE, f"index {item.span.text} is out of range for a dimension of {n}", item.span)
+    raise fail(
+        RANGE,
+        f"index {i} may be out of range for a dimension of {n}",
+        item.span,
+        help="bound the dimension with `where`, or use a run-time index, which clamps",
+    )
+
+
+def _slice(el: Elaborator, s: ast.Slice, n: Size, scope: Scope) -> At:
+    step = el.known(s.step, scope) if s.step is not None else 1
+    if isinstance(step, bool) or not isinstance(step, int) or step == 0:
+        raise fail(INDEX_KIND, "the step of a slice is a compile-time integer other than 0", s.span)
+    if step < 0:
+        return _backward(el, s, n, step, scope)
+    start, stop = _bound(el, s.start, scope, 0), _bound(el, s.stop, scope, n)
+    if isinstance(start, Node) or isinstance(stop, Node):
+        return _dynamic_slice(el, s, start, n, step, scope)
+    start, stop = _from_end(start, n), _from_end(stop, n)
+    low, high = _clip(start, n), _clip(stop, n)
+    length = high - low
+    if not dims.nonnegative(length):
+        if isinstance(length, int):
+            length = 0
+        else:
+            raise fail(SLICE_LENGTH, f"the slice {s.span.text} of {n} may have a negative length", s.span)
+    return At("slice", low, dims.ceildiv(length, step), step, span=s.span)
+
+
+def _from_end(i: Size, n: Size) -> Size:
+    return n + i if isinstance(i, int) and i < 0 else i
+
+
+def _clip(i: Size, n: Size) -> Size:
+    """NumPy's clipping of compile-time bounds."""
+    if isinstance(i, int) and isinstance(n, int):
+        return min(max(i, 0), n)
+    return i if dims.nonnegative(n - i) or not isinstance(i, int) else dims.minimum(i, n)
+
+
+def _backward(el: Elaborator, s: ast.Slice, n: Size, step: int, scope: Scope) -> At:
+    if s.start is not None or s.stop is not None:
+        raise fail(INDEX_KIND, "a slice with a negative step takes no bounds: slice first, then `[::-1]`", s.span)
+    return At("slice", 0, dims.ceildiv(n, -step), step, span=s.span)
+
+
+def _dynamic_slice(el: Elaborator, s: ast.Slice, start: Any, n: Size, step: int, scope: Scope) -> At:
+    length = slice_length(el, s, scope, n)
+    if length is None:
+        raise fail(
+            SLICE_LENGTH,
+            f"the length of `{s.span.text}` depends on a run-time value",
+            s.span,
+            help="write both bounds over the same value: `t:t+4`",
+        )
+    if step != 1:
+        raise fail(INDEX_KIND, "a slice from a run-time position has step 1", s.span)
+    node = start if isinstance(start, Node) else ops.size_value(start, dtypes.i32)
+    return At("dynamic_slice", size=length, node=node, span=s.span)
+
+
+def slice_length(el: Elaborator, s: ast.Slice, scope: Scope, n: Size) -> Size | None:
+    """stop - start with run-time scalars as symbols; None where they do not cancel."""
+    low = symbolic(el, s.start, scope) if s.start is not None else 0
+    high = symbolic(el, s.stop, scope) if s.stop is not None else n
+    if low is None or high is None:
+        return None
+    length = high - low
+    return None if any(name.startswith("@") for name in dims.symbols(length)) else length
+
+
+def symbolic(el: Elaborator, e: Any, scope: Scope) -> Size | None:
+    """An integer expression as a polynomial in which run-time scalars are symbols."""
+    if isinstance(e, ast.Binary) and e.op in ("+", "-", "*"):
+        a, b = symbolic(el, e.left, scope), symbolic(el, e.right, scope)
+        if a is None or b is None:
+            return None
+        return a + b if e.op == "+" else a - b if e.op == "-" else a * b
+    value = el.known(e, scope)
+    if isinstance(value, Node):
+        return dims.sym("@" + e.span.text)
+    return value if isinstance(value, (int, Dim)) and not isinstance(value, bool) else None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
+    """Apply a plan to a tensor."""
+    x = _static_part(x, at)
+    x = _dynamic_part(x, at)
+    takes = [a for a in at if a.kind == "take"]
+    if takes:
+        x = _take(el, x, at, e)
+        at = _after_take(x, at)
+    shape: list[Size] = []
+    axis = 0
+    for a in at:
+        if a.kind == "new":
+            shape.append(1)
+            continue
+        if a.kind not in ("item", "dynamic"):
+            shape.append(x.shape[axis])
+        axis += 1
+    inserted = any(a.kind == "new" for a in at)
+    out = ops.reshape(x, tuple(shape))
+    return el.mark_inserted(out) if inserted else out
+
+
+def _static_part(x: Node, at: list[At]) -> Node:
+    used = [a for a in at if a.kind != "new"]
+    flips = tuple(i for i, a in enumerate(used) if a.kind == "slice" and a.step < 0)
+    x = ops.reverse(x, flips)
+    starts, sizes, steps = [], [], []
+    for a, n in zip(used, x.shape, strict=True):
+        cut = a.kind in ("slice", "item")
+        starts.append(a.start if cut else 0)
+        sizes.append(a.size if cut else n)
+        steps.append(abs(a.step) if cut else 1)
+    if tuple(sizes) == x.shape and all(s == 1 for s in steps):
+        return x
+    return ops.slice_(x, tuple(starts), tuple(sizes), tuple(steps))
+
+
+def _dynamic_part(x: Node, at: list[At]) -> Node:
+    used = [a for a in at if a.kind != "new"]
+    if not any(a.kind in ("dynamic", "dynamic_slice") for a in used):
+        return x
+    starts, sizes = [], []
+    for a, n in zip(used, x.shape, strict=True):
+        moving = a.kind in ("dynamic", "dynamic_slice")
+        starts.append(_i32(a.node) if moving and a.node is not None else ops.constant(0, dtypes.i32))
+        sizes.append(1 if a.kind == "dynamic" else a.size if a.kind == "dynamic_slice" else n)
+    return ops.dynamic_slice(x, starts, sizes)
+
+
+def _i32(n: Node) -> Node:
+    return n if n.dtype == dtypes.i32 else ops.cast(n, dtypes.i32)
+
+
+def _take(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
+    """Gathers by integer tensors; several together as NumPy pairs them."""
+    used = [a for a in at if a.kind != "new"]
+    axes = [i for i, a in enumerate(used) if a.kind == "take"]
+    if len(axes) == 1:
+        node = used[axes[0]].node
+        assert node is not None
+        return ops.gather(x, node, axis=axes[0])
+    shape: tuple[Size, ...] = ()
+    nodes = [used[i].node for i in axes]
+    for n in nodes:
+        a, b = Operand(n, e.span), Operand(ops.zeros(v_type(shape)), e.span)
+        shape = operators.broadcast_shapes(el, a, b, "an index", e.span)
+    if axes != list(range(axes[0], axes[-1] + 1)):
+        raise fail(INDEX_KIND, "integer tensors stand on neighbouring dimensions", e.span, help="transpose first")
+    linear: Node | None = None
+    size: Size = 1
+    for i, n in zip(axes, nodes, strict=True):
+        assert n is not None
+        wide = operators.broadcast_to(_clamped(_i32(n), x.shape[i]), shape)
+        scaled = wide
+        if linear is not None:
+            by = ops.broadcast(ops.size_value(x.shape[i], dtypes.i32), shape, ())
+            scaled = ops.add(ops.mul(linear, by), wide)
+        linear, size = scaled, size * x.shape[i]
+    assert linear is not None
+    flat = ops.reshape(x, (*x.shape[: axes[0]], size, *x.shape[axes[-1] + 1 :]))
+    return ops.gather(flat, linear, axis=axes[0])
+
+
+def _clamped(n: Node, size: Size) -> Node:
+    low = operators.broadcast_to(ops.constant(0, dtypes.i32), n.shape)
+    high = operators.broadcast_to(ops.size_value(size - 1, dtypes.i32), n.shape)
+    return ops.max_(ops.min_(n, high), low)
+
+
+def v_type(shape: tuple[Size, ...]) -> Any:
+    """An i32 tensor type."""
+    from charl.graph.ir import TensorType
+
+    return TensorType(dtypes.i32, shape)
+
+
+def _after_take(x: Node, at: list[At]) -> list[At]:
+    """The plan that is left for the dimensions of a gather's result."""
+    out: list[At] = []
+    taken = False
+    for a in at:
+        if a.kind != "take":
+            out.append(a)
+        elif not taken:
+            taken = True
+            others = sum(1 for b in at if b.kind not in ("take", "new"))
+            out.extend(At("all") for _ in range(x.rank - others))
+    return out
+
+
+def row(x: Node, i: int) -> Node:
+    """x[i] along the first axis."""
+    rest = x.shape[1:]
+    cut = ops.slice_(x, (i, *(0 for _ in rest)), (1, *rest), (1,) * x.rank)
+    return ops.reshape(cut, rest)
+
+
+def rows(el: Elaborator, x: Node, span: Span) -> Any:
+    """A tensor taken apart along its first axis, where that has a known size."""
+    if x.rank and isinstance(x.shape[0], int):
+        return v.Tuple(tuple(row(x, i) for i in range(x.shape[0])))
+    return x
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
+    """`x[items] = v` and `x[items] += v`."""
+    from charl.elaborate.statements import require_mutable
+
+    target = s.target
+    assert isinstance(target, ast.Index)
+    place = el.place(target.value, scope)
+    require_mutable(place, target.value)
+    x = place.get()
+    if isinstance(x, v.ErrorValue):
+        raise v.Silenced
+    right = el.operand(s.value, scope)
+    with at_span(s.span):
+        at = plan(el, x, target, scope)
+        if any(a.kind == "take" for a in at):
+            place.set(_scatter(el, x, at, right, s))
+            return
+        value = right
+        if s.op:
+            value = Operand(operators.binary(el, s.op, Operand(read(el, x, at, target), target.span), right, s.span),
+                            s.value.span)
+        place.set(_stored(el, x, at, value, s))
+
+
+def _stored(el: Elaborator, x: Node, at: list[At], right: Operand, s: ast.Assign) -> Node:
+    """`x` with a window replaced; an element outside is dropped, a slice that does not fit is shifted."""
+    used = [a for a in at if a.kind != "new"]
+    if any(a.kind == "slice" and a.step != 1 for a in used):
+        raise fail(INDEX_KIND, "a slice that is written has step 1", s.target.span)
+    window = tuple(_extent(a, n) for a, n in zip(used, x.shape, strict=True))
+    kept = tuple(w for w, a in zip(window, used, strict=True) if a.kind not in ("item", "dynamic"))
+    value = _fitted(el, x, right, kept, s)
+    update = ops.reshape(value, window)
+    starts = []
+    for a in used:
+        if a.kind in ("dynamic", "dynamic_slice") and a.node is not None:
+            starts.append(_i32(a.node))
+        else:
+            start = a.start if a.kind in ("slice", "item") else 0
+            starts.append(ops.size_value(start, dtypes.i32) if isinstance(start, Dim) else
+                          ops.constant(start, dtypes.i32))
+    new = ops.dynamic_update(x, update, starts)
+    inside = _inside(used, x)
+    if inside is not None:
+        new = ops.select(operators.broadcast_to(inside, x.shape), new, x)
+    return new
+
+
+def _inside(used: list[At], x: Node) -> Node | None:
+    """Whether every run-time element index is in range."""
+    out: Node | None = None
+    for a, n in zip(used, x.shape, strict=True):
+        if a.kind == "dynamic" and a.node is not None:
+            i = _i32(a.node)
+            low = ops.ge(i, ops.constant(0, dtypes.i32))
+            test = ops.and_(low, ops.lt(i, ops.size_value(n, dtypes.i32)))
+            out = test if out is None else ops.and_(out, test)
+    return out
+
+
+def _extent(a: At, n: Size) -> Size:
+    if a.kind in ("item", "dynamic"):
+        return 1
+    return a.size if a.kind in ("slice", "dynamic_slice") else n
+
+
+def _fitted(el: Elaborator, x: Node, right: Operand, shape: tuple[Size, ...], s: ast.Assign) -> Node:
+    """The written value in the element type and shape of the window."""
+    target = Operand(ops.zeros(type(x.type)(x.dtype, shape)), s.target.span)
+    nodes = operators.same_dtype(el, [target, right], "an assignment", s.span)
+    got = Operand(nodes[1], right.span)
+    if operators.broadcast_shapes(el, target, got, "an assignment", s.span) != shape:
+        raise CharlError([operators._no_broadcast(target, got, "an assignment", s.span, *_ranks(shape, nodes[1]))])
+    return operators.broadcast_to(nodes[1], shape)
+
+
+def _ranks(shape: tuple[Size, ...], n: Node) -> tuple[Size, Size]:
+    return (shape[0] if shape else 1, n.shape[0] if n.shape else 1)
+
+
+def _scatter(el: Elaborator, x: Node, at: list[At], right: Operand, s: ast.Assign) -> Node:
+    """`x[i] += v` by an integer tensor on one dimension; out-of-range updates are dropped."""
+    used = [a for a in at if a.kind != "new"]
+    axes = [i for i, a in enumerate(used) if a.kind == "take"]
+    if len(axes) != 1 or any(a.kind not in ("take", "all") for a in used):
+        raise fail(INDEX_KIND, "an indexed write takes one integer tensor, other dimensions whole", s.target.span)
+    if s.op not in ("+", "-"):
+        raise fail(INDEX_KIND, "a write by an integer tensor is `+=` or `-=` for now", s.target.span)
+    axis, idx = axes[0], used[axes[0]].node
+    assert idx is not None
+    shape = (*x.shape[:axis], *idx.shape, *x.shape[axis + 1 :])
+    value = _fitted(el, x, right, shape, s)
+    return ops.scatter_add(x, idx, ops.neg(value) if s.op == "-" else value, axis, 0, "drop")

@@ -1,0 +1,506 @@
+"""Structs and models: their types, their members, methods, construction and placeholders.
+
+Enters: declarations with arguments for their parameters. Leaves: instance types, instances, methods. Knows what a
+member is, nothing of what a layer computes. Never evaluates a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from charl import dtypes, ops
+from charl.dims import sym
+from charl.dtypes import DType
+from charl.elaborate import operators
+from charl.elaborate import values as v
+from charl.elaborate.calls import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
+from charl.elaborate.names import suggest
+from charl.elaborate.scope import Part, Place, Scope, Temporary, Variable
+from charl.elaborate.types import NO_DEFAULT, TYPE_ARGUMENTS, Alias, FunctionType, Matcher, Mismatch, expected
+from charl.errors import CharlError, Label, code, fail
+from charl.graph.ir import Node, TensorType
+from charl.source import Span
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+FIELD = code("E0405", "a struct is not made of its members")
+STATIC = code("E0406", "a type has no function of that name")
+LAYER = code("E0407", "an entry of `layers` is neither a model nor a function")
+
+Leaf = Callable[[str, TensorType], Node]
+
+
+# ---------------------------------------------------------------- types
+
+
+def pair_parameters(d: v.Declaration, args: Any, span: Span) -> list[tuple[Any, Any]]:
+    """Hyper-parameters of a declaration with their argument expressions (None: its default)."""
+    named = {a.name.name: a.value for a in args if a.name is not None}
+    positional = [a.value for a in args if a.name is None]
+    names = [p.name.name for p in d.ast.params]
+    for a in args:
+        if a.name is not None and a.name.name not in names:
+            raise fail(
+                UNKNOWN_ARGUMENT,
+                f"`{d.name}` has no parameter `{a.name}`",
+                a.name.span,
+                help=suggest(a.name.name, names),
+            )
+    out = []
+    for p in d.ast.params:
+        out.append((p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None))
+    if positional:
+        raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
+    return out
+
+
+def instance_type(el: Elaborator, d: v.Declaration, t: ast.NamedType, matcher: Matcher) -> v.InstanceType:
+    """`Dense(64, 10)`, `Adam<Net>`, or a bare `Net` with the signature's instance or its defaults."""
+    if len(t.generics) != len(d.ast.generics):
+        raise fail(
+            TYPE_ARGUMENTS, f"`{d.name}` takes {len(d.ast.generics)} types, not {len(t.generics)}", t.span
+        )
+    generics = tuple(
+        (g.name.name, matcher.resolve(x)) for g, x in zip(d.ast.generics, t.generics, strict=True)
+    )
+    if t.args is None and d.ast.params:
+        if d.name not in matcher.open:
+            matcher.open[d.name] = open_instance(el, d, generics, t.span)
+        return matcher.open[d.name]
+    given = [
+        (p, Argument(el.known(a, matcher.scope), a.span) if a is not None else None)
+        for p, a in pair_parameters(d, t.args or (), t.span)
+    ]
+    return with_arguments(el, d, generics, given, t.span)
+
+
+def with_arguments(
+    el: Elaborator, d: v.Declaration, generics: tuple[tuple[str, Any], ...], given: list[tuple[Any, Any]], span: Span
+) -> v.InstanceType:
+    """The instance of a declaration with these hyper-parameters, converted and checked."""
+    scope = Scope(d.scope)
+    for n, x in generics:
+        scope.bind(n, x)
+    matcher = Matcher(el, scope)
+    out = list(generics)
+    for p, a in given:
+        name = p.name.name
+        override = el.overrides.get((d.name, name)) if a is None else None
+        if override is not None:
+            a = override
+        elif a is None and p.default is not None:
+            a = Argument(el.known(p.default, scope), p.default.span)
+        elif a is None:
+            raise fail(
+                MISSING,
+                f"`{d.name}` needs a value for `{name}`",
+                span,
+                labels=(Label(p.span, "this parameter"),),
+            )
+        value = a.value
+        if p.type is not None:
+            value = _hyper_parameter(el, matcher, d, p, a)
+        scope.bind(name, value, p.span)
+        out.append((name, value))
+    return v.InstanceType(d, tuple(out))
+
+
+def _hyper_parameter(el: Elaborator, matcher: Matcher, d: v.Declaration, p: Any, a: Argument) -> Any:
+    try:
+        value = fit(el, matcher, p.type, a.value, a.span)
+        matcher.match(p.type, v.type_of(value))
+        return value
+    except Mismatch:
+        shown = v.describe_value(a.value)
+        raise fail(
+            ARGUMENT,
+            f"`{p.name}` of `{d.name}` must be {expected(matcher, p.type)}, and this is {shown}",
+            a.span,
+            labels=(Label(p.span, "declared here"),),
+        ) from None
+
+
+def open_instance(
+    el: Elaborator, d: v.Declaration, generics: tuple[tuple[str, Any], ...], span: Span
+) -> v.InstanceType:
+    """A bare parametrised name: symbolic while a body is checked, its defaults in an export."""
+    if not el.checking:
+        for p in d.ast.params:
+            if p.default is None and (d.name, p.name.name) not in el.overrides:
+                raise fail(
+                    NO_DEFAULT,
+                    f"`{d.name}` leaves `{p.name}` open, and it has no default",
+                    span,
+                    labels=(Label(p.span, "declared here"),),
+                    help=f"give it: `{d.name}({p.name}: …)`, a default, or `--set {p.name}=…`",
+                )
+        return with_arguments(el, d, generics, [(p, None) for p in d.ast.params], span)
+    scope = Scope(d.scope)
+    args = [(p.name.name, symbolic(el, p, f"{d.name}.{p.name}", scope)) for p in d.ast.params]
+    return v.InstanceType(d, (*generics, *args))
+
+
+def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
+    """A hyper-parameter that may be anything of its type."""
+    t = p.type
+    name = t.name.name if isinstance(t, ast.NamedType) else ""
+    if isinstance(t, ast.FnType) or name == "fn":
+        return v.OpaqueFunction(text, t, scope)
+    if name == "int":
+        return sym(text)
+    if name in ("float", "bool"):
+        return unknown(name, text)
+    if t is None and p.default is not None:
+        default = el.known(p.default, scope)
+        if isinstance(default, v.FUNCTIONS):
+            return v.OpaqueFunction(text, None, scope)
+        if isinstance(default, bool) or isinstance(default, float):
+            return unknown("bool" if isinstance(default, bool) else "float", text)
+        return sym(text) if isinstance(default, int) else default
+    if p.default is not None:
+        return el.known(p.default, scope)
+    raise v.Silenced
+
+
+def unknown(kind: str, text: str) -> v.Unknown:
+    """A compile-time float or bool known by name only."""
+    return v.Unknown(kind, text, lambda t: ops.parameter(text, TensorType(t, ())))
+
+
+def instance_scope(t: v.InstanceType) -> Scope:
+    """The scope of a declaration with its parameters bound."""
+    scope = Scope(t.declaration.scope)
+    for n, x in t.arguments:
+        scope.bind(n, x)
+    return scope
+
+
+def grad_type(el: Elaborator, t: Any) -> Any:
+    """`Grad<S>`: the floating leaves of S; of a model, its params; S itself where those are all."""
+    if isinstance(t, v.OpaqueType):
+        return t
+    value = placeholder(el, t, lambda path, ty: ops.parameter(path, ty))
+    return v.type_of(to_grad(value))
+
+
+def to_grad(value: Any) -> Any:
+    """The part of a value that `Grad` holds."""
+    total = sum(1 for _ in v.leaves(value))
+    if len(operators.trained_leaves(value)) == total:
+        return value
+    if isinstance(value, v.Instance):
+        skipped = operators.state_members(value)
+        members = {}
+        for name, part in v.children(value):
+            if name not in skipped and operators.trained_leaves(part):
+                members[name] = to_grad(part)
+        t = value.type
+        return v.Instance(v.InstanceType(t.declaration, t.arguments, "grad"), members)
+    if isinstance(value, v.Tuple):
+        return v.Tuple(tuple(to_grad(x) for x in value.items if operators.trained_leaves(x)))
+    if isinstance(value, v.Run):
+        return v.Run(tuple(to_grad(x) for x in value.items), value.length)
+    return None
+
+
+# ---------------------------------------------------------------- values
+
+
+def placeholder(el: Elaborator, t: Any, leaf: Leaf, path: str = "") -> Any:
+    """A value of a type whose tensors are `leaf(path, type)`."""
+
+    def below(name: str) -> str:
+        return f"{path}.{name}" if path else name
+
+    if isinstance(t, TensorType):
+        return leaf(path, t)
+    if isinstance(t, v.TupleType):
+        return v.Tuple(tuple(placeholder(el, x, leaf, below(str(i))) for i, x in enumerate(t.items)))
+    if isinstance(t, v.RunType):
+        n = t.length if isinstance(t.length, int) else 1
+        types = t.items if len(t.items) == n else t.items * n
+        items = tuple(placeholder(el, x, leaf, below(str(i))) for i, x in zip(range(n), types, strict=False))
+        return v.Run(items, t.length)
+    if isinstance(t, v.OpaqueType):
+        return v.Instance(t, {"leaf": leaf(below("leaf"), t.leaf)})  # type: ignore[arg-type]
+    if isinstance(t, v.InstanceType):
+        if t.part == "grad":
+            whole = v.InstanceType(t.declaration, t.arguments)
+            return to_grad(placeholder(el, whole, leaf, path))
+        return _members(el, t, leaf, below)
+    if isinstance(t, FunctionType):
+        return v.OpaqueFunction(path, t.ast, t.scope)
+    if isinstance(t, v.Plain):
+        return _plain(t, path)
+    raise AssertionError(t)
+
+
+def _plain(t: v.Plain, path: str) -> Any:
+    if t.name == "int":
+        return sym(path)
+    if t.name in ("float", "bool"):
+        return unknown(t.name, path)
+    if t.name == "function":
+        return v.OpaqueFunction(path, None, None)
+    raise v.Silenced
+
+
+def _members(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:
+    d = t.declaration
+    scope = instance_scope(t)
+    members: dict[str, Any] = {}
+    for f in d.ast.fields:
+        name = f.name.name
+        condition = el.condition(f.condition, scope) if f.condition is not None else True
+        if condition is False:
+            members[name] = v.Absent(name)
+            continue
+        value = placeholder(el, Matcher(el, scope).resolve(f.type), leaf, below(name))
+        members[name] = value if condition is True else v.Maybe(name, value, condition)
+    for name, entry in layer_entries(el, t):
+        known = isinstance(entry, v.InstanceType)
+        members[name] = placeholder(el, entry, leaf, below(name)) if known else entry
+    return v.Instance(t, members)
+
+
+def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:
+    """Entries of `layers`: the n-th is the field named n; a model's type, or a function."""
+    layers = getattr(t.declaration.ast, "layers", None)
+    if layers is None:
+        return []
+    scope = instance_scope(t)
+    out = []
+    for i, e in enumerate(layers.entries):
+        value = el.known(e, scope)
+        if isinstance(value, v.Declaration):
+            value = construct(el, value, Call([], e.span, scope))
+        elif isinstance(value, Alias):
+            value = Matcher(el, scope).resolve(ast.NamedType(e.span, e, (), None))  # type: ignore[arg-type]
+        if not isinstance(value, (v.InstanceType, *v.FUNCTIONS)):
+            raise fail(LAYER, f"an entry of `layers` is a model or a function, not {v.describe_value(value)}", e.span)
+        out.append((str(i), value))
+    return out
+
+
+# ---------------------------------------------------------------- methods and members
+
+
+def bind_owner(el: Elaborator, scope: Scope, f: v.Function, receiver: Place | None) -> None:
+    """Members and parameters of the receiver in the scope of a method."""
+    if receiver is None:
+        return
+    value = receiver.get()
+    outer = Scope(scope.parent, function=scope.function)
+    for n, x in value.type.arguments:
+        outer.bind(n, x)
+    outer.bind("self", None, f.span, alias=receiver)
+    for n in value.members:
+        outer.bind(n, None, _field_span(value.type.declaration, n), alias=Part(receiver, n))
+    scope.parent = outer
+
+
+def _field_span(d: v.Declaration, name: str) -> Span | None:
+    return next((f.span for f in d.ast.fields if f.name.name == name), None)
+
+
+def method(el: Elaborator, value: v.Instance, place: Place, name: str) -> v.Method | None:
+    """A method of an instance, bound to its place."""
+    if not isinstance(value.type, v.InstanceType):
+        return None
+    f = function_of(value.type.declaration, name)
+    if f is not None:
+        return v.Method(f, place)
+    if name == "forward" and getattr(value.type.declaration.ast, "layers", None) is not None:
+        return v.Method(_layers_forward(value.type.declaration), place)
+    return None
+
+
+def function_of(d: v.Declaration, name: str) -> v.Function | None:
+    """A method's function; one object per declaration and name."""
+    functions = d.module.methods
+    if (d, name) not in functions:
+        found = next((m for m in d.ast.methods if m.name.name == name), None)
+        functions[(d, name)] = None if found is None else make_function(found, d.scope, d.module, d)
+    return functions[(d, name)]  # type: ignore[no-any-return]
+
+
+def make_function(m: ast.Function, scope: Scope, module: Any, owner: Any = None) -> v.Function:
+    """A function value of a declaration."""
+    return v.Function(
+        m.name.name, m.params, m.returns, m.body, scope, module, m.generics, owner, m.name.span, m.where
+    )
+
+
+def _layers_forward(d: v.Declaration) -> v.Function:
+    """`forward` of `layers`: its entries, one after the other."""
+    functions = d.module.methods
+    if (d, "forward") not in functions or functions[(d, "forward")] is None:
+        layers = d.ast.layers
+        x = ast.Name(layers.span, "x")
+        chain: Any = x
+        for i, e in enumerate(layers.entries):
+            chain = ast.Pipe(e.span, chain, ast.Name(e.span, str(i)))
+        body = ast.Block(layers.span, (), chain)
+        p = ast.Param(layers.span, x, False, None, None)
+        functions[(d, "forward")] = v.Function(
+            "forward", (p,), None, body, d.scope, d.module, (), d, d.ast.name.span
+        )
+    return functions[(d, "forward")]  # type: ignore[no-any-return]
+
+
+def member(el: Elaborator, value: Any, place: Place, e: ast.Member) -> Any:
+    """What `value.name` means beyond members that hold values; None where it means nothing."""
+    name = e.name.name
+    if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType):
+        found = method(el, value, place, name)
+        if found is not None:
+            return found
+        return dict(value.type.arguments).get(name)
+    if isinstance(value, Node):
+        if name == "T" and value.rank >= 2:
+            n = value.rank
+            return ops.transpose(value, (*range(n - 2), n - 1, n - 2))
+        if name == "shape":
+            return v.Run(value.shape, value.rank)
+        if name == "rank":
+            return value.rank
+        return None
+    if isinstance(value, (v.Declaration, v.InstanceType, Alias)):
+        return static(el, value, e)
+    return None
+
+
+def static(el: Elaborator, value: Any, e: ast.Member) -> Any:
+    """`Net.init`, `Adam.init`: a function of a type."""
+    t = value
+    if isinstance(value, Alias):
+        t = Matcher(el, value.scope).resolve(value.ast.type)
+    d = t if isinstance(t, v.Declaration) else t.declaration
+    f = function_of(d, e.name.name)
+    if f is not None:
+        return v.Function(
+            f.name, f.params, f.result, f.body, f.scope if t is d else instance_scope(t), f.module,
+            (*d.ast.generics, *f.generics), None, f.span, f.where,
+        )
+    if e.name.name == "init" and d.kind == "model":
+        from charl.elaborate import initial
+
+        return v.Builtin("init", lambda el_, call: initial.model_init(el_, t, call))
+    names = [m.name.name for m in d.ast.methods]
+    raise fail(STATIC, f"`{d.name}` has no function `{e.name}`", e.name.span, help=suggest(e.name.name, names))
+
+
+# ---------------------------------------------------------------- construction
+
+
+def construct(el: Elaborator, d: Any, call: Call) -> Any:
+    """`Dense(64, 10)` is a model's type; `Cache(k: …, v: …)` a struct made of its members."""
+    if isinstance(d, Alias):
+        t = Matcher(el, d.scope).resolve(d.ast.type)
+        return _from_members(el, t.declaration, call, t)
+    if d.kind == "struct":
+        return _from_members(el, d, call, None)
+    named = {a.name: a for a in call.arguments if a.name is not None}
+    positional = [a for a in call.arguments if a.name is None]
+    names = [p.name.name for p in d.ast.params]
+    for name, a in named.items():
+        if name not in names:
+            raise fail(
+                UNKNOWN_ARGUMENT, f"`{d.name}` has no parameter `{name}`", a.span, help=suggest(name or "", names)
+            )
+    given = [
+        (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)
+        for p in d.ast.params
+    ]
+    if positional:
+        raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
+    return with_arguments(el, d, (), given, call.span)
+
+
+def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.InstanceType | None) -> v.Instance:
+    given = {a.name: a for a in call.arguments}
+    fields = [f.name.name for f in d.ast.fields]
+    for a in call.arguments:
+        if a.name not in fields:
+            shown = f"no member `{a.name}`" if a.name else "members, and they are given by name"
+            raise fail(FIELD, f"`{d.name}` has {shown}", a.span, help=suggest(a.name or "", fields))
+    scope = instance_scope(known) if known is not None else Scope(d.scope)
+    names = [g.name.name for g in d.ast.generics] + [p.name.name for p in d.ast.params]
+    matcher = Matcher(el, scope, frozenset(g.name.name for g in d.ast.generics))
+    for n in names:
+        outer = call.scope.find(n) if _inside(call.scope, d) else None
+        if known is None and outer is not None:
+            scope.bind(n, outer.value)
+    members: dict[str, Any] = {}
+    for f in d.ast.fields:
+        a = given.get(f.name.name)
+        if a is None and f.default is None:
+            raise fail(FIELD, f"`{d.name}` needs its member `{f.name}`", call.span, labels=(Label(f.span, "this one"),))
+        a = a or Argument(el.known(f.default, scope), f.default.span)
+        members[f.name.name] = _member_value(el, matcher, d, f, a)
+    matcher.finish()
+    if known is not None:
+        return v.Instance(known, members)
+    arguments = tuple((n, _inferred(matcher, d, n, call)) for n in names)
+    return v.Instance(v.InstanceType(d, arguments), members)
+
+
+def _inside(scope: Scope, d: v.Declaration) -> bool:
+    frame = scope.function
+    f = getattr(frame, "function", None)
+    return f is not None and f.module is d.module and f in d.module.methods.values() or (
+        f is not None and f.module is d.module and any(m.name.span == f.span for m in d.ast.methods)
+    )
+
+
+def _member_value(el: Elaborator, matcher: Matcher, d: v.Declaration, f: Any, a: Argument) -> Any:
+    try:
+        value = fit(el, matcher, f.type, a.value, a.span)
+        matcher.match(f.type, v.type_of(value))
+        return value
+    except Mismatch:
+        raise fail(
+            FIELD,
+            f"`{f.name}` of `{d.name}` is {expected(matcher, f.type)}, and this is {v.describe_value(a.value)}",
+            a.span,
+            labels=(Label(f.span, "declared here"),),
+        ) from None
+
+
+def _inferred(matcher: Matcher, d: v.Declaration, name: str, call: Call) -> Any:
+    value = matcher.lookup(name)
+    if value is None:
+        raise fail(
+            TYPE_ARGUMENTS,
+            f"nothing determines `{name}` of `{d.name}`",
+            call.span,
+            help="it must stand bare in the type of a member",
+        )
+    return value
+
+
+def opaque(name: str, bound: str | None) -> Any:
+    """A type parameter in the check of a generic body."""
+    if bound is not None:
+        kind = "float" if bound in ("float", "number") else "int"
+        like = dtypes.f32 if kind == "float" else dtypes.i32
+        return DType(name, kind, like.bytes, like.numpy)
+    return v.OpaqueType(name, TensorType(dtypes.f32, (sym(f"{name}.0"), sym(f"{name}.1"))))
+
+
+def temporary(value: Any) -> Place:
+    """A value as a place that cannot be written."""
+    return Temporary(value)
+
+
+def variable(el: Elaborator, scope: Scope, name: str) -> Place:
+    """A bound name as a place."""
+    binding = scope.find(name)
+    assert binding is not None
+    return Variable(binding, el.journal)
+
+
+__all__ = ["CharlError", "construct", "instance_type", "member", "method", "placeholder"]

@@ -1,0 +1,163 @@
+"""`for` and `while`. The only module that decides how a loop is elaborated.
+
+Enters: a loop and its scope. Leaves: its value (what it yields, stacked) and places written. Element-wise loops over
+runs, tuples, leaves and `for const` ranges unroll by definition; a loop over a range or an axis unrolls too while
+loops are not regions of the graph, and says so where it would be long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from charl import dtypes, ops
+from charl.elaborate import indexing, statements
+from charl.elaborate import values as v
+from charl.elaborate.scope import Part, Place, Scope, Temporary
+from charl.errors import code, fail
+from charl.graph.ir import Node, at_span
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+UNROLLED = code("E0220", "a loop is too long to be unrolled")
+NOT_ITERABLE = code("E0221", "this cannot be iterated over")
+UNEQUAL = code("E0222", "sequences of `zip` differ in length")
+LIMIT = 256
+
+
+@dataclass
+class Elements:
+    """What a loop goes over: places (aliases where mutable), and whether yields stack to a tensor."""
+
+    places: list[Any]
+    stack: bool
+    symbolic: bool = False
+
+
+def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
+    """A `for`; its value is what it yields, stacked along a new first axis."""
+    elements = iterate(el, e.iterable, scope, e.const)
+    if e.condition is not None:
+        raise fail(UNROLLED, "`for … while` is not supported yet", e.condition.span)
+    frame = scope.function
+    yields: list[Any] = []
+    if frame is not None:
+        frame.yields.append(yields)
+    try:
+        for place in elements.places:
+            inner = Scope(scope)
+            statements.bind_pattern(el, e.pattern, place.get(), inner, e.iterable, place)
+            el.evaluate(e.body, inner)
+    finally:
+        if frame is not None:
+            frame.yields.pop()
+    has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
+    return collect(el, yields, elements, e) if has_yield else None
+
+
+def collect(el: Elaborator, yields: list[Any], elements: Elements, e: ast.For) -> Any:
+    """What was yielded: a tensor with a new first axis, or a tuple over runs and tuples."""
+    if elements.symbolic:
+        raise v.Silenced
+    if not elements.stack:
+        return v.Tuple(tuple(yields))
+    if not yields:
+        raise fail(NOT_ITERABLE, "this loop yields nothing: it has no iterations", e.span)
+    paths = [dict(v.leaves(statements.run_time(el, y, e.span))) for y in yields]
+
+    def stack(path: str, node: Node) -> Node:
+        parts = [ops.reshape(p[path], (1, *p[path].shape)) for p in paths]
+        return ops.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
+
+    with at_span(e.span):
+        return v.rebuild(statements.run_time(el, yields[0], e.span), stack)
+
+
+def iterate(el: Elaborator, e: Any, scope: Scope, const: bool) -> Elements:
+    """The elements of what stands after `in`."""
+    if isinstance(e, ast.Range):
+        return _range(el, e, scope, const)
+    if isinstance(e, ast.Call) and isinstance(e.callee, ast.Name):
+        callee = el.known(e.callee, scope)
+        if isinstance(callee, v.Builtin) and callee.name == "zip":
+            return _zip(el, e, scope, const)
+        if isinstance(callee, v.Builtin) and callee.name == "leaves" and len(e.args) == 1:
+            return _leaves(el, el.place(e.args[0].value, scope))
+    place = el.place(e, scope)
+    return _sequence(el, place, e, const)
+
+
+def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements:
+    value = el.present(place.get(), e.span)
+    if isinstance(value, (v.Tuple, v.Run)):
+        places = [Part(place, str(i)) for i in range(len(value.items))]
+        return Elements(places, False, isinstance(value, v.Run) and value.symbolic)
+    if isinstance(value, Node) and value.rank:
+        n = value.shape[0]
+        if not isinstance(n, int):
+            raise fail(UNROLLED, f"a loop over {n} elements is not supported yet", e.span)
+        _limit(n, const, e)
+        return Elements([Temporary(indexing.row(value, i)) for i in range(n)], True)
+    raise fail(NOT_ITERABLE, f"{v.describe_value(value)} has no elements to go over", e.span)
+
+
+def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
+    start, stop = el.known(e.start, scope), el.known(e.stop, scope)
+    for x, at in ((start, e.start), (stop, e.stop)):
+        if isinstance(x, bool) or not isinstance(x, int):
+            if el.checking and not isinstance(x, (Node, float, str)) and x is not None:
+                index = ops.parameter("i", statements_scalar())
+                return Elements([Temporary(index)], True, symbolic=True)
+            shown = v.describe_value(x)
+            raise fail(UNROLLED, f"a loop bound must be known while transpiling for now, and this is {shown}", at.span)
+    _limit(stop - start, const, e)
+    indices = range(start, stop)
+    return Elements([Temporary(i if const else ops.constant(i, dtypes.i32)) for i in indices], True)
+
+
+def statements_scalar() -> Any:
+    """The type of a loop index."""
+    from charl.graph.ir import TensorType
+
+    return TensorType(dtypes.i32, ())
+
+
+def _limit(n: int, const: bool, e: Any) -> None:
+    if not const and n > LIMIT:
+        raise fail(
+            UNROLLED,
+            f"a loop of {n} iterations would be unrolled; at most {LIMIT} are, until loops stay loops",
+            e.span,
+            help="`for const` unrolls any number, if that is what you want",
+        )
+
+
+def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements:
+    parts = [iterate(el, a.value, scope, const) for a in e.args]
+    sizes = {len(p.places) for p in parts}
+    if len(sizes) > 1:
+        raise fail(UNEQUAL, f"the sequences have {', '.join(str(len(p.places)) for p in parts)} elements", e.span)
+    rows = [statements.Places(list(row)) for row in zip(*(p.places for p in parts), strict=True)]
+    return Elements(list(rows), all(p.stack for p in parts), any(p.symbolic for p in parts))
+
+
+def _leaves(el: Elaborator, place: Place) -> Elements:
+    from charl.elaborate.operators import trained_leaves
+    from charl.elaborate.scope import Leaf
+
+    value = place.get()
+    if isinstance(value, v.Instance):
+        paths = [p for p, _ in trained_leaves(value)]
+    else:
+        paths = [p for p, _ in v.leaves(value)]
+    return Elements([Leaf(place, p) for p in paths], False)
+
+
+def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:
+    """`while` needs loops in the graph."""
+    condition = el.condition(e.condition, scope)
+    if condition is False:
+        return None
+    raise fail(UNROLLED, "`while` is not supported yet", e.condition.span, help="use `for _ in 0..n`")

@@ -1,0 +1,185 @@
+"""Modules: sources parsed, their names bound, imports resolved, the prelude around everything.
+
+Enters: a source. Leaves: a `Module` with the scope of its names. Library files are parsed only when something imports
+them (the prelude always), and stay parsed for the life of the process. Bodies are not looked at here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charl.elaborate import instances
+from charl.elaborate import values as v
+from charl.elaborate.names import suggest
+from charl.elaborate.scope import Scope
+from charl.elaborate.types import Alias
+from charl.errors import CharlError, Label, code, fail
+from charl.source import Source
+from charl.syntax import ast, parse
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+DUPLICATE = code("E0309", "a name is declared twice")
+NO_MODULE = code("E0310", "what is imported does not exist")
+CYCLE = code("E0317", "files import each other")
+
+LIBRARY = Path(__file__).resolve().parent.parent / "lib"
+
+
+@dataclass(eq=False)
+class Module:
+    """One file with its names."""
+
+    name: str
+    source: Source
+    ast: Any
+    scope: Scope
+    is_library: bool
+    methods: dict[Any, Any] = field(default_factory=dict)
+
+
+@cache
+def _primitives() -> Scope:
+    from charl.elaborate import builtins_shape
+    from charl.elaborate.builtins import BUILTINS
+
+    assert builtins_shape
+    scope = Scope()
+    for name, b in BUILTINS.items():
+        scope.bind(name, b)
+    scope.bind("infinity", float("inf"))
+    return scope
+
+
+@cache
+def library(name: str) -> Module | None:
+    """A module of the library, without its constants' values checked; None where there is none."""
+    path = LIBRARY / f"{name}.ch"
+    if not name.isidentifier() or not path.is_file():
+        return None
+    source = Source(f"{name}.ch", path.read_text(encoding="utf-8"))
+    tree, diagnostics = parse(source)
+    if diagnostics:
+        raise CharlError(diagnostics)
+    outer = _primitives() if name == "prelude" else prelude()
+    return Module(name, source, tree, Scope(outer), True)
+
+
+@cache
+def prelude() -> Scope:
+    """The names that are in scope without import."""
+    from charl.elaborate.elaborator import Elaborator
+
+    module = library("prelude")
+    assert module is not None
+    populate(Elaborator(), module, [])
+    return module.scope
+
+
+_POPULATED: set[str] = set()
+
+
+def library_module(el: Elaborator, name: str) -> Module | None:
+    """A module of the library with its names bound."""
+    module = library(name)
+    if module is not None and name not in _POPULATED and name != "prelude":
+        _POPULATED.add(name)
+        populate(el, module, [])
+    return module
+
+
+def load(el: Elaborator, source: Source, chain: list[str]) -> Module:
+    """A user's file. Syntax errors are reported; what could be read is there."""
+    tree, diagnostics = parse(source)
+    if diagnostics:
+        el.report(CharlError(diagnostics))
+    module = Module(Path(source.path).stem, source, tree, Scope(prelude()), False)
+    populate(el, module, chain)
+    return module
+
+
+def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
+    """Bind the names of a module: imports, declarations, functions, then constants in order."""
+    for item in module.ast.items:
+        if isinstance(item, ast.Import):
+            with el.guarded():
+                _import(el, module, item, chain)
+    for item in module.ast.items:
+        with el.guarded():
+            _declare(module, item)
+    for item in module.ast.items:
+        if isinstance(item, ast.Const):
+            with el.guarded():
+                _constant(el, module, item)
+
+
+def _declare(module: Module, item: Any) -> None:
+    scope = module.scope
+    value: Any
+    if isinstance(item, ast.Function):
+        value = instances.make_function(item, scope, module)
+    elif isinstance(item, (ast.Struct, ast.Model)):
+        kind = "model" if isinstance(item, ast.Model) else "struct"
+        value = v.Declaration(item.name.name, kind, item, module, scope)
+    elif isinstance(item, ast.TypeAlias):
+        value = Alias(item, scope)
+    elif isinstance(item, ast.Const):
+        value = v.ERROR
+    else:
+        return
+    _bind(module, item.name, value)
+
+
+def _bind(module: Module, name: ast.Name, value: Any) -> None:
+    old = module.scope.names.get(name.name)
+    if old is not None:
+        labels = (Label(old.span, "declared here first"),) if old.span is not None else ()
+        raise fail(DUPLICATE, f"`{name}` is declared twice", name.span, labels=labels)
+    module.scope.bind(name.name, value, name.span)
+
+
+def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
+    from charl.elaborate.statements import annotated
+
+    binding = module.scope.names[item.name.name]
+    if binding.span != item.name.span:
+        return
+    value = el.known(item.value, module.scope)
+    if item.type is not None:
+        value = annotated(el, item.type, value, item.value.span, module.scope)
+    binding.value = value
+
+
+def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> None:
+    found = _file(el, module, item, chain) if item.is_path else library_module(el, item.module)
+    if found is None:
+        names = sorted(p.stem for p in LIBRARY.glob("*.ch"))
+        raise fail(
+            NO_MODULE, f"the library has no module `{item.module}`", item.module_span, help=suggest(item.module, names)
+        )
+    for n in item.names:
+        binding = found.scope.names.get(n.name.name)
+        if binding is None:
+            raise fail(
+                NO_MODULE,
+                f"`{item.module}` has no `{n.name}`",
+                n.name.span,
+                help=suggest(n.name.name, found.scope.names),
+            )
+        _bind(module, n.alias or n.name, binding.value)
+
+
+def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> Module:
+    path = Path(module.source.path).parent / item.module
+    if str(path) in chain:
+        raise fail(CYCLE, f"{item.module} imports itself", item.module_span)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise fail(NO_MODULE, f"the file {item.module} cannot be read", item.module_span) from None
+    return load(el, Source(str(path), text), [*chain, module.source.path, str(path)])
+

@@ -1,0 +1,581 @@
+"""Arithmetic, comparison and logic on values of both stages: broadcasting, element types, leaf by leaf.
+
+Enters: an operator and two values with the spans of their expressions. Leaves: a value; nodes where a run-time
+value took part. Two operands of different rank never put a dimension variable against itself on another axis.
+Never guesses an element type: compile-time numbers take that of what they meet, nothing else converts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from charl import dims, dtypes, ops
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.elaborate import values as v
+from charl.errors import CharlError, Label, code, fail
+from charl.graph.ir import Node, Size, TensorType, at_span
+from charl.source import Span
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+MATMUL = code("E0201", "dimensions differ in `@`")
+BROADCAST = code("E0202", "shapes do not broadcast")
+ELEMENT_TYPES = code("E0205", "element types differ")
+SILENT_OUTER = code("E0206", "a dimension would meet itself on another axis")
+OPERAND = code("E0211", "an operand is of the wrong kind")
+INEXACT = code("E0213", "a division of integers is not exact")
+LITERAL = code("E0218", "a number does not fit its element type")
+
+ELEMENTWISE: dict[str, str] = {
+    **{"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow"},
+    **{"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or"},
+}
+COMPARISONS = frozenset(["==", "!=", "<", "<=", ">", ">="])
+LOGIC = frozenset(["and", "or"])
+
+
+class Operand:
+    """A value with the place of its expression, for messages."""
+
+    __slots__ = ("span", "value")
+
+    def __init__(self, value: Any, span: Span) -> None:
+        self.value = value
+        self.span = span
+
+
+def elementwise(name: str, *nodes: Node) -> Node:
+    """The elementwise operation called `name`, on nodes of equal shapes."""
+    fn = getattr(ops, name if hasattr(ops, name) and name not in ("pow", "abs", "round", "min", "max") else name + "_")
+    return fn(*nodes)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def to_node(value: Any, dtype: DType, span: Span) -> Node:
+    """A compile-time number or truth value as a run-time scalar of an element type."""
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, v.Unknown):
+        return value.build(dtype)
+    if isinstance(value, Dim):
+        return ops.size_value(value, dtype)
+    if isinstance(value, bool):
+        if dtype is not dtypes.boolean:
+            raise fail(LITERAL, f"a truth value is no {dtype}", span, help=f"write `where(c, 1, 0)` or `c as {dtype}`")
+        return ops.constant(value, dtypes.boolean)
+    if dtype.is_integer:
+        _check_integer(value, dtype, span)
+        return ops.constant(int(value), dtype)
+    if dtype.kind == "bool":
+        raise fail(LITERAL, f"the number {value} is no truth value", span)
+    return ops.constant(float(value), dtype)
+
+
+def _check_integer(value: Any, dtype: DType, span: Span) -> None:
+    if isinstance(value, float):
+        raise fail(
+            LITERAL,
+            f"the number {value} does not fit the element type {dtype}",
+            span,
+            help=f"convert the other operand: `… as f32`, or write an integer",
+        )
+    low = -(1 << (dtype.bits - 1)) if dtype.kind == "int" else 0
+    high = (1 << (dtype.bits - (1 if dtype.kind == "int" else 0))) - 1
+    if not low <= value <= high:
+        raise fail(LITERAL, f"the number {value} does not fit {dtype} ({low} to {high})", span)
+
+
+def default_dtype(value: Any) -> DType:
+    """Element type of a compile-time value that meets nothing (`let mut` of a literal)."""
+    if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
+        return dtypes.boolean
+    return dtypes.i32 if isinstance(value, (int, Dim)) else dtypes.f32
+
+
+# ---------------------------------------------------------------- compile time
+
+
+def compile_time(op: str, a: Any, b: Any, span: Span) -> Any:
+    """An operator on two compile-time numbers; integers are exact, symbolic ones polynomials."""
+    if isinstance(a, v.Unknown) or isinstance(b, v.Unknown):
+        return _unknown(op, a, b)
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        if isinstance(a, float) or isinstance(b, float):
+            return _unknown(op, a, b)
+        return _symbolic(op, a, b, span)
+    try:
+        return _numbers(op, a, b, span)
+    except ZeroDivisionError:
+        raise fail(INEXACT, f"division by zero: `{a} {op} {b}`", span) from None
+    except OverflowError:
+        raise fail(LITERAL, f"`{a} {op} {b}` is too large", span) from None
+
+
+def _numbers(op: str, a: Any, b: Any, span: Span) -> Any:
+    both = isinstance(a, int) and isinstance(b, int)
+    if op == "/" and both:
+        if a % b:
+            raise fail(
+                INEXACT,
+                f"{a} / {b} is not an integer",
+                span,
+                help=f"`/` on integers is exact: write `div({a}, {b})` to round down, or `{a}.0 / {b}`",
+            )
+        return a // b
+    if op == "**" and both and b < 0:
+        return float(a) ** b
+    if op == "**" and both and (abs(a) > 1 and b > 4096):
+        raise OverflowError
+    table: dict[str, Callable[[], Any]] = {
+        "+": lambda: a + b,
+        "-": lambda: a - b,
+        "*": lambda: a * b,
+        "/": lambda: a / b,
+        "%": lambda: a % b if both else a - math.floor(a / b) * b,
+        "**": lambda: a**b,
+        "==": lambda: a == b,
+        "!=": lambda: a != b,
+        "<": lambda: a < b,
+        "<=": lambda: a <= b,
+        ">": lambda: a > b,
+        ">=": lambda: a >= b,
+    }
+    if op not in table:
+        raise fail(OPERAND, f"`{op}` needs {'truth values' if op in LOGIC else 'tensors'}", span)
+    return table[op]()
+
+
+def _symbolic(op: str, a: Size, b: Size, span: Span) -> Any:
+    if op in ("+", "-", "*"):
+        return a + b if op == "+" else a - b if op == "-" else a * b
+    if op == "%":
+        return dims.mod(a, b)
+    if op == "/":
+        q = dims.exact_div(a, b)
+        if q is None:
+            raise fail(INEXACT, f"`{a} / {b}` cannot be shown to be an integer", span, help="use `div` to round down")
+        return q
+    if op == "**":
+        if isinstance(b, int) and 0 <= b <= 64:
+            return a**b
+        return _unknown(op, a, b)
+    if op in COMPARISONS:
+        return compare_sizes(op, a, b)
+    raise fail(OPERAND, f"`{op}` does not take integers", span)
+
+
+def compare_sizes(op: str, a: Size, b: Size) -> Any:
+    """A comparison of sizes: decided where it can be proved, else an unknown truth value."""
+    if op in (">", ">="):
+        return compare_sizes({">": "<", ">=": "<="}[op], b, a)
+    diff = b - a
+    if op in ("==", "!="):
+        if a == b:
+            return op == "=="
+        if isinstance(diff, int) or dims.nonnegative(diff - 1) or dims.nonnegative(-diff - 1):
+            return op == "!="
+    else:
+        gap = 1 if op == "<" else 0
+        if dims.nonnegative(diff - gap):
+            return True
+        if dims.nonnegative(-diff - 1 + gap):
+            return False
+    name = ELEMENTWISE[op]
+
+    def build(_: DType) -> Node:
+        return elementwise(name, ops.size_value(a, dtypes.i32), ops.size_value(b, dtypes.i32))
+
+    return v.Unknown("bool", f"{a} {op} {b}", build)
+
+
+def _unknown(op: str, a: Any, b: Any) -> Any:
+    name = ELEMENTWISE[op]
+    kind = "bool" if op in COMPARISONS or op in LOGIC else "float"
+
+    def build(dtype: DType) -> Node:
+        inner = dtypes.f32 if op in COMPARISONS else dtype
+
+        def side(x: Any) -> Node:
+            if isinstance(x, v.Unknown):
+                return x.build(inner)
+            return ops.size_value(x, inner) if isinstance(x, Dim) else ops.constant(x, inner)
+
+        return elementwise(name, side(a), side(b))
+
+    return v.Unknown(kind, f"({a} {op} {b})", build)
+
+
+def unknown_call(name: str, *args: Any) -> v.Unknown:
+    """A scalar function of symbolic compile-time numbers."""
+
+    def build(dtype: DType) -> Node:
+        nodes = []
+        for x in args:
+            if isinstance(x, v.Unknown):
+                nodes.append(x.build(dtype))
+            else:
+                nodes.append(ops.size_value(x, dtype) if isinstance(x, Dim) else ops.constant(float(x), dtype))
+        return elementwise(name, *nodes)
+
+    return v.Unknown("float", f"{name}({', '.join(map(str, args))})", build)
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def broadcast_shapes(el: Elaborator, a: Operand, b: Operand, what: str, span: Span) -> tuple[Size, ...]:
+    """The common shape of two tensors as NumPy has it, over dimensions that are provably 1."""
+    x, y = a.value.shape, b.value.shape
+    rank = max(len(x), len(y))
+    out: list[Size] = []
+    for i in range(rank):
+        p = x[i - rank + len(x)] if i - rank + len(x) >= 0 else 1
+        q = y[i - rank + len(y)] if i - rank + len(y) >= 0 else 1
+        if p == q or q == 1:
+            out.append(p)
+        elif p == 1:
+            out.append(q)
+        else:
+            raise CharlError([_no_broadcast(a, b, what, span, p, q)])
+    if len(x) != len(y) and x and y:
+        _refuse_silent_outer(el, a, b, what, span)
+    return tuple(out)
+
+
+def _no_broadcast(a: Operand, b: Operand, what: str, span: Span, p: Size, q: Size) -> Any:
+    from charl.errors import Diagnostic
+
+    return Diagnostic(
+        BROADCAST,
+        f"shapes do not fit in {what}: {a.value.type} and {b.value.type}",
+        span,
+        labels=(Label(a.span, str(a.value.type)), Label(b.span, str(b.value.type))),
+        notes=(f"dimensions {p} and {q} stand against each other; they must be equal or 1",),
+    )
+
+
+def _refuse_silent_outer(el: Elaborator, a: Operand, b: Operand, what: str, span: Span) -> None:
+    """`f32[N] - f32[N, 1]`: the dimension meets itself on another axis, unless the axes were inserted by hand."""
+    short, long = (a, b) if len(a.value.shape) < len(b.value.shape) else (b, a)
+    offset = len(long.value.shape) - len(short.value.shape)
+    for i, s in enumerate(short.value.shape):
+        if not isinstance(s, Dim):
+            continue
+        against = long.value.shape[i + offset]
+        elsewhere = [j for j, t in enumerate(long.value.shape) if t == s and j != i + offset]
+        if against == 1 and elsewhere and not el.inserted(short.value) and not el.inserted(long.value):
+            raise fail(
+                SILENT_OUTER,
+                f"{what} of {a.value.type} and {b.value.type} would pair every {s} with every {s}",
+                span,
+                labels=(Label(a.span, str(a.value.type)), Label(b.span, str(b.value.type))),
+                help=f"write `{short.span.text}[:, None]` where they belong together, or insert both axes yourself",
+            )
+
+
+def broadcast_to(node: Node, shape: tuple[Size, ...]) -> Node:
+    """`node` stretched to a shape it broadcasts to; dimensions of 1 are dropped first."""
+    if node.shape == shape:
+        return node
+    offset = len(shape) - len(node.shape)
+    kept = [i for i, s in enumerate(node.shape) if s == shape[i + offset]]
+    if len(kept) < len(node.shape):
+        node = ops.reshape(node, tuple(node.shape[i] for i in kept))
+    axes = tuple(i + offset for i in kept)
+    if node.shape == shape:
+        return node
+    return ops.broadcast(node, shape, axes)
+
+
+# ---------------------------------------------------------------- operators
+
+
+def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
+    """`a op b` for any two values."""
+    x, y = a.value, b.value
+    if isinstance(x, v.ErrorValue) or isinstance(y, v.ErrorValue):
+        raise v.Silenced
+    if isinstance(x, (v.Instance, v.Tuple, v.Run)) or isinstance(y, (v.Instance, v.Tuple, v.Run)):
+        return leafwise(el, op, a, b, span)
+    run_time = isinstance(x, Node) or isinstance(y, Node)
+    if op in LOGIC:
+        return _logic(el, op, a, b, span, run_time)
+    if op == "@":
+        return matmul(el, a, b, span)
+    if not run_time:
+        return _both_compile_time(el, op, a, b, span)
+    return tensor_binary(el, op, a, b, span)
+
+
+def _both_compile_time(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
+    x, y = a.value, b.value
+    if v.is_compile_time_number(x) and v.is_compile_time_number(y):
+        return compile_time(op, x, y, span)
+    if op in ("==", "!="):
+        return el.same(x, y) == (op == "==")
+    if isinstance(x, str) and isinstance(y, str) and op == "+":
+        return x + y
+    raise _bad_operand(op, b if v.is_compile_time_number(x) else a, span)
+
+
+def _bad_operand(op: str, x: Operand, span: Span) -> CharlError:
+    shown = v.describe_value(x.value)
+    return fail(OPERAND, f"`{op}` does not take {shown}", span, labels=(Label(x.span, shown),))
+
+
+def _logic(el: Elaborator, op: str, a: Operand, b: Operand, span: Span, run_time: bool) -> Any:
+    for o in (a, b):
+        ok = isinstance(o.value, bool) or (isinstance(o.value, v.Unknown) and o.value.kind == "bool")
+        if not ok and not (isinstance(o.value, Node) and o.value.dtype == dtypes.boolean):
+            raise _bad_operand(op, o, o.span)
+    x, y = a.value, b.value
+    if run_time:
+        return tensor_binary(el, op, a, b, span)
+    for p, q in ((x, y), (y, x)):
+        if isinstance(p, bool):
+            return (q if p else False) if op == "and" else (True if p else q)
+    return _unknown(op, x, y)
+
+
+def same_dtype(el: Elaborator, operands: list[Operand], what: str, span: Span) -> list[Node]:
+    """Operands as nodes of one element type; compile-time numbers take that of the others."""
+    nodes = [o for o in operands if isinstance(o.value, Node)]
+    dtype = nodes[0].value.dtype
+    for o in nodes[1:]:
+        if o.value.dtype != dtype:
+            raise fail(
+                ELEMENT_TYPES,
+                f"element types differ in {what}: {dtype} and {o.value.dtype}",
+                span,
+                labels=tuple(Label(n.span, str(n.value.type)) for n in (nodes[0], o)),
+                help=f"nothing converts by itself: write `… as {dtype}`",
+            )
+    out = []
+    for o in operands:
+        if not isinstance(o.value, (Node, bool)) and not v.is_compile_time_number(o.value):
+            if not isinstance(o.value, v.Unknown):
+                raise _bad_operand(what.strip("`"), o, o.span)
+        out.append(to_node(o.value, dtype, o.span))
+    return out
+
+
+def tensor_binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Node:
+    """An elementwise operator with at least one run-time operand."""
+    what = f"`{op}`"
+    if op == "**" and isinstance(a.value, Node) and isinstance(b.value, int) and not isinstance(b.value, bool):
+        with at_span(span):
+            return integer_power(a.value, b.value, b.span)
+    x, y = same_dtype(el, [a, b], what, span)
+    if x.dtype == dtypes.boolean and op not in LOGIC and op not in ("==", "!="):
+        raise fail(OPERAND, f"{what} does not take truth values", span, help="convert: `… as i32`")
+    return align(el, ELEMENTWISE[op], Operand(x, a.span), Operand(y, b.span), what, span)
+
+
+def align(el: Elaborator, name: str, a: Operand, b: Operand, what: str, span: Span) -> Node:
+    """Broadcast two nodes of one element type and apply an elementwise operation."""
+    shape = broadcast_shapes(el, a, b, what, span)
+    with at_span(span):
+        return elementwise(name, broadcast_to(a.value, shape), broadcast_to(b.value, shape))
+
+
+def integer_power(x: Node, n: int, span: Span) -> Node:
+    """x ** n for a compile-time n, by repeated squaring; exact where `pow` would round."""
+    if n < 0:
+        if not x.dtype.is_float:
+            raise fail(LITERAL, f"a negative power of {x.dtype} is no {x.dtype}", span)
+        one = broadcast_to(ops.constant(1.0, x.dtype), x.shape)
+        return ops.div(one, integer_power(x, -n, span))
+    if n > 64:
+        return elementwise("pow", x, broadcast_to(to_node(n, x.dtype, span), x.shape))
+    out: Node | None = None
+    square = x
+    while n:
+        if n & 1:
+            out = square if out is None else ops.mul(out, square)
+        n >>= 1
+        if n:
+            square = ops.mul(square, square)
+    return out if out is not None else broadcast_to(to_node(1, x.dtype, span), x.shape)
+
+
+def matmul(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
+    """`a @ b` with NumPy's rules: vectors, matrices, any leading batch that broadcasts."""
+    for o in (a, b):
+        if not isinstance(o.value, Node) or o.value.rank == 0:
+            raise _bad_operand("@", o, span)
+    same_dtype(el, [a, b], "`@`", span)
+    x, y = a.value, b.value
+    inner_x, inner_y = x.shape[-1], y.shape[-1] if y.rank == 1 else y.shape[-2]
+    if inner_x != inner_y:
+        where = "second last" if y.rank > 1 else "only"
+        raise fail(
+            MATMUL,
+            "dimensions differ in `@`",
+            span,
+            labels=(Label(a.span, str(x.type)), Label(b.span, str(y.type))),
+            notes=(
+                f"the last dimension of the left ({inner_x}) must equal the {where} of the right ({inner_y})",
+            ),
+            help=el.declared_at(b.span),
+        )
+    with at_span(span):
+        return _contract(el, a, b, span)
+
+
+def _contract(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
+    x, y = a.value, b.value
+    if y.rank <= 2:
+        return ops.contract(x, y, batch=((), ()), sum=((x.rank - 1,), (max(0, y.rank - 2),)))
+    if x.rank == 1:
+        return ops.contract(x, y, batch=((), ()), sum=((0,), (y.rank - 2,)))
+    lead_x, lead_y = x.shape[:-2], y.shape[:-2]
+    if lead_x != lead_y:
+        flat = [ops.reshape(n, n.shape[:-2]) if False else n for n in (x, y)]
+        lead = _batch_shape(el, a, b, span)
+        x = broadcast_to(flat[0], lead + x.shape[-2:])
+        y = broadcast_to(flat[1], lead + y.shape[-2:])
+        lead_x = lead
+    n = len(lead_x)
+    batch = tuple(range(n))
+    return ops.contract(x, y, batch=(batch, batch), sum=((n + 1,), (n,)))
+
+
+def _batch_shape(el: Elaborator, a: Operand, b: Operand, span: Span) -> tuple[Size, ...]:
+    x, y = a.value.shape[:-2], b.value.shape[:-2]
+    rank = max(len(x), len(y))
+    out: list[Size] = []
+    for i in range(rank):
+        p = x[i - rank + len(x)] if i - rank + len(x) >= 0 else 1
+        q = y[i - rank + len(y)] if i - rank + len(y) >= 0 else 1
+        if p != q and 1 not in (p, q):
+            raise CharlError([_no_broadcast(a, b, "`@`", span, p, q)])
+        out.append(q if p == 1 else p)
+    return tuple(out)
+
+
+def unary(el: Elaborator, op: str, a: Operand, span: Span) -> Any:
+    """`-a` and `not a`."""
+    x = a.value
+    if isinstance(x, v.ErrorValue):
+        raise v.Silenced
+    if isinstance(x, (v.Instance, v.Tuple, v.Run)) and op == "-":
+        return map_leaves(x, lambda n: ops.neg(n))
+    if op == "not":
+        if isinstance(x, bool):
+            return not x
+        if isinstance(x, v.Unknown) and x.kind == "bool":
+            return v.Unknown("bool", f"not {x}", lambda t: ops.not_(x.build(t)))
+        if isinstance(x, Node) and x.dtype == dtypes.boolean:
+            with at_span(span):
+                return ops.not_(x)
+    elif isinstance(x, Node) and x.dtype != dtypes.boolean:
+        with at_span(span):
+            return ops.neg(x)
+    elif v.is_compile_time_number(x):
+        return -x if not isinstance(x, v.Unknown) else _unknown("-", 0.0, x)
+    raise _bad_operand(op, a, span)
+
+
+# ---------------------------------------------------------------- aggregates
+
+
+def is_differentiable_leaf(node: Node) -> bool:
+    return node.dtype.is_float
+
+
+def map_leaves(value: Any, change: Callable[[Node], Node]) -> Any:
+    """`change` on the floating leaves (of a model: its params), the others left alone."""
+    chosen = {p for p, _ in trained_leaves(value)}
+    return v.rebuild(value, lambda path, n: change(n) if path in chosen else n)
+
+
+def trained_leaves(value: Any, path: str = "") -> list[tuple[str, Node]]:
+    """What `Grad` of a value holds: its floating leaves; of a model, those of its `param`s."""
+    if isinstance(value, Node):
+        return [(path, value)] if value.dtype.is_float else []
+    if isinstance(value, v.ErrorValue):
+        raise v.Silenced
+    skipped = state_members(value)
+    out: list[tuple[str, Node]] = []
+    for name, part in v.children(value):
+        if name not in skipped:
+            out.extend(trained_leaves(part, f"{path}.{name}" if path else name))
+    return out
+
+
+def state_members(value: Any) -> frozenset[str]:
+    """Members of a model that are kept but not trained."""
+    if isinstance(value, v.Instance):
+        fields = value.type.declaration.ast.fields
+        return frozenset(f.name.name for f in fields if f.kind == "state")
+    return frozenset()
+
+
+def leafwise(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
+    """`net - lr * g`: `+ -` leaf by leaf, and scaling by a number."""
+    x, y = a.value, b.value
+    aggregate = (v.Instance, v.Tuple, v.Run)
+    if isinstance(x, aggregate) and isinstance(y, aggregate) and op in ("+", "-"):
+        mine, theirs = trained_leaves(x), dict(trained_leaves(y))
+        if [p for p, _ in mine] == list(theirs):
+            new = {
+                p: align(el, ELEMENTWISE[op], Operand(n, a.span), Operand(theirs[p], b.span), f"`{op}`", span)
+                for p, n in mine
+            }
+            return v.rebuild(x, lambda path, n: new.get(path, n))
+        raise fail(
+            OPERAND,
+            f"`{op}` of {v.describe_value(x)} and {v.describe_value(y)}: their leaves differ",
+            span,
+            labels=(Label(a.span, v.describe_value(x)), Label(b.span, v.describe_value(y))),
+        )
+    scalar, whole = (a, x) if not isinstance(x, aggregate) else (b, y)
+    if scalar is a:
+        scalar, whole, flipped = a, y, True
+    else:
+        scalar, whole, flipped = b, x, False
+    if op not in ("*", "/") or (op == "/" and flipped) or isinstance(scalar.value, aggregate):
+        raise _bad_operand(op, b if flipped else a, span)
+    if isinstance(scalar.value, Node) and scalar.value.rank:
+        raise _bad_operand(op, scalar, span)
+
+    def change(n: Node) -> Node:
+        o = Operand(n, span)
+        return tensor_binary(el, op, scalar, o, span) if flipped else tensor_binary(el, op, o, scalar, span)
+
+    return map_leaves(whole, change)
+
+
+# ---------------------------------------------------------------- conversion
+
+
+def cast(el: Elaborator, a: Operand, dtype: DType, span: Span) -> Any:
+    """`a as dtype`; the shape stays."""
+    x = a.value
+    if isinstance(x, Node):
+        with at_span(span):
+            return x if x.dtype == dtype else ops.cast(x, dtype)
+    if isinstance(x, float) and dtype.is_integer:
+        return to_node(int(x), dtype, span)
+    if isinstance(x, bool) and dtype is not dtypes.boolean:
+        return to_node(int(x), dtype, span)
+    if isinstance(x, (bool, v.Unknown)) or v.is_compile_time_number(x):
+        return to_node(x, dtype, span)
+    raise _bad_operand(f"as {dtype}", a, span)
+
+
+def exact(x: float) -> Fraction:
+    """A float as the fraction it is."""
+    return Fraction(x)
+
+
+def tensor_type(value: Any) -> TensorType | None:
+    """The type of a run-time tensor, None for anything else."""
+    return value.type if isinstance(value, Node) else None

@@ -1,0 +1,202 @@
+"""What the command line says about sizes: `--dim` and `--set`, and the bounds of `where` clauses.
+
+Enters: options and declarations. Leaves: hyper-parameters that replace defaults, bounds of dimension variables,
+constraints to check on entry. Never touches a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from charl import dims
+from charl.dims import Dim
+from charl.elaborate import values as v
+from charl.elaborate.calls import Argument
+from charl.elaborate.names import suggest
+from charl.elaborate.scope import Scope
+from charl.elaborate.types import Alias
+from charl.errors import CharlError, Label, code, fail
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+
+NO_SUCH_SET = code("E0601", "`--set` names nothing that is open")
+BAD_SET = code("E0602", "`--set` gives a value of the wrong kind")
+NO_SUCH_DIM = code("E0603", "`--dim` names no dimension variable")
+CONTRADICTION = code("E0604", "an option contradicts the program")
+
+Bound = int | tuple[int, int]
+
+
+# ---------------------------------------------------------------- --set
+
+
+def apply_sets(el: Elaborator, exports: list[v.Function], sets: Mapping[str, str]) -> None:
+    """`net.hidden=32`: the hyper-parameter of the model of that argument, in every export."""
+    for path, text in sets.items():
+        with el.guarded():
+            found = [d for f in exports for d in _open_models(f, path.rpartition(".")[0])]
+            if not found:
+                raise _unknown_set(exports, path)
+            for d in found:
+                el.overrides[(d.name, path.rpartition(".")[2])] = _value(d, path, text)
+
+
+def _open_models(f: v.Function, owner: str) -> list[v.Declaration]:
+    out = []
+    for p in f.params:
+        for t in ast.walk(p.type):
+            if not isinstance(t, ast.NamedType):
+                continue
+            binding = f.scope.find(t.name.name)
+            d = binding.value if binding is not None else None
+            if isinstance(d, v.Declaration) and owner in (p.name.name, d.name) and d.ast.params:
+                if t.args is not None:
+                    raise fail(
+                        CONTRADICTION,
+                        f"`--set {owner}.…`: `{f.name}` already says `{t.span.text}`",
+                        t.span,
+                        help=f"leave the parameters open: `{d.name}`",
+                    )
+                out.append(d)
+    return out
+
+
+def _unknown_set(exports: list[v.Function], path: str) -> CharlError:
+    known = [
+        f"{p.name}.{h.name}"
+        for f in exports
+        for p in f.params
+        if isinstance(p.type, ast.NamedType)
+        for b in [f.scope.find(p.type.name.name)]
+        if b is not None and isinstance(b.value, v.Declaration)
+        for h in b.value.ast.params
+    ]
+    return fail(NO_SUCH_SET, f"`--set {path}`: no export has such an open hyper-parameter", help=suggest(path, known))
+
+
+def _value(d: v.Declaration, path: str, text: str) -> Argument:
+    name = path.rpartition(".")[2]
+    p = next((p for p in d.ast.params if p.name.name == name), None)
+    if p is None:
+        known = [q.name.name for q in d.ast.params]
+        raise fail(NO_SUCH_SET, f"`--set {path}`: `{d.name}` has no `{name}`", d.ast.name.span, help=suggest(name, known))
+    kind = p.type.name.name if isinstance(p.type, ast.NamedType) else v.plain_name(getattr(p.default, "value", 0))
+    value = parse(text, kind)
+    if value is None:
+        raise fail(
+            BAD_SET,
+            f"`--set {path}={text}`: `{name}` is {'an' if kind == 'int' else 'a'} {kind}",
+            p.span,
+            labels=(Label(p.span, "declared here"),),
+        )
+    if kind == "int" and value < 0:
+        raise fail(BAD_SET, f"`--set {path}={text}`: `{name}` cannot be negative", p.span)
+    return Argument(value, p.span)
+
+
+def parse(text: str, kind: str) -> Any:
+    """A value of the command line; None where it is none of that kind."""
+    if kind == "bool":
+        return {"true": True, "false": False}.get(text)
+    try:
+        return int(text) if kind == "int" else float(text) if kind == "float" else text if kind == "str" else None
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------- dimensions
+
+
+@dataclass
+class Bounds:
+    """What is known about the dimension variables of one export."""
+
+    low: dict[str, int] = field(default_factory=dict)
+    high: dict[str, int] = field(default_factory=dict)
+    multiple: dict[str, int] = field(default_factory=dict)
+    constraints: list[tuple[str, Any, str, Any, Any]] = field(default_factory=list)
+
+
+def check_dims(el: Elaborator, known: set[str], given: Mapping[str, Bound]) -> None:
+    """Every `--dim` must name a dimension variable of some export."""
+    for name, bound in given.items():
+        with el.guarded():
+            if name not in known:
+                raise fail(
+                    NO_SUCH_DIM, f"`--dim {name}`: no export has this dimension variable", help=suggest(name, sorted(known))
+                )
+            low, high = bound if isinstance(bound, tuple) else (bound, bound)
+            if low < 0 or high < low:
+                raise fail(CONTRADICTION, f"`--dim {name}={low}..{high}` leaves no size")
+
+
+def bounds_of(el: Elaborator, f: v.Function, scope: Scope, names: list[str], given: Mapping[str, Bound]) -> Bounds:
+    """Bounds from `where` clauses and `--dim`; a contradiction is an error."""
+    out = Bounds()
+    for clause in f.where:
+        for part in _conjuncts(clause):
+            _clause(el, part, scope, out)
+    for name in names:
+        bound = given.get(name)
+        if isinstance(bound, tuple):
+            _meet(f, out, name, bound)
+    return out
+
+
+def _conjuncts(e: Any) -> list[Any]:
+    if isinstance(e, ast.Binary) and e.op == "and":
+        return [*_conjuncts(e.left), *_conjuncts(e.right)]
+    return [e]
+
+
+def _clause(el: Elaborator, e: Any, scope: Scope, out: Bounds) -> None:
+    value = el.condition(e, scope)
+    if value is False:
+        raise fail(CONTRADICTION, f"`{e.span.text}` is violated", e.span, help="another size is fixed, by `--dim` or here")
+    if value is True or not isinstance(e, ast.Binary):
+        return
+    left, right = el.known(e.left, scope), el.known(e.right, scope)
+    out.constraints.append((e.span.text, left, e.op, right, e.span))
+    if isinstance(left, int) and isinstance(right, Dim):
+        flipped = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+        left, right, op = right, left, flipped.get(e.op, e.op)
+    else:
+        op = e.op
+    if isinstance(left, Dim) and isinstance(right, int):
+        _note(left, op, right, out)
+
+
+def _note(left: Dim, op: str, right: int, out: Bounds) -> None:
+    name = _bare(left)
+    if name is not None:
+        if op in ("<", "<="):
+            out.high[name] = min(out.high.get(name, 1 << 62), right - (op == "<"))
+        elif op in (">", ">="):
+            out.low[name] = max(out.low.get(name, 0), right + (op == ">"))
+        return
+    found = [a for a in dims.atoms(left)]
+    if op == "==" and right == 0 and len(found) == 1 and isinstance(found[0], dims.Func) and found[0].name == "mod":
+        inner, by = found[0].args
+        if isinstance(by, int) and isinstance(inner, Dim) and _bare(inner):
+            out.multiple[str(_bare(inner))] = by
+
+
+def _bare(x: Dim) -> str | None:
+    names = dims.symbols(x)
+    return next(iter(names)) if len(names) == 1 and x == dims.sym(next(iter(names))) else None
+
+
+def _meet(f: v.Function, out: Bounds, name: str, bound: tuple[int, int]) -> None:
+    low, high = bound
+    if high < out.low.get(name, 0) or low > out.high.get(name, 1 << 62):
+        raise fail(
+            CONTRADICTION,
+            f"`--dim {name}={low}..{high}` contradicts the `where` clause of `{f.name}`",
+            f.where[0].span if f.where else f.span,
+        )
+    out.low[name] = max(low, out.low.get(name, 0))
+    out.high[name] = min(high, out.high.get(name, 1 << 62))

@@ -1,0 +1,75 @@
+"""The front end in one function: source to `Program`, or all its diagnostics.
+
+Enters: a source and options. Leaves: a `Program`. First every body is checked for all its instances; only a file
+without a mistake is elaborated to graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from charl import dtypes
+from charl.elaborate import check, exports, modules
+from charl.elaborate import values as v
+from charl.elaborate.elaborator import Elaborator
+from charl.elaborate.options import Bound, apply_sets, check_dims
+from charl.errors import CharlError
+from charl.program import Export, Program
+from charl.source import Source
+from charl.syntax import ast
+
+
+def elaborate(
+    source: Source,
+    *,
+    dims: Mapping[str, Bound] | None = None,
+    sets: Mapping[str, str] | None = None,
+    narrow_f64: bool = False,
+    reveal: Callable[[Any, Any], None] | None = None,
+) -> Program:
+    """Check a source and build the graphs of its exports.
+
+    `dims`: dimension variables fixed (int) or bounded ((low, high)). `sets`: hyper-parameters by path (`net.hidden`), as
+    text. `narrow_f64`: read every f64 of the program as f32. `reveal(expression, value)` is told every value found.
+    Raises CharlError with all diagnostics of the file.
+    """
+    dims, sets = dims or {}, sets or {}
+    el = Elaborator(reveal)
+    if narrow_f64:
+        el.dtypes = {**dtypes.ALL, "f64": dtypes.f32}
+    module = modules.load(el, source, [])
+    check.check_module(el, module)
+    stop(el)
+    found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
+    functions = [module.scope.names[i.name.name].value for i in found]
+    apply_sets(el, functions, sets)
+    check_dims(el, {n for f in functions for n in exports.dimension_names(f)}, dims)
+    stop(el)
+    out: list[Export] = []
+    mentioned: list[v.Instance] = []
+    for item, f in zip(found, functions, strict=True):
+        with el.guarded():
+            out.append(exports.export_function(el, f, item, dims, mentioned))
+    stop(el)
+    with el.guarded():
+        out += exports.initializers(el, mentioned, {e.name for e in out})
+    stop(el)
+    trees = [t for e in out for t in (*(a.type for a in e.arguments), e.result)]
+    options = repr((sorted(dims.items()), sorted(sets.items()), narrow_f64))
+    return Program(
+        module.name,
+        module.ast.docs,
+        out,
+        exports.records(trees),
+        source.path,
+        sha256((source.text + "\0" + options).encode()).hexdigest(),
+    )
+
+
+def stop(el: Elaborator) -> None:
+    """Raise what has been found wrong so far."""
+    errors = [d for d in el.diagnostics if d.severity == "error"]
+    if errors:
+        raise CharlError(sorted(errors, key=lambda d: (d.span is None, d.span.start if d.span else 0)))

@@ -1,0 +1,219 @@
+"""Names, and the places they stand for.
+
+Enters: names with values. Leaves: look-ups, and places that can be read and written through members, items and
+leaves. Writing rebinds the variable at the root of a place; values never change. A journal records writes, so
+that two branches can be elaborated from the same state. Never evaluates an expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from charl.elaborate.values import Absent, Instance, Maybe, Run, Tuple, Value, leaves, rebuild
+from charl.graph.ir import Node
+from charl.source import Span
+
+
+class Journal:
+    """Which variables were written since a mark, and what they held before."""
+
+    def __init__(self) -> None:
+        self._frames: list[dict[Binding, Value]] = []
+
+    def note(self, binding: Binding) -> None:
+        for frame in self._frames:
+            frame.setdefault(binding, binding.value)
+
+    @contextmanager
+    def frame(self) -> Iterator[dict[Binding, Value]]:
+        """Collects {variable: value before} of everything written inside."""
+        before: dict[Binding, Value] = {}
+        self._frames.append(before)
+        try:
+            yield before
+        finally:
+            self._frames.remove(before)
+
+
+@dataclass(eq=False)
+class Binding:
+    """A variable. With `alias` it stands for a place (the element of a `mut` place in a `for`)."""
+
+    name: str
+    value: Value = None
+    mutable: bool = False
+    span: Span | None = None
+    alias: Place | None = None
+    member: bool = False  # reaches a member of the receiver by its bare name
+
+
+@dataclass(eq=False)
+class Mode:
+    """Training mode of a method: whether it trains, and the stream it draws from."""
+
+    training: Value = False
+    rng: Place | None = None
+
+
+@dataclass(eq=False)
+class Scope:
+    """Names of one block; `parent` is looked up next."""
+
+    parent: Scope | None = None
+    names: dict[str, Binding] = field(default_factory=dict)
+    function: Any = None  # the Frame this scope belongs to
+
+    def __post_init__(self) -> None:
+        if self.function is None and self.parent is not None:
+            self.function = self.parent.function
+
+    def find(self, name: str) -> Binding | None:
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.names.get(name)
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
+
+    def bind(
+        self, name: str, value: Value, span: Span | None = None, mutable: bool = False, alias: Place | None = None
+    ) -> Binding:
+        binding = Binding(name, value, mutable, span, alias)
+        self.names[name] = binding
+        return binding
+
+    def visible(self) -> Iterator[str]:
+        """Every name in reach, inner ones first (for suggestions)."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield from scope.names
+            scope = scope.parent
+
+
+# ---------------------------------------------------------------- places
+
+
+class Place(Protocol):
+    """Something that holds a value."""
+
+    def get(self) -> Value: ...
+
+    def set(self, value: Value) -> None: ...
+
+    @property
+    def mutable(self) -> bool: ...
+
+    @property
+    def root(self) -> Binding | None: ...
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable as a place; an alias forwards to what it stands for."""
+
+    binding: Binding
+    journal: Journal
+
+    def get(self) -> Value:
+        return self.binding.alias.get() if self.binding.alias is not None else self.binding.value
+
+    def set(self, value: Value) -> None:
+        if self.binding.alias is not None:
+            self.binding.alias.set(value)
+        else:
+            self.journal.note(self.binding)
+            self.binding.value = value
+
+    @property
+    def mutable(self) -> bool:
+        return self.binding.alias.mutable if self.binding.alias is not None else self.binding.mutable
+
+    @property
+    def root(self) -> Binding | None:
+        return self.binding.alias.root if self.binding.alias is not None else self.binding
+
+
+@dataclass(frozen=True)
+class Temporary:
+    """The value of an expression: readable, and writable without effect where `mutable`."""
+
+    value: Value
+    mutable: bool = False
+    root: Binding | None = None
+
+    def get(self) -> Value:
+        return self.value
+
+    def set(self, value: Value) -> None:
+        raise AssertionError("a temporary is not written")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A member of an instance or an item of a tuple or run."""
+
+    base: Any  # Place
+    name: str
+
+    def get(self) -> Value:
+        return part(self.base.get(), self.name)
+
+    def set(self, value: Value) -> None:
+        self.base.set(with_part(self.base.get(), self.name, value))
+
+    @property
+    def mutable(self) -> bool:
+        return bool(self.base.mutable)
+
+    @property
+    def root(self) -> Binding | None:
+        return self.base.root  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One tensor deep inside a place, by its path."""
+
+    base: Any  # Place
+    path: str
+
+    def get(self) -> Value:
+        return dict(leaves(self.base.get()))[self.path]
+
+    def set(self, value: Value) -> None:
+        def change(path: str, node: Node) -> Value:
+            return value if path == self.path else node
+
+        self.base.set(rebuild(self.base.get(), change))
+
+    @property
+    def mutable(self) -> bool:
+        return bool(self.base.mutable)
+
+    @property
+    def root(self) -> Binding | None:
+        return self.base.root  # type: ignore[no-any-return]
+
+
+def part(value: Value, name: str) -> Value:
+    """A member or an item by name; what it is worth may be `Absent` or `Maybe`."""
+    if isinstance(value, Instance):
+        return value.members[name]
+    assert isinstance(value, (Tuple, Run))
+    return value.items[int(name)]
+
+
+def with_part(value: Value, name: str, new: Value) -> Value:
+    """The aggregate with one part replaced."""
+    if isinstance(value, Instance):
+        old = value.members[name]
+        if isinstance(old, Maybe) and not isinstance(new, (Maybe, Absent)):
+            new = Maybe(old.name, new, old.condition)
+        return value.replace(name, new)
+    assert isinstance(value, (Tuple, Run))
+    items = tuple(new if i == int(name) else v for i, v in enumerate(value.items))
+    return Tuple(items) if isinstance(value, Tuple) else Run(items, value.length)
