@@ -44,7 +44,7 @@ class Diagnostic:
     primary: str = ""  # text beside the caret
 
 
-@dataclass
+@dataclass(eq=False)
 class CharlError(Exception):
     """Everything that was wrong with one input."""
 
@@ -67,7 +67,8 @@ def fail(code_: str, message: str, span: Span | None = None, **more: object) -> 
     return CharlError([Diagnostic(code_, message, span, **more)])  # type: ignore[arg-type]
 
 
-def render(d: Diagnostic) -> str:
-    """Plain text of a diagnostic in the style of Rust's compiler."""
-    head = f"{d.severity}[{d.code}]: {d.message}"
-    return head if d.span is None else f"{head}\n  --> {d.span}"
+def render(d: Diagnostic, colour: bool = False) -> str:
+    """Text of a diagnostic in the style of Rust's compiler, in the colours of a terminal when asked."""
+    from charl import render as rendering
+
+    return rendering.coloured(d) if colour else rendering.plain(d)

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import TypeVar, dataclass_transform
 
 from charl.source import Span
 
+_C = TypeVar("_C", bound=type)
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def _node(cls: _C) -> _C:
+    """A node class. That nodes do not change is the type checker's to see: guarding it at run time would triple
+    the time to make one."""
+    return dataclass(slots=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
+
+
+@_node
 class Node:
     span: Span
 
@@ -39,9 +49,6 @@ class Statement(Node):
 
 class Item(Node):
     __slots__ = ()
-
-
-_node = dataclass(frozen=True, slots=True, eq=False, repr=False)
 
 
 # ---- expressions

@@ -85,21 +85,20 @@ def _special(
             codes.ASSIGNMENT_AS_VALUE, "`=` cannot stand inside an expression", span, help=help_
         )
     if _top_level(expected):
-        help_ = _OTHER_LANGUAGES.get(text)
+        hint = _OTHER_LANGUAGES.get(text)
         if previous is not None and previous.type == "NAME" and SEP in expected:
             return None
         message = f"expected an item, found {_found(token)}"
         items = "a file holds `fn`, `struct`, `model`, `const`, `type`, `test` and `from … import …`"
-        return Diagnostic(codes.NO_SUCH_ITEM, message, span, (), (items,), help_)
+        return Diagnostic(codes.NO_SUCH_ITEM, message, span, (), (items,), hint)
     if SEP in expected and kind not in (SEP, END) and _begins_value(token) and previous is not None:
-        help_ = _STATEMENTS.get(previous.text) or "put it on a line of its own, or `;` between the two"
-        if previous.text in _OTHER_LANGUAGES:
-            help_ = _OTHER_LANGUAGES[previous.text]
-        if previous.text in _STATEMENTS or previous.text in _OTHER_LANGUAGES:
+        known = _STATEMENTS.get(previous.text) or _OTHER_LANGUAGES.get(previous.text)
+        if known is not None and previous.type == "NAME":
             place = Span(span.source, previous.start, previous.end)
-            return Diagnostic(codes.NO_SUCH_STATEMENT, f"Charl has no `{previous.text}`", place, help=help_)
+            return Diagnostic(codes.NO_SUCH_STATEMENT, f"Charl has no `{previous.text}`", place, help=known)
         message = f"expected the end of the statement, found {_found(token)}"
-        return Diagnostic(codes.SAME_LINE, message, span, help=help_)
+        advice = "put it on a line of its own, or `;` between the two"
+        return Diagnostic(codes.SAME_LINE, message, span, help=advice)
     return None
 
 

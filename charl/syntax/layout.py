@@ -36,7 +36,8 @@ _ENDERS = frozenset(
     | {word.upper() for word in SOFT_KEYWORDS}
 )
 _BINARY = frozenset(
-    "PLUS STAR SLASH PERCENT POWER EQUAL DIFFERENT LESSTHAN AT_MOST MORETHAN AT_LEAST AND OR AS".split()
+    {"PLUS", "STAR", "SLASH", "PERCENT", "POWER", "EQUAL", "DIFFERENT", "LESSTHAN", "AT_MOST", "MORETHAN"}
+    | {"AT_LEAST", "AND", "OR", "AS"}
 )
 _STATEMENT_WORDS = frozenset({"LET", "RETURN", "YIELD", "ASSERT"})
 _ITEM_FOLLOWERS = {

@@ -15,9 +15,27 @@ from charl.source import Source, Span
 from charl.syntax import codes
 from charl.syntax.tokens import Token
 
-_OPERATORS = (
-    "**= ... |> -> => .. ** == != <= >= += -= *= /= %= @= + - * / % @ < > = ( ) [ ] { } , : ; . |".split()
+# The longest first.
+_LONG = (
+    "**=",
+    "...",
+    "|>",
+    "->",
+    "=>",
+    "..",
+    "**",
+    "==",
+    "!=",
+    "<=",
+    ">=",
+    "+=",
+    "-=",
+    "*=",
+    "/=",
+    "%=",
+    "@=",
 )
+_OPERATORS = (*_LONG, *"+-*/%@<>=()[]{},:;.|")
 _WORD = re.compile(
     r"""(?P<space>[ \t\r]+)
       | (?P<line>\n)

@@ -90,12 +90,13 @@ class _Resolver:
             if not _postfix(right):
                 self._report_pipe(right)
             return Pipe(span, left, right)
-        if op.text in COMPARISONS and isinstance(left, Binary) and left.op in COMPARISONS:
-            if not _postfix(left):
-                self._report_comparison(left, place, span)
+        chained = op.text in COMPARISONS and isinstance(left, Binary) and left.op in COMPARISONS
+        if chained and not _postfix(left):
+            self._report_comparison(left, place, span)
         return Binary(span, op.text, left, right, place)
 
-    def _report_comparison(self, left: Binary, place: Span, span: Span) -> None:
+    def _report_comparison(self, left: Expr, place: Span, span: Span) -> None:
+        assert isinstance(left, Binary)
         middle = left.right.span.text
         rest = Span(self.source, place.start, span.end).text
         self.diagnostics.append(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib import resources
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from charl.errors import Diagnostic
-from charl.source import Source, Span
+from charl.source import Source
 from charl.syntax import ast
-from charl.syntax.builder import Builder
+from charl.syntax.build_items import Builder
 from charl.syntax.expectations import unexpected
 from charl.syntax.layout import arrange, begins_item
 from charl.syntax.lexer import lex
@@ -41,7 +42,7 @@ def tables() -> Tables:
     from lark.lexer import Lexer
     from lark.parsers.lalr_analysis import Shift
 
-    class NoLexer(Lexer):  # type: ignore[misc]
+    class NoLexer(Lexer):
         """Lark is asked for the automaton only."""
 
         def __init__(self, conf: object) -> None:
@@ -50,7 +51,7 @@ def tables() -> Tables:
         def lex(self, lexer_state: object, parser_state: object) -> Any:
             return iter(())
 
-    grammar = resources.files("charl.syntax").joinpath("grammar.lark").read_text(encoding="utf-8")
+    grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
     made = lark.Lark(
         grammar, parser="lalr", lexer=NoLexer, start="module", keep_all_tokens=True, maybe_placeholders=False
     )
@@ -175,7 +176,7 @@ def _without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnos
             whole.append(item)
     kept = [item.span for item in module.items]
     heads = [t for t in tokens if t.depth == 0]
-    for token, following in zip(heads, heads[1:]):
+    for token, following in pairwise(heads):
         if any(span.start <= token.start < span.end for span in kept):
             continue
         if begins_item(token, following):

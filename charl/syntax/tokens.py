@@ -11,9 +11,25 @@ CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 SPELLING = {"LPAR": "(", "LSQB": "[", "LBRACE": "{", "RPAR": ")", "RSQB": "]", "RBRACE": "}"}
 
 HARD_KEYWORDS = frozenset(
-    "and as assert const else false fn for if import in let match mut None not or return struct true while yield".split()
+    {
+        "and",
+        "as",
+        "assert",
+        "const",
+        "else",
+        "false",
+        "fn",
+        "for",
+        "if",
+        "import",
+        "in",
+        "let",
+        "match",
+        "mut",
+    }
+    | {"None", "not", "or", "return", "struct", "true", "while", "yield"}
 )
-SOFT_KEYWORDS = frozenset("model state param layers type from export test where".split())
+SOFT_KEYWORDS = frozenset({"model", "state", "param", "layers", "type", "from", "export", "test", "where"})
 
 
 class Token:
