@@ -172,7 +172,7 @@ div: Binary = _binary(
     singular=True,
 )
 mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (1, 5, 0.7, 2), singular=True)
-pow_: Binary = _binary("pow", FLOAT, np.power, _pow_vjp, (0.3, 3, -2, 2), singular=True)
+pow_: Binary = _binary("pow", FLOAT, numeric.power, _pow_vjp, (0.3, 3, -2, 2), singular=True)
 min_: Binary = _binary("min", NUMBER, np.minimum, _extreme_vjp("lt"))
 max_: Binary = _binary("max", NUMBER, np.maximum, _extreme_vjp("gt"))
 atan2: Binary = _binary("atan2", FLOAT, np.arctan2, _atan2_vjp, (0.5, 2, -2, 2), singular=True)

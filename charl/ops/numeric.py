@@ -22,6 +22,12 @@ def erf(x: Array) -> Array:
     return np.asarray(_ERF(np.asarray(x, np.float64))).astype(x.dtype)
 
 
+def power(a: Array, b: Array) -> Array:
+    """a ** b as IEEE 754 has it. NumPy takes the square root for a scalar exponent of 0.5, whose special values differ."""
+    x, y = np.broadcast_arrays(np.atleast_1d(a), np.atleast_1d(b))
+    return np.power(x, y.copy()).reshape(np.broadcast(a, b).shape)
+
+
 def floor_mod(a: Array, b: Array) -> Array:
     """Remainder with the divisor's sign: x - floor(x / y) * y of floats; of integers 0 for a zero divisor."""
     if a.dtype.kind == "f":
