@@ -11,6 +11,10 @@ fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
+fn is_infinite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
+}
+
 // A copy that is no constant expression, so that arithmetic of two constants wraps instead of being refused.
 fn runtime_i32(x: i32) -> i32 {
     return x;
@@ -220,8 +224,8 @@ fn atan2_f32(y: f32, x: f32) -> f32 {
     let low = min(abs(x), abs(y));
     let high = max(abs(x), abs(y));
     // Infinite arguments are on the diagonal or the axis; 0 / 0 is the angle 0.
-    let both = low > 3.4028235e38;
-    let ratio = select(low / high, 0.0, high == 0.0 || high > 3.4028235e38);
+    let both = is_infinite(low);
+    let ratio = select(low / high, 0.0, high == 0.0 || is_infinite(high));
     var angle = atan_f32(select(ratio, 1.0, both));
     if (abs(y) > abs(x)) {
         angle = 1.5707964 - angle;
@@ -284,12 +288,12 @@ fn pow_f32(x: f32, y: f32) -> f32 {
         // Infinite exponents are even.
         return select(select(from_bits(0x7fc00000u), 1.0, whole), -1.0, whole && abs(y) < 16777216.0 && floor(0.5 * y) * 2.0 != y);
     }
-    if (x < 0.0 && !whole && a < 3.4028235e38) {
+    if (x < 0.0 && !whole && !is_infinite(x)) {
         return from_bits(0x7fc00000u);
     }
     let up = (a > 1.0) == (y > 0.0);
     var r = pow(a, y);
-    if (a == 0.0 || a > 3.4028235e38 || abs(y) > 3.4028235e38) {
+    if (a == 0.0 || is_infinite(x) || is_infinite(y)) {
         r = select(0.0, from_bits(0x7f800000u), up);
     }
     return select(r, -r, bitcast<i32>(x) < 0 && whole && floor(0.5 * y) * 2.0 != y);

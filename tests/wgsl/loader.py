@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +11,23 @@ from typing import Any
 from charl import templating
 
 HEAD = """from __future__ import annotations
-import json, math, os, pathlib, weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json, math, operator, os, pathlib, weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 import numpy as np
+from numpy.typing import NDArray
+_NAME = "test"
 """
+PARTS = ("py/_core.py.j2", "py/_sizes.py.j2", "py/_wgpu.py.j2")
 
 
 def module() -> Any:
     """The classes of the template."""
     found = types.ModuleType("loader")
-    exec(compile(HEAD + templating.load("py/_wgpu.py.j2").render(), "loader.py", "exec"), found.__dict__)
+    sys.modules["loader"] = found  # dataclasses look their module up
+    text = HEAD + "\n".join(templating.load(part).render() for part in PARTS)
+    exec(compile(text, "loader.py", "exec"), found.__dict__)
     return found
 
 

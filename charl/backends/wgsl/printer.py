@@ -100,14 +100,14 @@ class _Printer(SizePrinter):
 
     def main(self) -> None:
         self.emit(f"@compute @workgroup_size({WORKGROUP})")
-        many = len(self.kernel.nests) > 1
+        nests = [n for n in self.kernel.nests if points(n) != 0]
         with self.block(
             "fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>)"
         ):
             start = f"invocation.x + {WORKGROUP}u * groups.x * invocation.y"
-            self.emit(f"{'var' if many else 'let'} point = {start};")
-            for number, nest in enumerate(self.kernel.nests):
-                last = number + 1 == len(self.kernel.nests)
+            self.emit(f"{'var' if len(nests) > 1 else 'let'} point = {start};")
+            for number, nest in enumerate(nests):
+                last = number + 1 == len(nests)
                 total = self.unsigned(points(nest))
                 with self.block(f"if (point < {total})"):
                     self.nest(nest)
@@ -214,6 +214,8 @@ class _Printer(SizePrinter):
             self.emit(f"{self.bound[s.name]} = {position};")
 
     def loop(self, s: For) -> None:
+        if isinstance(s.start, int) and isinstance(s.stop, int) and s.stop <= s.start:
+            return  # its body may divide by the extent, and a division by a constant 0 is refused
         start, stop = self.size(s.start).text, self.size(s.stop).at(Level.ADD)
         names, bound = self.names, self.bound
         self.names, self.bound = names.inner(), dict(bound)

@@ -94,9 +94,10 @@ def literal(value: float | int | bool, dtype: DType) -> Text:
         return Text(str(n), Level.PRIMARY if n >= 0 else Level.UNARY)
     with np.errstate(over="ignore", under="ignore"):
         x = np.float32(value)
-    if not np.isfinite(x) or 0 < abs(x) < np.finfo(np.float32).tiny:
-        return Text(f"from_bits(0x{int(x.view(np.uint32)):08x}u)")
     text = str(x)
+    largest = float(np.finfo(np.float32).max)  # the shortest decimals for it are above it, and refused
+    if not abs(float(text)) <= largest or 0 < abs(x) < np.finfo(np.float32).tiny:
+        return Text(f"from_bits(0x{int(x.view(np.uint32)):08x}u)")
     if "." not in text and "e" not in text:
         text += ".0"
     return Text(text, Level.UNARY if text.startswith("-") else Level.PRIMARY)
