@@ -122,17 +122,18 @@ class _Plan:
         self.results = [slot[r] for r in graph.results]
         self.result_types = [_numpy(r.dtype, widen) for r in graph.results]
         last: dict[int, int] = {}
-        self.fixed: list[tuple[int, Array]] = []
+        fixed: dict[int, Array] = {}
         steps: list[Step] = []
         for node in order[self.count :]:
             step = self._step(node, slot, env, widen)
-            if not node.inputs:
-                self.fixed.append((slot[node], _apply(step, [])))
+            if all(i in fixed for i in step[1]):  # the same in every run
+                fixed[slot[node]] = _apply(step, [fixed[i] for i in step[1]])
                 continue
             for i in step[1]:
                 last[i] = len(steps)
             steps.append(step)
-        keep = {*self.results, *(i for i, _ in self.fixed)}
+        self.fixed = [(i, a) for i, a in fixed.items() if i in last or i in self.results]
+        keep = {*self.results, *fixed}
         dead: list[list[int]] = [[] for _ in steps]
         for i, at in last.items():
             if i not in keep:

@@ -44,11 +44,8 @@ fn dropout(x: f32[*S], rate: float, mut rng: Rng) -> f32[*S] {
 
 fn identity(x) = x
 
-/// max(x, 0); its derivative at 0 is 0. The test reads the result, so that a gradient keeps nothing else.
-fn relu<E: float>(x: E[*S]) -> E[*S] {
-    let y = stop_gradient(max(x, 0.0))
-    where(y > 0.0, x, y)
-}
+/// max(x, 0); its derivative at 0 is 0, and is taken from the result, so that a gradient keeps nothing else.
+fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
 
 /// x where x > 0, else slope * x.
 fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0, x, slope * x)
@@ -176,4 +173,18 @@ fn he_uniform(shape, mut rng: Rng) {
 fn he_normal(shape, mut rng: Rng) {
     let (i, _) = fans(shape)
     normal(shape, mut rng, std: sqrt(2.0 / i))
+}
+
+// ---- attention
+
+/// softmax(q k' / sqrt(d)) v (Vaswani et al., 2017) over [batch, heads, time, d]. `causal` hides later keys from a query; `length` hides
+/// all keys from that position on.
+fn attention(q, k, v, causal: bool = false, length = None) {
+    let d = shape(q)[-1]
+    let scores = einsum("bhqd,bhkd->bhqk", q, k) * (1.0 / sqrt(1.0 * d))
+    let rows = shape(scores)[-2]
+    let keys = shape(scores)[-1]
+    let seen = if causal { where(iota(keys)[None, :] <= iota(rows)[:, None], scores, -infinity) } else { scores }
+    let masked = if length == None { seen } else { where(iota(keys) < length, seen, -infinity) }
+    einsum("bhqk,bhkd->bhqd", softmax(masked), v)
 }
