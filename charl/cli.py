@@ -1,0 +1,280 @@
+"""The command line: `charl transpile`, `charl check`, `charl run`.
+
+Enters: arguments. Leaves: files, text, and an exit status: 0, 1 where the program or the machine is at fault (with rendered
+diagnostics on standard error), 2 for wrong usage. Never a traceback: a defect of Charl itself leaves one sentence and the
+path of a reproducer, unless CHARL_DEBUG=1 asks for more. What is slow to import is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charl.errors import CharlError, InternalError, render
+from charl.progress import Progress
+
+if TYPE_CHECKING:
+    from charl.errors import Diagnostic
+
+SIMD = ("auto", "scalar", "avx2", "avx512")
+TARGETS = ("c", "wgsl")
+BACKENDS = ("evaluator", "c", "wgpu")
+
+Sizes = int | tuple[int, int]
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        number = metadata.version("charl")
+    except metadata.PackageNotFoundError:
+        number = "(not installed)"
+    click.echo(f"charl {number}")
+    ctx.exit()
+
+
+@click.group(context_settings=SETTINGS)
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Print the version."
+)
+def main() -> None:
+    """Compile small differentiable programs to standalone C and WebGPU shaders.
+
+    \b
+    A first run:
+      charl check digits.ch                    is it right?
+      charl transpile digits.ch --out build/   a package for C, Python and WebGPU
+      charl run train.ch                       run its `fn main()`
+
+    `charl COMMAND --help` explains each.
+    """
+
+
+# ---------------------------------------------------------------- options
+
+
+def _dims(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Mapping[str, Sizes]:
+    """NAME=SIZE fixes, NAME=LOW..HIGH bounds."""
+    out: dict[str, Sizes] = {}
+    for text in given:
+        found = re.fullmatch(r"([^\W\d]\w*)=(\d+)(?:\.\.(\d+))?", text)
+        if found is None:
+            what = f"{text!r} is neither NAME=SIZE (N=32) nor NAME=LOW..HIGH (N=1..64)"
+            raise click.BadParameter(what, ctx, param)
+        name, low, high = found.groups()
+        if high is not None and int(high) < int(low):
+            raise click.BadParameter(f"{text!r} is an empty range", ctx, param)
+        value = int(low) if high is None else (int(low), int(high))
+        if out.setdefault(name, value) != value:
+            raise click.BadParameter(f"{name} is given twice", ctx, param)
+    return out
+
+
+def _sets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Mapping[str, str]:
+    """PATH=VALUE overrides a default."""
+    out: dict[str, str] = {}
+    for text in given:
+        path, _, value = text.partition("=")
+        if not value or re.fullmatch(r"[^\W\d]\w*(\.\w+)*", path) is None:
+            raise click.BadParameter(f"{text!r} is not PATH=VALUE (net.hidden=32)", ctx, param)
+        if out.setdefault(path, value) != value:
+            raise click.BadParameter(f"{path} is given twice", ctx, param)
+    return out
+
+
+def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
+    if given is not None and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", given) is None:
+        raise click.BadParameter(f"{given!r} cannot begin a C name", ctx, param)
+    return given
+
+
+# ---------------------------------------------------------------- commands
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the package; made if missing."
+)
+@click.option(
+    "--dim",
+    "dims",
+    metavar="NAME=SIZE",
+    multiple=True,
+    callback=_dims,
+    help="Fix a dimension variable of the exports (N=32: best code) or bound it (N=1..64: constant workspace).",
+)
+@click.option(
+    "--set",
+    "sets",
+    metavar="PATH=VALUE",
+    multiple=True,
+    callback=_sets,
+    help="Override a default of a model parameter: net.hidden=32.",
+)
+@click.option(
+    "--target",
+    "targets",
+    type=click.Choice(TARGETS),
+    multiple=True,
+    help="What to make; all that can hold the program by default.",
+)
+@click.option(
+    "--simd",
+    type=click.Choice(SIMD),
+    default="auto",
+    show_default=True,
+    help="Instructions of the C code; auto takes what the C compiler offers.",
+)
+@click.option(
+    "--embed",
+    type=click.Path(path_type=Path),
+    metavar="WEIGHTS",
+    help="Put trained weights (.safetensors) into the code as constants.",
+)
+@click.option(
+    "--prefix", metavar="NAME", callback=_c_name, help="Beginning of all C names; the file's name by default."
+)
+@click.option("--f64", type=click.Choice(("f32",)), help="Compute f64 as f32, for targets that lack it.")
+@click.option(
+    "--dump",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write every stage of the compilation as text.",
+)
+@click.option("--report", is_flag=True, help="Print kernels, operations and workspace of every export.")
+def transpile(
+    file: Path, out: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], targets: tuple[str, ...],
+    simd: str, embed: Path | None, prefix: str | None, f64: str | None, dump: Path | None, report: bool,
+) -> None:  # fmt: skip
+    """Make a package from FILE: C99 code, WebGPU shaders, a Python loader, build files.
+
+    \b
+    Examples:
+      charl transpile digits.ch --out build/
+      charl transpile digits.ch --out build/ --dim N=32 --simd avx512
+      charl transpile digits.ch --out build/ --dim N=1..64 --target c
+      charl transpile digits.ch --out build/ --set net.hidden=32 --embed trained.safetensors
+
+    Files of an earlier run are replaced; other files in the folder are left alone. Where anything is wrong, nothing is written.
+    """
+    with _reporting("transpile", file) as tell:
+        from charl.compile import Options, compile_file
+        from charl.output import write_package
+
+        options = Options(
+            dims=dims, sets=sets, targets=targets or None, simd=simd, embed=embed, prefix=prefix,
+            narrow_f64=f64 == "f32", dump=dump,
+        )  # fmt: skip
+        compiled = compile_file(file, options, tell)
+        tell("writing")
+        write_package(compiled.files, out)
+        text = compiled.report if report else ""
+    _show(compiled.warnings)
+    if text:
+        click.echo(text, nl=False)
+    size = sum(map(len, compiled.files.values()))
+    click.echo(f"{file} -> {out}: {len(compiled.files)} files, {(size + 1023) // 1024} KiB")
+
+
+@main.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def check(files: tuple[Path, ...]) -> None:
+    """Check FILES without making anything; every mistake of all of them is shown.
+
+    \b
+    Example:
+      charl check digits.ch nets/*.ch
+    """
+    failed = False
+    for file in files:
+        try:
+            with _reporting("check", file, leave=False) as tell:
+                from charl.compile import read_source
+                from charl.elaborate import elaborate
+
+                tell("checking")
+                program = elaborate(read_source(file))
+        except CharlError as e:
+            _show(e.diagnostics)
+            failed = True
+            continue
+        exports = [e.name for e in program.exports if e.role == "export"]
+        click.echo(f"{file}: no mistakes" + (f"; exports {', '.join(exports)}" if exports else ""))
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="evaluator",
+    show_default=True,
+    help="What computes: NumPy, an emitted C library, or emitted shaders.",
+)
+def run(file: Path, backend: str) -> None:
+    """Run `fn main()` of FILE: load data, train, print, save.
+
+    \b
+    Examples:
+      charl run train.ch
+      charl run train.ch --backend c
+    """  # fmt: skip
+    with _reporting("run", file) as tell:
+        from charl.run import run_file
+
+        run_file(file, backend, tell)
+
+
+# ---------------------------------------------------------------- what went wrong
+
+
+def _show(diagnostics: list[Diagnostic]) -> None:
+    """Diagnostics on standard error, in colour on a terminal."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    if diagnostics:
+        click.echo("\n\n".join(render(d, colour) for d in diagnostics), err=True)
+
+
+@contextmanager
+def _reporting(command: str, file: Path, leave: bool = True) -> Iterator[Callable[[str], None]]:
+    """Shows progress while the body runs, and turns what it raises into text and an exit status.
+
+    With `leave` false, a CharlError goes on to the caller.
+    """
+    progress = Progress()
+    try:
+        with progress:
+            yield progress
+    except CharlError as e:
+        if not leave:
+            raise
+        _show(e.diagnostics)
+        sys.exit(1)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as e:
+        if os.environ.get("CHARL_DEBUG") == "1":
+            raise
+        from charl.reproducer import write_reproducer
+
+        stage = e.stage if isinstance(e, InternalError) else progress.stage or command
+        where = write_reproducer(file, sys.argv, e)
+        what = (
+            str(e) if isinstance(e, InternalError) else f"internal error in {stage}: {type(e).__name__}: {e}"
+        )
+        click.echo(f"{what}\nThis is a defect of Charl, not of your program. {where}", err=True)
+        sys.exit(1)
