@@ -297,6 +297,9 @@ def bind_owner(el: Elaborator, scope: Scope, f: v.Function, receiver: Place | No
     for n, x in value.type.arguments:
         outer.bind(n, x)
     outer.bind("self", None, f.span, alias=receiver)
+    d = value.type.declaration if isinstance(value.type, v.InstanceType) else None
+    for m in d.ast.methods if d is not None else ():
+        outer.bind(m.name.name, v.Method(function_of(d, m.name.name), receiver), m.name.span)
     for n in value.members:
         outer.bind(n, None, _field_span(value.type.declaration, n), alias=Part(receiver, n))
     scope.parent = outer

@@ -157,20 +157,20 @@ def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
 def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> None:
     found = _file(el, module, item, chain) if item.is_path else library_module(el, item.module)
     if found is None:
+        for n in item.names:
+            module.scope.bind((n.alias or n.name).name, v.ERROR, n.span)
         names = sorted(p.stem for p in LIBRARY.glob("*.ch"))
         raise fail(
             NO_MODULE, f"the library has no module `{item.module}`", item.module_span, help=suggest(item.module, names)
         )
     for n in item.names:
         binding = found.scope.names.get(n.name.name)
-        if binding is None:
-            raise fail(
-                NO_MODULE,
-                f"`{item.module}` has no `{n.name}`",
-                n.name.span,
-                help=suggest(n.name.name, found.scope.names),
-            )
-        _bind(module, n.alias or n.name, binding.value)
+        with el.guarded():
+            _bind(module, n.alias or n.name, binding.value if binding is not None else v.ERROR)
+            if binding is None:
+                known = found.scope.names
+                help_ = suggest(n.name.name, known)
+                raise fail(NO_MODULE, f"`{item.module}` has no `{n.name}`", n.name.span, help=help_)
 
 
 def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> Module:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
@@ -302,6 +301,12 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     x, y = a.value, b.value
     if isinstance(x, v.ErrorValue) or isinstance(y, v.ErrorValue):
         raise v.Silenced
+    if op in ("==", "!=") and (x is None or y is None):
+        return (x is y) == (op == "==")
+    if isinstance(x, v.Run) and isinstance(y, Node):
+        x = a.value = numbers_like(el, x, y, a.span)
+    elif isinstance(y, v.Run) and isinstance(x, Node):
+        y = b.value = numbers_like(el, y, x, b.span)
     if isinstance(x, (v.Instance, v.Tuple, v.Run)) or isinstance(y, (v.Instance, v.Tuple, v.Run)):
         return leafwise(el, op, a, b, span)
     run_time = isinstance(x, Node) or isinstance(y, Node)
@@ -312,6 +317,14 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     if not run_time:
         return _both_compile_time(el, op, a, b, span)
     return tensor_binary(el, op, a, b, span)
+
+
+def numbers_like(el: Elaborator, run: v.Run, other: Node, span: Span) -> Any:
+    """An array of compile-time numbers takes the element type of the tensor it meets."""
+    from charl.elaborate.calls import tensor_of_run
+
+    plain = run.items and all(isinstance(i, (int, float)) or isinstance(i, v.Run) for i in run.items)
+    return tensor_of_run(el, run, other.dtype, span) if plain else run
 
 
 def _both_compile_time(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
@@ -426,10 +439,10 @@ def matmul(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
             help=el.declared_at(b.span),
         )
     with at_span(span):
-        return _contract(el, a, b, span)
+        return _contract(a, b, span)
 
 
-def _contract(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
+def _contract(a: Operand, b: Operand, span: Span) -> Node:
     x, y = a.value, b.value
     if y.rank <= 2:
         return ops.contract(x, y, batch=((), ()), sum=((x.rank - 1,), (max(0, y.rank - 2),)))
@@ -437,17 +450,15 @@ def _contract(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
         return ops.contract(x, y, batch=((), ()), sum=((0,), (y.rank - 2,)))
     lead_x, lead_y = x.shape[:-2], y.shape[:-2]
     if lead_x != lead_y:
-        flat = [ops.reshape(n, n.shape[:-2]) if False else n for n in (x, y)]
-        lead = _batch_shape(el, a, b, span)
-        x = broadcast_to(flat[0], lead + x.shape[-2:])
-        y = broadcast_to(flat[1], lead + y.shape[-2:])
-        lead_x = lead
+        lead_x = _batch_shape(a, b, span)
+        x = broadcast_to(x, lead_x + x.shape[-2:])
+        y = broadcast_to(y, lead_x + y.shape[-2:])
     n = len(lead_x)
     batch = tuple(range(n))
     return ops.contract(x, y, batch=(batch, batch), sum=((n + 1,), (n,)))
 
 
-def _batch_shape(el: Elaborator, a: Operand, b: Operand, span: Span) -> tuple[Size, ...]:
+def _batch_shape(a: Operand, b: Operand, span: Span) -> tuple[Size, ...]:
     x, y = a.value.shape[:-2], b.value.shape[:-2]
     rank = max(len(x), len(y))
     out: list[Size] = []
@@ -570,12 +581,3 @@ def cast(el: Elaborator, a: Operand, dtype: DType, span: Span) -> Any:
         return to_node(x, dtype, span)
     raise _bad_operand(f"as {dtype}", a, span)
 
-
-def exact(x: float) -> Fraction:
-    """A float as the fraction it is."""
-    return Fraction(x)
-
-
-def tensor_type(value: Any) -> TensorType | None:
-    """The type of a run-time tensor, None for anything else."""
-    return value.type if isinstance(value, Node) else None
