@@ -72,12 +72,15 @@ def _through(node: Node, ct: Node, behind: bool, active: set[Node]) -> list[tupl
     record = OPS[node.op]
     if record.vjp is None:
         raise InternalError("grad", f"operation {node.op} has no gradient rule")
-    found = zip(node.inputs, record.vjp(node, ct), strict=True)
-    parts = [(x, part) for x, part in found if part is not None and x in active]
-    for x, part in parts:
+    parts = []
+    for k, (x, part) in enumerate(zip(node.inputs, record.vjp(node, ct), strict=True)):
+        if part is None or x not in active:
+            continue
         if part.type != x.type:
             raise InternalError("grad", f"the gradient rule of {node.op} gives {part.type} for {x.type}")
-    return [(x, _finite(ct, part)) for x, part in parts] if behind and record.singular else parts
+        masked = behind and record.singular is not None and record.singular(node, k)
+        parts.append((x, _finite(ct, part) if masked else part))
+    return parts
 
 
 def _finite(ct: Node, part: Node) -> Node:

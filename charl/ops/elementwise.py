@@ -23,6 +23,7 @@ from charl.ops.elementwise_samples import bitcast_samples, cast_samples, samples
 from charl.ops.numeric import floor_mod, saturating_cast, shift_left, shift_right
 from charl.ops.record import Op, Vjp, make, register
 
+Singular: TypeAlias = Callable[[Node, int], bool]
 Unary: TypeAlias = Callable[[Node], Node]
 Binary: TypeAlias = Callable[[Node, Node], Node]
 
@@ -51,7 +52,7 @@ def _row(
     vjp: Vjp | None,
     domain: Sequence[float],
     logical: bool,
-    singular: bool,
+    singular: Singular | None,
 ) -> None:
     def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
         same = _same(name, types, kinds, arity)
@@ -76,7 +77,7 @@ def _unary(
     ref: Callable[..., Any],
     vjp: Vjp | None,
     domain: Sequence[float] = (-3, 3),
-    singular: bool = False,
+    singular: Singular | None = None,
 ) -> Unary:
     _row(name, 1, kinds, ref, vjp, domain, False, singular)
     return lambda x: make(name, x)
@@ -89,7 +90,7 @@ def _binary(
     vjp: Vjp | None = None,
     domain: Sequence[float] = (-3, 3, -3, 3),
     logical: bool = False,
-    singular: bool = False,
+    singular: Singular | None = None,
 ) -> Binary:
     _row(name, 2, kinds, ref, vjp, domain, logical, singular)
     return lambda a, b: make(name, a, b)
@@ -140,6 +141,23 @@ def is_constant(node: Node) -> bool:
     return node.op in ("constant", "size_value")
 
 
+def _finite_number(node: Node) -> bool:
+    """Whether all elements are one finite literal other than 0."""
+    while node.op in ("broadcast", "reshape"):
+        node = node.inputs[0]
+    value = node.attrs.get("value") if node.op == "constant" else None
+    return isinstance(value, (int, float)) and math.isfinite(value) and value != 0
+
+
+def _anywhere(node: Node, k: int) -> bool:
+    return True
+
+
+def _unless_by_number(node: Node, k: int) -> bool:
+    """Products and quotients by a finite literal are harmless."""
+    return (k == 1 and node.op == "div") or not _finite_number(node.inputs[1 - k])
+
+
 def _extreme_vjp(wins: str) -> Vjp:
     def vjp(node: Node, ct: Node) -> tuple[Node | None, Node | None]:
         a, b = node.inputs
@@ -161,7 +179,7 @@ mul: Binary = _binary(
     NUMBER,
     np.multiply,
     lambda node, ct: (mul(ct, node.inputs[1]), mul(ct, node.inputs[0])),
-    singular=True,
+    singular=_unless_by_number,
 )
 div: Binary = _binary(
     "div",
@@ -169,16 +187,18 @@ div: Binary = _binary(
     lambda a, b: np.divide(a, b) if a.dtype.kind == "f" else np.floor_divide(a, b),
     _div_vjp,
     (-3, 3, 0.5, 3),
-    singular=True,
+    singular=_unless_by_number,
 )
-mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (1, 5, 0.7, 2), singular=True)
-pow_: Binary = _binary("pow", FLOAT, numeric.power, _pow_vjp, (0.3, 3, -2, 2), singular=True)
+mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (1, 5, 0.7, 2), singular=_anywhere)
+pow_: Binary = _binary("pow", FLOAT, numeric.power, _pow_vjp, (0.3, 3, -2, 2), singular=_anywhere)
 min_: Binary = _binary("min", NUMBER, np.minimum, _extreme_vjp("lt"))
 max_: Binary = _binary("max", NUMBER, np.maximum, _extreme_vjp("gt"))
-atan2: Binary = _binary("atan2", FLOAT, np.arctan2, _atan2_vjp, (0.5, 2, -2, 2), singular=True)
+atan2: Binary = _binary("atan2", FLOAT, np.arctan2, _atan2_vjp, (0.5, 2, -2, 2), singular=_anywhere)
 
 neg: Unary = _unary("neg", NUMBER, np.negative, lambda node, ct: (neg(ct),))
-abs_: Unary = _unary("abs", NUMBER, np.abs, lambda node, ct: (mul(ct, sign(node.inputs[0])),), singular=True)
+abs_: Unary = _unary(
+    "abs", NUMBER, np.abs, lambda node, ct: (mul(ct, sign(node.inputs[0])),), singular=_anywhere
+)
 sign: Unary = _unary("sign", NUMBER, np.sign, lambda node, ct: (None,))
 floor: Unary = _unary("floor", FLOAT, np.floor, lambda node, ct: (None,))
 ceil: Unary = _unary("ceil", FLOAT, np.ceil, lambda node, ct: (None,))
@@ -210,12 +230,14 @@ def _minus_square(x: Node) -> Node:
     return sub(_c(x, 1), mul(x, x))
 
 
-exp: Unary = _unary("exp", FLOAT, np.exp, _times(lambda x, y: y), singular=True)
-exp2: Unary = _unary("exp2", FLOAT, np.exp2, _times(lambda x, y: mul(y, _c(y, math.log(2)))), singular=True)
-expm1: Unary = _unary("expm1", FLOAT, np.expm1, _times(lambda x, y: add(y, _c(y, 1))), singular=True)
-log: Unary = _unary("log", FLOAT, np.log, lambda n, ct: (div(ct, n.inputs[0]),), (0.2, 3), singular=True)
+exp: Unary = _unary("exp", FLOAT, np.exp, _times(lambda x, y: y), singular=_anywhere)
+exp2: Unary = _unary(
+    "exp2", FLOAT, np.exp2, _times(lambda x, y: mul(y, _c(y, math.log(2)))), singular=_anywhere
+)
+expm1: Unary = _unary("expm1", FLOAT, np.expm1, _times(lambda x, y: add(y, _c(y, 1))), singular=_anywhere)
+log: Unary = _unary("log", FLOAT, np.log, lambda n, ct: (div(ct, n.inputs[0]),), (0.2, 3), singular=_anywhere)
 log2: Unary = _unary(
-    "log2", FLOAT, np.log2, _times(lambda x, y: div(_c(x, 1 / math.log(2)), x)), (0.2, 3), singular=True
+    "log2", FLOAT, np.log2, _times(lambda x, y: div(_c(x, 1 / math.log(2)), x)), (0.2, 3), singular=_anywhere
 )
 log1p: Unary = _unary(
     "log1p",
@@ -223,10 +245,10 @@ log1p: Unary = _unary(
     np.log1p,
     lambda n, ct: (div(ct, add(n.inputs[0], _c(ct, 1))),),
     (-0.7, 3),
-    singular=True,
+    singular=_anywhere,
 )
 sqrt: Unary = _unary(
-    "sqrt", FLOAT, np.sqrt, lambda n, ct: (div(mul(ct, _c(ct, 0.5)), n),), (0.2, 3), singular=True
+    "sqrt", FLOAT, np.sqrt, lambda n, ct: (div(mul(ct, _c(ct, 0.5)), n),), (0.2, 3), singular=_anywhere
 )
 rsqrt: Unary = _unary(
     "rsqrt",
@@ -234,35 +256,40 @@ rsqrt: Unary = _unary(
     lambda x: np.divide(np.asarray(1, x.dtype), np.sqrt(x)),
     _times(lambda x, y: mul(mul(_c(y, -0.5), y), mul(y, y))),
     (0.2, 3),
-    singular=True,
+    singular=_anywhere,
 )
-sin: Unary = _unary("sin", FLOAT, np.sin, _times(lambda x, y: cos(x)), singular=True)
-cos: Unary = _unary("cos", FLOAT, np.cos, _times(lambda x, y: neg(sin(x))), singular=True)
+sin: Unary = _unary("sin", FLOAT, np.sin, _times(lambda x, y: cos(x)), singular=_anywhere)
+cos: Unary = _unary("cos", FLOAT, np.cos, _times(lambda x, y: neg(sin(x))), singular=_anywhere)
 tan: Unary = _unary(
-    "tan", FLOAT, np.tan, _times(lambda x, y: add(_c(y, 1), mul(y, y))), (-1.2, 1.2), singular=True
+    "tan", FLOAT, np.tan, _times(lambda x, y: add(_c(y, 1), mul(y, y))), (-1.2, 1.2), singular=_anywhere
 )
 asin: Unary = _unary(
-    "asin", FLOAT, np.arcsin, _times(lambda x, y: rsqrt(_minus_square(x))), (-0.9, 0.9), singular=True
+    "asin", FLOAT, np.arcsin, _times(lambda x, y: rsqrt(_minus_square(x))), (-0.9, 0.9), singular=_anywhere
 )
 acos: Unary = _unary(
-    "acos", FLOAT, np.arccos, _times(lambda x, y: neg(rsqrt(_minus_square(x)))), (-0.9, 0.9), singular=True
+    "acos",
+    FLOAT,
+    np.arccos,
+    _times(lambda x, y: neg(rsqrt(_minus_square(x)))),
+    (-0.9, 0.9),
+    singular=_anywhere,
 )
 atan: Unary = _unary(
     "atan",
     FLOAT,
     np.arctan,
     lambda n, ct: (div(ct, add(_c(ct, 1), mul(n.inputs[0], n.inputs[0]))),),
-    singular=True,
+    singular=_anywhere,
 )
-sinh: Unary = _unary("sinh", FLOAT, np.sinh, _times(lambda x, y: cosh(x)), singular=True)
-cosh: Unary = _unary("cosh", FLOAT, np.cosh, _times(lambda x, y: sinh(x)), singular=True)
-tanh: Unary = _unary("tanh", FLOAT, np.tanh, _times(lambda x, y: _minus_square(y)), singular=True)
+sinh: Unary = _unary("sinh", FLOAT, np.sinh, _times(lambda x, y: cosh(x)), singular=_anywhere)
+cosh: Unary = _unary("cosh", FLOAT, np.cosh, _times(lambda x, y: sinh(x)), singular=_anywhere)
+tanh: Unary = _unary("tanh", FLOAT, np.tanh, _times(lambda x, y: _minus_square(y)), singular=_anywhere)
 erf: Unary = _unary(
     "erf",
     FLOAT,
     numeric.erf,
     _times(lambda x, y: mul(_c(x, 2 / math.sqrt(math.pi)), exp(neg(mul(x, x))))),
-    singular=True,
+    singular=_anywhere,
 )
 
 # ---------------------------------------------------------------- select, cast, bitcast

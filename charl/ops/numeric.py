@@ -25,7 +25,7 @@ def erf(x: Array) -> Array:
 def power(a: Array, b: Array) -> Array:
     """a ** b as IEEE 754 has it. NumPy takes the square root for a scalar exponent of 0.5, whose special values differ."""
     x, y = np.broadcast_arrays(np.atleast_1d(a), np.atleast_1d(b))
-    return np.power(x, y.copy()).reshape(np.broadcast(a, b).shape)
+    return np.asarray(np.power(x, y.copy()).reshape(np.broadcast(a, b).shape))
 
 
 def floor_mod(a: Array, b: Array) -> Array:

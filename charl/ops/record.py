@@ -59,7 +59,8 @@ class Op:
     vjp(node, ct) -> one cotangent per input (None: not differentiable in it), as graph nodes.
     samples(rng) -> inputs for the conformance suite: ranks 0 to 5, sizes 0 and 1, odd sizes, ties, NaN.
     write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
-    singular: a factor of the gradient may be infinite or NaN where the cotangent is 0: reverse mode masks it there.
+    singular(node, k): the factor of input k's cotangent may be infinite or NaN where the cotangent of the result is 0
+        because another side of a branch was taken; reverse mode then gives 0 there. None: never.
     branches: the cotangents of this operation may be 0 because another value was taken (`select`).
     """
 
@@ -71,7 +72,7 @@ class Op:
     vjp: Vjp | None = None
     samples: Callable[[np.random.Generator], Iterable[Sample]] | None = None
     write: Callable[[Node], Scatter] | None = None
-    singular: bool = False
+    singular: Callable[[Node, int], bool] | None = None
     branches: bool = False
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charl import dims, ops
-from charl.dtypes import f32, f64, i32
+from charl.dtypes import boolean, f32, f64, i32
 from charl.errors import InternalError
 from charl.grad import jvp, vjp
 from charl.graph.evaluate import evaluate
@@ -166,6 +166,14 @@ def test_zero_factors_behind_a_branch_keep_their_second_derivative() -> None:
     taken = ops.select(ops.gt(y, zero(y)), ops.mul(x, ops.log(y)), zero(x))
     (gy,) = grad(taken, y)
     assert run([x, y], grad(gy, x), [0], [4])[0].tolist() == [0.25]
+
+
+def test_products_by_a_literal_are_not_masked() -> None:
+    """Dropout costs its own select and no more; a factor that may be infinite is another matter."""
+    x, y, keep = param("x", (3,)), param("y", (3,)), param("keep", (3,), boolean)
+    for factor, selects in ((ops.full(2, x.type), 1), (ops.full(np.inf, x.type), 2), (y, 2)):
+        g = grad(ops.select(keep, ops.mul(x, factor), zero(x)), x)
+        assert [n.op for n in Graph("g", [x, y, keep], g).nodes()].count("select") == selects
 
 
 def test_smooth_graphs_are_not_masked() -> None:
