@@ -47,6 +47,12 @@ class Names:
         self._taken.add(name)
         return name
 
+    def first(self, hints: Iterable[str]) -> str:
+        """The first of `hints` that is still free; else a numbered one."""
+        known = list(hints)
+        free = (h for h in known if h not in self._taken and h not in self._reserved)
+        return self.allocate(next(free, known[0]))
+
     def inner(self) -> Names:
         """Names for a scope inside this one: avoids those taken so far, keeps its own to itself."""
         scope = Names(self._reserved)

@@ -23,6 +23,7 @@ from charl.loops.ir import Accumulator, Buffer, Check, For, If, Kernel, Let, Siz
 
 WORKGROUP = 64
 _DEEPEST = 24  # operators in one expression; shader compilers recurse over them
+_INDICES = "ijklmnpqrs"  # of loops, outermost first
 
 Nest = tuple[Stmt, ...]
 
@@ -131,7 +132,7 @@ class _Printer(SizePrinter):
                 text += f" % {self.unsigned(loop.stop)}"
             if loop.stop == 1:
                 text = "0u"
-            name = self.bind(loop.index, stem(loop.index), "i")
+            name = self.bind_index(loop.index)
             self.emit(f"let {name} = i32({text});")
         self.body(body)
 
@@ -154,6 +155,10 @@ class _Printer(SizePrinter):
 
     def bind(self, name: str, hint: str, default: str = "value") -> str:
         self.bound[name] = self.names.allocate(hint, default)
+        return self.bound[name]
+
+    def bind_index(self, name: str) -> str:
+        self.bound[name] = self.names.first(_INDICES)
         return self.bound[name]
 
     # ------------------------------------------------------------ statements
@@ -219,7 +224,7 @@ class _Printer(SizePrinter):
         start, stop = self.size(s.start).text, self.size(s.stop).at(Level.ADD)
         names, bound = self.names, self.bound
         self.names, self.bound = names.inner(), dict(bound)
-        name = self.bind(s.index, stem(s.index), "i")
+        name = self.bind_index(s.index)
         step = f"{name}++" if s.step == 1 else f"{name} += {self.size(s.step).text}"
         with self.block(f"for (var {name} = {start}; {name} < {stop}; {step})"):
             self.ranges[s.index] = (s.start, s.stop - 1)
