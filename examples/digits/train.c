@@ -1,6 +1,6 @@
 /* Trains the handwritten digits in C: initialises, trains, evaluates, saves, reloads. Nothing but the vendored package.
 
-   usage: train [seed [data/digits.bin [weights.safetensors [losses.txt]]]] */
+   usage: train [seed [data/digits.bin [weights.safetensors]]] */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static double accuracy(const struct digits_digits *net, void *workspace)
 }
 
 /* One pass over the training images in a new order; gives the mean loss. */
-static double epoch(struct digits_digits *net, struct digits_adam *adam, struct digits_rng *rng, uint32_t *random, FILE *log,
+static double epoch(struct digits_digits *net, struct digits_adam *adam, struct digits_rng *rng, uint32_t *random,
                     void *workspace)
 {
     static int order[TRAIN];
@@ -76,8 +76,6 @@ static double epoch(struct digits_digits *net, struct digits_adam *adam, struct 
             y[i] = labels[order[start + i]];
         }
         must(digits_train_step(BATCH, net, adam, rng, &x[0][0], y, &loss, workspace), "train_step");
-        if (log != NULL)
-            fprintf(log, "%.9g\n", (double)loss);
         sum += (double)loss;
     }
     return sum / (TRAIN / BATCH);
@@ -93,17 +91,16 @@ int main(int argc, char **argv)
     struct digits_rng rng;
     uint32_t random = 2463534242u + seed;
     size_t size;
-    FILE *log = argc > 4 ? fopen(argv[4], "w") : NULL;
 
     load_images(argc > 2 ? argv[2] : "data/digits.bin");
     const size_t training = digits_train_step_workspace(BATCH), testing = digits_predict_workspace(TEST);
     void *workspace = malloc(training > testing ? training : testing);
 
-    digits_rng_init(&rng, seed);
-    digits_adam_init(&adam);
+    must(digits_rng_init(&rng, seed), "rng");
+    must(digits_adam_init(&adam), "adam");
     must(digits_digits_init(&rng, &net, workspace), "init");
     for (int e = 1; e <= EPOCHS; e++) {
-        const double loss = epoch(&net, &adam, &rng, &random, log, workspace);
+        const double loss = epoch(&net, &adam, &rng, &random, workspace);
         printf("epoch %2d  loss %.4f  accuracy %.2f %%\n", e, loss, 100 * accuracy(&net, workspace));
     }
 
