@@ -99,6 +99,7 @@ def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> N
 
 def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:
     """Check one body with symbolic parameters."""
+    el.active.append(f)
     try:
         _check_function(el, f, receiver, owner)
     except CharlError as e:
@@ -106,6 +107,7 @@ def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: A
     except v.Silenced:
         pass
     finally:
+        el.active.pop()
         el.assumed.clear()
 
 

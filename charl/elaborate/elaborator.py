@@ -38,7 +38,8 @@ class Elaborator:
         self.checking = False
         self.reveal = reveal
         self.assumed: set[v.Unknown] = set()
-        self.depth = 0
+        self.depth = 0  # calls under way
+        self.active: list[v.Function] = []  # their functions
         self.overrides: dict[tuple[str, str], Any] = {}  # (declaration, hyper-parameter) from --set
         self.dtypes = dtypes.ALL
         self._inserted: set[Node] = set()

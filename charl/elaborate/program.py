@@ -6,6 +6,7 @@ without a mistake is elaborated to graphs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -19,6 +20,8 @@ from charl.errors import CharlError
 from charl.program import Export, Program
 from charl.source import Source
 from charl.syntax import ast
+
+RECURSION = 20_000  # frames of the walk: calls may nest `calls.MAX_DEPTH` deep, each with nested expressions
 
 
 def elaborate(
@@ -35,6 +38,7 @@ def elaborate(
     text. `narrow_f64`: read every f64 of the program as f32. `reveal(expression, value)` is told every value found.
     Raises CharlError with all diagnostics of the file.
     """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     dims, sets = dims or {}, sets or {}
     el = Elaborator(reveal)
     if narrow_f64:
