@@ -19,10 +19,27 @@ from charl.backends.c.structs import Member, Struct
 from charl.backends.names import Names
 from charl.backends.wgsl.package import encode
 from charl.dtypes import DType
+from charl.errors import code
 from charl.graph.ir import TensorType
 from charl.program import Record, Tree, leaves
 
 WIDTH = 88
+
+# Codes of the loader's exceptions: see templates/py/_errors.py.j2.
+for _number, _title in (
+    ("E0820", "a package refuses something"),
+    ("E0821", "an argument of the loader is no array, or not the record that is wanted"),
+    ("E0822", "an array given to a loader has another element type"),
+    ("E0823", "an array given to a loader has another byte order"),
+    ("E0824", "a value given to a loader cannot be used"),
+    ("E0825", "an array given to a loader has another shape"),
+    ("E0826", "dimensions of arrays given to a loader disagree or break a rule"),
+    ("E0827", "a `mut` argument given to a loader is read-only, or not contiguous"),
+    ("E0828", "a check of a debug build failed"),
+    ("E0829", "a file is not the weights of the record that should be read"),
+    ("E0830", "a backend cannot run here"),
+):
+    code(_number, _title)
 
 # What the fixed part of the loader defines or imports at the top level, or as members of a record.
 _MODULE = """Array Backend Record CharlError CharlTypeError CharlDTypeError CharlByteOrderError CharlValueError CharlShapeError

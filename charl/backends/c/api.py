@@ -16,7 +16,8 @@ from charl.backends.c.names import Namer, snake
 from charl.backends.c.structs import Struct, Structs
 from charl.backends.names import identifier
 from charl.dtypes import DType
-from charl.graph.ir import Size, TensorType
+from charl.graph.ir import Node, Size, TensorType
+from charl.ops.source import constant_array
 from charl.plan.ir import Lowered, Plan
 from charl.program import Export, Program, Record, Tree, leaves
 
@@ -119,6 +120,7 @@ class Api:
     functions: tuple[Function, ...]
     initializers: tuple[Initializer, ...]
     seedable: Struct | None  # the random stream
+    path: str = ""  # of the source, for comments
 
     @property
     def stored(self) -> tuple[Struct, ...]:
@@ -126,8 +128,8 @@ class Api:
         return tuple(s for s in self.structs if not s.dynamic and s.record.kind != "tuple")
 
 
-def build(program: Program, plans: tuple[Plan, ...], prefix: str) -> Api:
-    """The API of `program`; `plans` may be empty where only its shape is wanted (the evaluator)."""
+def build(program: Program, plans: tuple[Plan, ...], prefix: str, planned: bool = False) -> Api:
+    """The API of `program`, with `planned` of the exports that have a plan only."""
     taken = {f"{prefix}_status", f"{prefix}_status_string", f"{prefix}_abi", f"{prefix}_source_hash"}
     names = Namer(taken)
     structs = Structs(program, names, prefix)
@@ -138,9 +140,11 @@ def build(program: Program, plans: tuple[Plan, ...], prefix: str) -> Api:
     initializers: dict[str, Function] = {}
     for export in program.exports:
         plan = by_export.get(id(export)) or by_name.get(export.name)
+        if plan is None and planned:
+            continue
         if export.role == "init":
             struct = structs.of(export.result) if isinstance(export.result, Record) else None
-            if struct is not None:
+            if struct is not None and not _all_zero(export):
                 name = names(f"{struct.name}_init")
                 initializers[struct.name] = _function(export, plan, structs, name, upper, prefix, "self")
             continue
@@ -155,7 +159,18 @@ def build(program: Program, plans: tuple[Plan, ...], prefix: str) -> Api:
 
 def of(lowered: Lowered, prefix: str) -> Api:
     """The API of a lowered program."""
-    return build(lowered.program, lowered.plans, prefix)
+    return build(lowered.program, lowered.plans, prefix, planned=True)
+
+
+def _all_zero(export: Export) -> bool:
+    """An initializer without arguments whose every leaf is zero: no kernel is needed for that."""
+    return not export.arguments and all(_zero(node) for node in export.graph.results)
+
+
+def _zero(node: Node) -> bool:
+    while node.op in ("broadcast", "reshape"):
+        node = node.inputs[0]
+    return node.op == "constant" and not constant_array(node).any()
 
 
 def is_stream(record: Record) -> bool:

@@ -1,21 +1,16 @@
-"""The C part of an emitted package: header, code, SIMD headers, self-test, weights.
+"""The C part of an emitted package: header, code, SIMD headers, weights.
 
-Enters: a `Lowered` for C and the options of the package. Leaves: file names and their bytes, the same for the same input.
-Plans nothing, computes nothing but the reference values of the self-test.
+Enters: the `Api`, a `Lowered` for C and the options. Leaves: file names and their bytes, the same for the same input. Plans and
+computes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from charl import templating
-from charl.backends.c import api as c_api
 from charl.backends.c import entry as c_entry
-from charl.backends.c import headers, text
+from charl.backends.c import embed, headers, text
 from charl.backends.c.api import Api
 from charl.backends.c.names import Namer
 from charl.backends.c.printer import print_kernel
@@ -23,45 +18,40 @@ from charl.backends.c.spelling import C_TYPES
 from charl.backends.c.state import FileTable
 from charl.plan.ir import Lowered
 
+if TYPE_CHECKING:
+    from charl.compile import Options
+
 VERSION = "0.1.0"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses about a package. `weights`: leaves by path, for read-only memory (`--embed`)."""
-
-    prefix: str = ""
-    simd: tuple[str, ...] = headers.LEVELS
-    weights: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
-    weights_file: str = ""
-    version: str = VERSION
-
-
-def files(lowered: Lowered, options: Options | None = None) -> dict[str, bytes]:
-    """Every file of the C part, by name."""
-    options = options or Options()
-    api = c_api.of(lowered, prefix(lowered.program.name, options))
-    code = _code(api, lowered, options)
-    out = {f"{api.prefix}.h": _header(api, lowered, options), f"{api.prefix}.c": code}
-    out |= headers.files(code, options.simd)
-    return {name: content.encode() for name, content in sorted(out.items())}
+def files(api: Api, lowered: Lowered, options: Options) -> dict[str, bytes]:
+    """Header, code, weights and SIMD headers, by name."""
+    embedded = embed.weights(api, options.embed) if options.embed is not None else None
+    code = _code(api, lowered)
+    out = {f"{api.prefix}.h": _header(api, embedded), f"{api.prefix}.c": code}
+    if embedded is not None:
+        out[f"{api.prefix}_weights.c"] = embedded.text
+    levels = headers.LEVELS if options.simd == "auto" else (options.simd,)
+    out |= headers.files(code, levels)
+    return {name: content.encode() for name, content in out.items()}
 
 
-def prefix(name: str, options: Options) -> str:
+def prefix(name: str) -> str:
     """What every exported name begins with, and what the files are called."""
-    return Namer()(options.prefix or name)
+    return Namer()(name)
 
 
-def _code(api: Api, lowered: Lowered, options: Options) -> str:
+def _code(api: Api, lowered: Lowered) -> str:
     tables = c_entry.Tables(api.prefix, Namer(text.taken(api, lowered)))
     functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
     entries = [c_entry.entry(api, f, tables) for f in functions if f.plan is not None]
-    kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels]
+    called = {id(c.kernel) for f in functions if f.plan is not None for c in f.plan.calls}
+    kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels if id(k) in called]
     nans = sorted({n.type for e in entries for c in e.calls for n in c.nans})
     stored = [FileTable(s) for s in api.stored]
     return templating.load("c/package.c.j2").render(
         api=api,
-        version=options.version,
+        version=VERSION,
         statuses=text.statuses(),
         uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
         uses_overlap=any(e.overlaps for e in entries),
@@ -74,15 +64,15 @@ def _code(api: Api, lowered: Lowered, options: Options) -> str:
     )
 
 
-def _header(api: Api, lowered: Lowered, options: Options) -> str:
+def _header(api: Api, embedded: embed.Embedded | None) -> str:
     return templating.load("c/header.h.j2").render(
         api=api,
-        version=options.version,
+        version=VERSION,
         abi=text.ABI,
         doc=text.comment_lines(api.doc),
         statuses=text.statuses(),
         structs=[text.struct(s) for s in api.structs],
         stored=[text.stored(api, s) for s in api.stored],
-        embedded=None,
+        embedded=embedded,
         functions=[text.declaration(api, f) for f in api.functions],
     )

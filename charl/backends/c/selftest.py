@@ -1,0 +1,288 @@
+"""The self-test of a package: inputs that both sides make alike, and what the exports must answer.
+
+Enters: an `Api` and the graphs of its exports. Leaves: the C program. Expected values are computed by the evaluator with f32 as
+f64 and written with six digits; inputs come from a hash, exact in every element type, so that they need no tables. Never looks
+at kernels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from charl import dims, templating
+from charl.backends.c.api import Api, Function, Parameter, is_stream
+from charl.backends.c.printer import quoted
+from charl.backends.c.spelling import C_TYPES, literal
+from charl.dtypes import DType
+from charl.graph.ir import TensorType
+from charl.program import Tree, leaves
+
+Array = np.ndarray[Any, Any]
+
+SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
+LIMIT = 1 << 31  # operations of an export above which its reference is not computed
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How a leaf is filled: low + scale * (16 bits of a hash) / 65536; for integers bits & mask."""
+
+    stream: int
+    low: float = 0.0
+    scale: float = 1.0
+    mask: int = 0xFFFF
+
+    def values(self, t: DType, count: int) -> Array:
+        """What the C program computes, in NumPy."""
+        i = np.arange(count, dtype=np.uint32) + np.uint32(self.stream * 0x9E3779B9 & 0xFFFFFFFF)
+        i ^= i >> 16
+        i *= np.uint32(0x7FEB352D)
+        i ^= i >> 15
+        i *= np.uint32(0x846CA68B)
+        bits = (i ^ i >> 16) >> 16
+        if t.is_float:
+            return (self.low + self.scale * (bits / 65536.0)).astype(t.numpy)
+        return (bits & self.mask).astype(t.numpy)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One tensor of the arguments."""
+
+    type: TensorType
+    stream: bool  # the bits of a random stream
+    trained: bool
+    tensor: bool  # an argument by itself
+
+
+def files(api: Api) -> dict[str, str]:
+    """`<prefix>_selftest.c`."""
+    functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
+    tests, left_out = [], []
+    for f in functions:
+        test = _test(api, f)
+        if test is None:
+            left_out.append(f.name)
+        else:
+            tests.append(test)
+    types = sorted({d.name for t in tests for d in t["types"]})
+    text = templating.load("c/selftest.c.j2").render(
+        api=api,
+        left_out=left_out,
+        fills=[{"name": n, "c": C_TYPES[n]} for n in types if not n.startswith("f")],
+        float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n.startswith("f")],
+        tests=tests,
+    )
+    return {f"{api.prefix}_selftest.c": text}
+
+
+def _test(api: Api, f: Function) -> dict[str, Any] | None:
+    sizes = small_sizes(f)
+    if sizes is None or f.plan is None or dims.evaluate(f.plan.flops, sizes) > LIMIT:
+        return None
+    inputs = _leaves_of(f)
+    fills, outputs = _references(f, inputs, sizes)
+    return {
+        "name": f.name,
+        "title": quoted(f"{f.name}({', '.join(f'{k} = {v}' for k, v in sizes.items())})"),
+        "types": {leaf.type.dtype for leaf in inputs},
+        "declarations": [_declaration(p, sizes) for p in f.parameters],
+        "workspace": max(dims.evaluate(f.plan.arena_bytes, sizes), 0),
+        "fills": list(_fill_calls(f, inputs, fills, sizes)),
+        "call": f"{f.name}({', '.join(_call_arguments(f, sizes))})",
+        "checks": list(_checks(f, outputs)),
+    }
+
+
+def small_sizes(f: Function) -> dict[str, int] | None:
+    """Dimensions of a reference call: 3 where that is allowed, else what is near; None where nothing small is."""
+    choices = []
+    for d in f.dimensions:
+        steps = (
+            [d.multiple_of * k for k in (3, 2, 4, 1, 5, 8, 0)]
+            if d.multiple_of == 1
+            else [d.multiple_of, 2 * d.multiple_of]
+        )
+        high = d.high if d.high is not None else max(*steps, d.low)
+        first = -(-d.low // d.multiple_of) * d.multiple_of
+        choices.append(
+            [n for n in dict.fromkeys([*steps, first, first + d.multiple_of]) if d.low <= n <= high]
+        )
+    for values in itertools.islice(itertools.product(*choices), 4096):
+        sizes = dict(zip((d.source for d in f.dimensions), values))
+        if all(_holds(c, sizes) for c in f.export.constraints):
+            return sizes
+    return None
+
+
+def _holds(constraint: tuple[Any, ...], sizes: Mapping[str, int]) -> bool:
+    _, left, relation, right, _ = constraint
+    a, b = dims.evaluate(left, sizes), dims.evaluate(right, sizes)
+    table = {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}
+    return table[relation] if relation in table else a != 0 and b % a == 0
+
+
+def _leaves_of(f: Function) -> list[Leaf]:
+    out: list[Leaf] = []
+    for a in f.export.arguments:
+        out += _walk(a.type, False, False, isinstance(a.type, TensorType))
+    return out
+
+
+def _walk(tree: Tree, stream: bool, trained: bool, tensor: bool) -> Iterator[Leaf]:
+    if isinstance(tree, TensorType):
+        yield Leaf(tree, stream, trained, tensor)
+        return
+    for field in tree.fields:
+        yield from _walk(field.type, stream or is_stream(tree), field.trained or trained, tensor)
+
+
+def _fill(leaf: Leaf, number: int, positive: bool) -> Fill:
+    t = leaf.type.dtype
+    if leaf.stream:
+        return Fill(number)
+    if not t.is_float:
+        return Fill(number, mask=1)  # a label, a count: in range wherever there are two of something
+    if positive or not (leaf.trained or leaf.tensor):
+        return Fill(number, 0.25, 0.5)
+    fan = (
+        prod(n for n in leaf.type.shape[:-1] if isinstance(n, int))
+        if leaf.type.rank > 1 and leaf.trained
+        else 1
+    )
+    scale = 2.0 ** -((max(fan, 1).bit_length() - 1) // 2)
+    return Fill(number, -scale, 2 * scale)
+
+
+def _references(
+    f: Function, inputs: list[Leaf], sizes: dict[str, int]
+) -> tuple[list[Fill], list[tuple[Array, float]]]:
+    """Fills of the arguments, and (value, tolerance) of every result; all positive where the first choice gives NaN."""
+    from charl.graph.evaluate import evaluate
+
+    for positive in (False, True):
+        fills = [_fill(leaf, n + 1, positive) for n, leaf in enumerate(inputs)]
+        arrays = []
+        for leaf, fill in zip(inputs, fills):
+            shape = tuple(dims.evaluate(n, sizes) for n in leaf.type.shape)
+            arrays.append(fill.values(leaf.type.dtype, prod(shape)).reshape(shape))
+        with np.errstate(all="ignore"):
+            wide = evaluate(f.export.graph, arrays, sizes, widen=True)
+            narrow = evaluate(f.export.graph, arrays, sizes)
+        if all(np.isfinite(a).all() for a in wide if a.dtype.kind == "f"):
+            break
+    return fills, [(a, _tolerance(a, b)) for a, b in zip(wide, narrow)]
+
+
+def _tolerance(wide: Array, narrow: Array) -> float:
+    """How far a right answer may be off: rounding of the sums, and what f32 itself loses in this export."""
+    if wide.dtype.kind != "f" or not wide.size:
+        return 0.0
+    with np.errstate(all="ignore"):
+        off = np.nan_to_num(np.abs(wide - narrow), posinf=0.0).max()
+        largest = np.nan_to_num(np.abs(wide), posinf=0.0, neginf=0.0).max()
+    return float(f"{max(2e-5 * largest, 8 * off, 1e-7):.3g}")
+
+
+# ---------------------------------------------------------------- text
+
+
+def _extent(p: Parameter, sizes: Mapping[str, int]) -> int:
+    assert p.tensor is not None
+    return max(prod(dims.evaluate(n, sizes) for n in p.tensor.shape), 1)
+
+
+def _declaration(p: Parameter, sizes: Mapping[str, int]) -> str:
+    if p.struct is not None:
+        return f"static struct {p.struct.name} {p.name};"
+    assert p.tensor is not None
+    if p.kind == "value":
+        return f"{C_TYPES[p.tensor.dtype.name]} {p.name};"
+    return f"static {C_TYPES[p.tensor.dtype.name]} {p.name}[{_extent(p, sizes)}];"
+
+
+def _places(f: Function, results: bool) -> Iterator[tuple[Parameter, str, str]]:
+    """(parameter, path, pointer) of every leaf of the arguments or of the results."""
+    for p in f.results if results else f.arguments:
+        if p.struct is not None:
+            for leaf in p.struct.leaves():
+                yield p, f"{p.source}.{leaf.path}", leaf.pointer(f"{p.name}.")
+        else:
+            yield p, p.source, f"&{p.name}" if p.kind == "value" else p.name
+
+
+def _fill_calls(
+    f: Function, inputs: list[Leaf], fills: list[Fill], sizes: Mapping[str, int]
+) -> Iterator[str]:
+    for (_, _, pointer), leaf, fill in zip(_places(f, False), inputs, fills):
+        t = leaf.type.dtype
+        count = prod(dims.evaluate(n, sizes) for n in leaf.type.shape)
+        how = f"{_number(fill.low, t)}, {_number(fill.scale, t)}" if t.is_float else f"{fill.mask}u"
+        yield f"fill_{t.name}({pointer}, {count}, {fill.stream}u, {how});"
+
+
+def _number(value: float, t: DType) -> str:
+    return literal(value, t).text
+
+
+def _call_arguments(f: Function, sizes: Mapping[str, int]) -> list[str]:
+    out = [str(sizes[d.source]) for d in f.dimensions]
+    for p in f.parameters:
+        out.append(f"&{p.name}" if p.struct is not None else p.name)
+    return [*out, "workspace.bytes"]
+
+
+def _checks(f: Function, outputs: list[tuple[Array, float]]) -> Iterator[dict[str, Any]]:
+    places = [*_places(f, True)]
+    written = [(path, pointer) for _, path, pointer in places]
+    written += [(path, pointer) for p, path, pointer in _places(f, False) if p.mut]
+    for (path, pointer), (value, tolerance) in zip(_ordered(f, written), outputs):
+        yield _check(path, pointer, value, tolerance)
+
+
+def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    count = sum(1 for a in f.export.arguments if a.mut for _ in leaves(a.type))
+    count += sum(1 for _ in leaves(f.export.result)) if f.export.result is not None else 0
+    assert len(written) == count, f.name
+    return written
+
+
+def _check(path: str, pointer: str, value: Array, tolerance: float) -> dict[str, Any]:
+    flat = value.reshape(-1)
+    stride = max(-(-flat.size // SAMPLES), 1)
+    if stride > 1 and stride % 2 == 0:
+        stride += 1  # meets every column of a matrix of even width
+    floating = flat.dtype.kind == "f"
+    words = [_expected(x) for x in flat[::stride]] or ["0.0"]
+    total = (
+        float(np.sum(flat, dtype=np.float64))
+        if floating or flat.dtype.kind == "b"
+        else float(sum(map(int, flat)))
+    )
+    return {
+        "title": quoted(path),
+        "pointer": pointer,
+        "count": flat.size,
+        "stride": stride,
+        "tolerance": repr(tolerance),
+        "sum": _expected(total, 9),
+        "lines": textwrap.wrap(", ".join(words), 100, break_long_words=False, break_on_hyphens=False),
+        "samples": len(words),
+    }
+
+
+def _expected(x: Any, digits: int = 6) -> str:
+    """A double literal: six digits of a float, all of an integer."""
+    if isinstance(x, (np.bool_, np.integer)):
+        return f"{int(x)}.0"
+    if not np.isfinite(x):
+        return "(double)NAN" if np.isnan(x) else "(double)INFINITY" if x > 0 else "-(double)INFINITY"
+    text = f"{float(x):.{digits}g}"
+    return text if "." in text or "e" in text else f"{text}.0"

@@ -1,0 +1,64 @@
+"""All files of an emitted package.
+
+Enters: what planning left for each target, and the options. Leaves: file names and their bytes, the same for the same input.
+Never plans; each target's own package module says what is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from charl import templating
+from charl.backends import python
+from charl.backends.c import api as c_api
+from charl.backends.c import package as c_package
+from charl.backends.c import selftest
+from charl.backends.wgsl import package as wgsl_package
+
+if TYPE_CHECKING:
+    from charl.compile import Options
+    from charl.plan.ir import Lowered
+
+VERSION = c_package.VERSION
+
+
+def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
+    """Every file, by its path in the package. Raises CharlError where the weights to embed do not fit."""
+    from charl.backends import readme
+
+    c, gpu = lowered.get("c"), lowered.get("wgsl")
+    program = next(iter(lowered.values())).program
+    prefix = c_package.prefix(options.prefix or program.name)
+    out: dict[str, bytes] = {}
+    api = c_api.build(program, c.plans if c is not None else (), prefix)
+    if c is not None:
+        planned = c_api.of(c, prefix)
+        out |= c_package.files(planned, c, options)
+        out |= _texts(selftest.files(planned))
+        out |= _texts(
+            _build_files(planned, sorted(n[:-2] for n in out if n.endswith(".c") and "_selftest" not in n))
+        )
+    if gpu is not None:
+        out |= wgsl_package.files(gpu)
+    shaders = any(name.startswith("wgsl/") for name in out)
+    out |= _texts({f"{prefix}.py": python.module(api, VERSION, gpu=shaders, c=c is not None)})
+    out |= _texts(
+        {
+            "README.md": readme.text(api, c is not None, shaders, sorted(out)),
+            "LICENSE": templating.text("package/LICENSE"),
+        }
+    )
+    return dict(sorted(out.items()))
+
+
+def _texts(texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _build_files(api: c_api.Api, sources: list[str]) -> dict[str, str]:
+    context = {"api": api, "sources": sources, "native": "-march=native "}
+    return {
+        "build.ninja": templating.load("package/build.ninja.j2").render(context),
+        "CMakeLists.txt": templating.load("package/CMakeLists.txt.j2").render(context),
+    }

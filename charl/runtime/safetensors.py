@@ -1,0 +1,48 @@
+"""Files of weights, read by the very code that emitted loaders carry.
+
+Enters: a path. Leaves: arrays by name. Raises CharlError for what is no safetensors file; never guesses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charl import templating
+from charl.errors import code, fail
+
+E_WEIGHTS = code("E0710", "a file of weights cannot be read or is malformed")
+
+
+class _FileError(ValueError):
+    """What the loader's code raises."""
+
+
+@lru_cache(maxsize=1)
+def _loader() -> dict[str, Any]:
+    """The functions of the loader's template."""
+    space: dict[str, Any] = {"json": json, "math": math, "np": np, "Any": Any, "CharlFileError": _FileError}
+    text = "from __future__ import annotations\n" + templating.text("py/_safetensors.py.j2")
+    exec(compile(text, "_safetensors.py", "exec"), space)
+    return space
+
+
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Every tensor of a file. Raises CharlError (E0710)."""
+    space = _loader()
+    kinds = {v: k for k, v in space["_FILE_TYPES"].items()}
+    try:
+        tensors = space["_parse"](path.read_bytes())
+    except OSError as e:
+        raise fail(E_WEIGHTS, f"cannot read {path}: {e.strerror}") from e
+    except _FileError as e:
+        raise fail(E_WEIGHTS, f"{path}: {e}") from e
+    return {
+        name: np.frombuffer(raw, np.dtype(kinds[dtype]).newbyteorder("<")).astype(kinds[dtype]).reshape(shape)
+        for name, (dtype, shape, raw) in tensors.items()
+    }
