@@ -9,7 +9,7 @@ products of what order 1 gives. `merged` has one graph per operation and order, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,37 +60,48 @@ def as_double(s: Sample) -> Sample:
 
 def build(op: Op, s: Sample, order: int, prefix: str = "") -> Case | None:
     """The case of one sample at one order; None where nothing has a derivative."""
-    rng = seeded(f"cotangents of {op.name}")
-    params: list[Node] = []
-    arrays: list[Array] = []
-
-    def parameter(name: str, array: Array) -> Node:
-        node = ops.parameter(prefix + name, TensorType(ops.dtype_of(array), array.shape))
-        params.append(node)
-        arrays.append(array)
-        return node
-
-    def random(name: str, type_: TensorType) -> Node:
-        shape = tuple(int(n) for n in type_.shape)  # type: ignore[arg-type]
-        return parameter(name, np.asarray(rng.uniform(0.5, 1.5, shape)).astype(type_.dtype.numpy))
-
-    inputs = [parameter(f"x{i}", a) for i, a in enumerate(s.arrays)]
-    results: list[Node] = [make(op.name, *inputs, **s.attrs)]
-    wrt = [x for x in inputs if x.dtype.is_float]
-    if order and (not results[0].dtype.is_float or op.vjp is None):
+    inputs = [
+        ops.parameter(f"{prefix}x{i}", TensorType(ops.dtype_of(a), a.shape)) for i, a in enumerate(s.arrays)
+    ]
+    result = make(op.name, *inputs, **s.attrs)
+    if order and op.vjp is None:
         return None
+    case = differentiated(f"{op.name}_g{order}", inputs, [result], s.arrays, order, prefix, op.name)
+    if case is not None:
+        case.op, case.sample = op.name, s
+    return case
+
+
+def differentiated(
+    name: str,
+    inputs: Sequence[Node],
+    results: list[Node],
+    given: Sequence[Array],
+    order: int,
+    prefix: str = "",
+    seed: str = "",
+) -> Case | None:
+    """The graph of order `order` over `results`; None where nothing has a derivative."""
+    rng = seeded(f"cotangents of {seed or name}")
+    params, arrays = list(inputs), list(given)
+    wrt = [x for x in params if x.dtype.is_float]
     belongs: list[Node] = []
+    if order and not any(y.dtype.is_float for y in results):
+        return None
     for k in range(order):
-        cts = [random(f"ct{k}_{i}", y.type) for i, y in enumerate(results)]
+        cts = []
+        for i, y in enumerate(results):
+            shape = tuple(int(n) for n in y.shape)  # type: ignore[arg-type]
+            cts.append(ops.parameter(f"{prefix}ct{k}_{i}", y.type))
+            arrays.append(np.asarray(rng.uniform(0.5, 1.5, shape)).astype(y.dtype.numpy))
+        params += cts
         found = [(x, g) for x, g in zip(wrt, vjp(results, wrt, cts), strict=True) if g is not None]
         if not found:
             return None
         belongs, results = [x for x, _ in found], [g for _, g in found]
         wrt = wrt + cts
-    name = f"{op.name}_g{order}"
-    return Case(
-        name, Graph(name, params, results), arrays, op.name, order, s, [params.index(x) for x in belongs]
-    )
+    graph = Graph(name, params, results)
+    return Case(name, graph, arrays, "", order, None, [params.index(x) for x in belongs])
 
 
 def graphs(orders: Iterable[int] = (0, 1, 2), only: Iterable[str] | None = None) -> Iterator[Case]:
