@@ -5,7 +5,7 @@ the graph alone; values are numbered in that order. What follows `//` is a comme
 Everything but source spans survives the round trip, constants bit for bit. Never simplifies.
 
     graph step {
-      %0: f32[N, 64] = parameter  // name="x"
+      %0: f32[N, 64] = parameter "x"
       %1: f32[N] = reduce_sum %0 {axes=(1,)}  // digits.ch:12
       return %1
     }
@@ -25,7 +25,7 @@ from charl.dims import Dim
 from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.ir import Graph, Node, TensorType, TupleType
-from charl.ops.record import OPS
+from charl.ops.record import OPS, make
 
 SHORT = 16  # arrays of at most so many elements are spelled as numbers, larger ones as hexadecimal bytes
 
@@ -47,12 +47,14 @@ def _graph_lines(graph: Graph, indent: str, spans: bool) -> list[str]:
         text += "".join(f"{',' if i else ''} {numbers[x]}" for i, x in enumerate(node.inputs))
         if node.op == "constant":
             text += f" {_data(OPS['constant'].ref([], node.attrs, _fixed(node)))}"
+        elif node.op == "parameter":
+            text += " " + json.dumps(node.attrs["name"])
         elif node.attrs:
             text += " {" + ", ".join(f"{k}={_value(v)}" for k, v in sorted(node.attrs.items())) + "}"
         notes = []
         if spans and node.span is not None:
             notes.append(f"{node.span.source.path}:{node.span.line}")
-        if node.name is not None:
+        if node.name is not None and node.op != "parameter":
             notes.append(f"name={json.dumps(node.name)}")
         lines.append(text + ("  // " + " ".join(notes) if notes else ""))
         for region in node.regions:
@@ -228,6 +230,10 @@ class _Parser:
         type_ = self.type()
         self.expect("=")
         op = self.take("name")
+        if op == "parameter":
+            name = json.loads(self.take("string"))
+            self.hint()
+            return make(op, hint=name, name=name, dtype=type_.dtype, shape=type_.shape)
         if op == "constant":
             made = self.constant(type_)
             made.name = self.hint()
@@ -237,9 +243,9 @@ class _Parser:
             inputs.append(self.use(nodes))
             self.accept(",")
         attrs = dict(self.listed("}", self.attribute)) if self.accept("{") else {}
-        name = self.hint()
+        hint = self.hint()
         regions = self.regions()
-        return Node(op, tuple(inputs), attrs, type_, regions, name=name)
+        return Node(op, tuple(inputs), attrs, type_, regions, name=hint)
 
     def hint(self) -> str | None:
         found = (
