@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 _NAME = "test"
 """
-PARTS = ("py/_core.py.j2", "py/_sizes.py.j2", "py/_wgpu.py.j2")
+PARTS = ("py/_errors.py.j2", "py/_core.py.j2", "py/_sizes.py.j2", "py/_wgpu.py.j2")
 
 
 def module() -> Any:

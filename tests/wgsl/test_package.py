@@ -14,7 +14,7 @@ import pytest
 
 from charl import dims
 from charl.backends.capabilities import WGSL
-from charl.backends.wgsl.package import encode, files
+from charl.backends.wgsl.package import E_LIMIT, E_MISSING, encode, files
 from charl.dims import Func, Size, atom, ceildiv, exact_div, sym
 from charl.dtypes import f32
 from charl.graph.evaluate import evaluate
@@ -229,6 +229,10 @@ def test_tables_are_constants(tmp_path: Path, parts: Any) -> None:
 
 
 # ---------------------------------------------------------------- what goes wrong
+
+
+def test_codes_are_registered(parts: Any) -> None:
+    assert (parts.GpuMissing.code, parts.GpuLimit.code) == (E_MISSING, E_LIMIT)
 
 
 def test_no_wgpu_is_a_clear_error(folder: Path, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from charl import dims
 from charl.backends.names import Names
 from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
 from charl.dims import Func, Size, Sym
-from charl.errors import InternalError
+from charl.errors import InternalError, code
 from charl.loops.ir import Kernel
 from charl.plan.ir import Call, Lowered, Place, Plan
 from charl.program import Argument, Export, Tree, leaves
@@ -28,6 +28,10 @@ from charl.program import Argument, Export, Tree, leaves
 VERSION = 1
 ALIGNMENT = 256  # of constants in their file, so that they may be bound at their offset
 _WORD = 4  # bytes of every element: f32, i32, u32, and bool as u32
+
+# What the loader raises: templates/py/_wgpu.py.j2.
+E_MISSING = code("E0831", "there is no wgpu, or no GPU adapter")
+E_LIMIT = code("E0832", "the limits of a GPU adapter are too small")
 
 Json = Any
 
