@@ -196,12 +196,7 @@ class Values(Base):
             count += 1
         if count < MAX_TRAILERS:
             return value
-        self.report(
-            codes.TOO_DEEP,
-            "too many calls in one expression",
-            value.span,
-            help_="give parts of it names with `let`",
-        )
+        self.too_deep("too many calls in one expression", value.span, "give parts of it names with `let`")
         return inner
 
     def _ordered(self, args: Sequence[ast.Arg]) -> tuple[ast.Arg, ...]:
@@ -241,9 +236,7 @@ class Values(Base):
         while isinstance(inner, ast.If):
             levels, inner = levels + 1, inner.otherwise
         if levels > MAX_ELSE:
-            self.report(
-                codes.TOO_DEEP, "too many `else if`", self.place(c[0]), help_="`match` has many branches"
-            )
+            self.too_deep("too many `else if`", self.place(c[0]), "`match` has many branches")
             otherwise = None
         return ast.If(self.over(c), c[1], c[2], otherwise)
 

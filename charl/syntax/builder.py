@@ -10,7 +10,7 @@ from typing import Any
 
 from charl.errors import Diagnostic, Label
 from charl.source import Source, Span
-from charl.syntax import ast
+from charl.syntax import ast, codes
 from charl.syntax.lexer import Lexed
 from charl.syntax.tokens import Token
 
@@ -52,6 +52,11 @@ class Base:
         self, code: str, message: str, span: Span, labels: tuple[Label, ...] = (), help_: str | None = None
     ) -> None:
         self.diagnostics.append(Diagnostic(code, message, span, labels, help=help_))
+
+    def too_deep(self, message: str, span: Span, help_: str) -> None:
+        """Reported once: what is cut off at its limit grows again."""
+        if not any(d.code == codes.TOO_DEEP for d in self.diagnostics):
+            self.report(codes.TOO_DEEP, message, span, help_=help_)
 
     def doc(self, part: Any) -> str:
         return self.docs.get(self.start(part), "")

@@ -12,29 +12,46 @@ from charl.syntax import codes
 from charl.syntax.tokens import END, HARD_KEYWORDS, SEP, SOFT_KEYWORDS, Token
 
 _SPELLING = {
-    "LPAR": "(",
+    "IN": "in",
+    "IMPORT": "import",
+    "FN": "fn",
+    "ELSE": "else",
+    "ARROW": "->",
+    "FAT_ARROW": "=>",
+    "COLON": ":",
+    "ASSIGN": "=",
+    "SEMICOLON": ";",
+    "COMMA": ",",
     "RPAR": ")",
-    "LSQB": "[",
     "RSQB": "]",
     "LBRACE": "{",
     "RBRACE": "}",
-    "COMMA": ",",
-    "COLON": ":",
-    "SEMICOLON": ";",
-    "EQUAL": "==",
-    "ARROW": "->",
-    "FAT_ARROW": "=>",
+    "LPAR": "(",
+    "LSQB": "[",
     "LESSTHAN": "<",
     "MORETHAN": ">",
     "VBAR": "|",
     "RANGE": "..",
     "DOT": ".",
-    "AT": "@",
-    "IN": "in",
-    "IMPORT": "import",
-    "FN": "fn",
-    "ELSE": "else",
 }
+_NEEDED = frozenset({"an expression", "a type", "a pattern", "a name", "a string"})
+_STATEMENT_HEADS = frozenset(
+    {
+        "NAME",
+        "INT",
+        "FLOAT",
+        "STRING",
+        "LET",
+        "RETURN",
+        "YIELD",
+        "FOR",
+        "WHILE",
+        "MATCH",
+        "IF",
+        "ASSERT",
+        "TRUE",
+    }
+)
 _OTHER_LANGUAGES = {
     "def": "a function is written `fn name(x: f32[N]) -> f32[N] { … }`",
     "func": "a function is written `fn name(x: f32[N]) -> f32[N] { … }`",
@@ -57,26 +74,39 @@ _STATEMENTS = {
 }
 
 
-def unexpected(
-    source: Source, token: Token, following: list[Token], previous: Token | None, expected: frozenset[str]
-) -> Diagnostic:
+def unexpected(source: Source, token: Token, previous: Token | None, expected: frozenset[str]) -> Diagnostic:
     """The diagnostic for `token`, which is none of `expected`."""
     span = Span(source, token.start, token.end)
-    special = _special(token, following, previous, expected, span)
+    ends = token.first or token.type in (SEP, END)
+    if ends and previous is not None and previous.type != SEP and not _top_level(expected):
+        return _ends_early(Span(source, previous.end, previous.end), token, previous, expected)
+    special = _special(token, previous, expected, span)
     if special is not None:
         return special
     wanted = _in_words(expected)
-    after = f" after `{previous.text}`" if previous is not None and _worth_naming(previous, wanted) else ""
-    message = f"expected {wanted}{after}, found {_found(token)}"
+    message = f"expected {wanted}{_after(previous, wanted)}, found {_found(token)}"
     return Diagnostic(codes.UNEXPECTED, message, span, help=_help(token, previous, expected))
 
 
-def _special(
-    token: Token, following: list[Token], previous: Token | None, expected: frozenset[str], span: Span
-) -> Diagnostic | None:
+def _ends_early(place: Span, token: Token, previous: Token, expected: frozenset[str]) -> Diagnostic:
+    """The line, or the file, ends where something is missing: the caret stands behind the last word."""
+    wanted = _in_words(expected)
+    after = _after(previous, wanted)
+    found = "the end of the file" if token.type == END else "the end of the line"
+    message = f"expected {wanted}{after}" + ("" if after else f", found {found}")
+    return Diagnostic(codes.UNEXPECTED, message, place, help=_help(token, previous, expected))
+
+
+def _after(previous: Token | None, wanted: str) -> str:
+    if previous is None or previous.type == SEP or wanted not in _NEEDED:
+        return ""
+    return f" after `{previous.text}`"
+
+
+def _special(token: Token, previous: Token | None, expected: frozenset[str], span: Span) -> Diagnostic | None:
     """Mistakes that have a name of their own."""
     kind, text = token.type, token.text
-    if text in HARD_KEYWORDS and "NAME" in expected and "LPAR" not in expected:
+    if text in HARD_KEYWORDS and "NAME" in expected and "INT" not in expected:
         message = f"`{text}` is a keyword and cannot be a name"
         return Diagnostic(codes.KEYWORD_AS_NAME, message, span, help=f"call it `{text}_`")
     if kind == "ASSIGN" and _continues(expected):
@@ -85,13 +115,10 @@ def _special(
             codes.ASSIGNMENT_AS_VALUE, "`=` cannot stand inside an expression", span, help=help_
         )
     if _top_level(expected):
-        hint = _OTHER_LANGUAGES.get(text)
-        if previous is not None and previous.type == "NAME" and SEP in expected:
-            return None
         message = f"expected an item, found {_found(token)}"
         items = "a file holds `fn`, `struct`, `model`, `const`, `type`, `test` and `from … import …`"
-        return Diagnostic(codes.NO_SUCH_ITEM, message, span, (), (items,), hint)
-    if SEP in expected and kind not in (SEP, END) and _begins_value(token) and previous is not None:
+        return Diagnostic(codes.NO_SUCH_ITEM, message, span, (), (items,), _OTHER_LANGUAGES.get(text))
+    if SEP in expected and previous is not None and _begins_statement(token):
         known = _STATEMENTS.get(previous.text) or _OTHER_LANGUAGES.get(previous.text)
         if known is not None and previous.type == "NAME":
             place = Span(span.source, previous.start, previous.end)
@@ -111,10 +138,6 @@ def _help(token: Token, previous: Token | None, expected: frozenset[str]) -> str
         return "only a plain name can stand before the `:` of a named argument"
     if token.type == "MUT":
         return "`mut` stands before a parameter, a pattern or an argument"
-    if token.type == "IF" and "ELSE" in expected:
-        return "write `else if`"
-    if token.text == "elif":
-        return "write `else if`"
     if previous is not None and previous.type == "ELSE" and token.type != "LBRACE":
         return "a branch stands between braces"
     return None
@@ -124,34 +147,26 @@ def _in_words(expected: frozenset[str]) -> str:
     """A few words for a set of terminals, the most telling first."""
     if _top_level(expected):
         return "an item"
-    if _begins_expression(expected):
+    if "INT" in expected and "NAME" in expected:
         return "an expression"
-    if "NAME" in expected and "LPAR" in expected:
-        return "a pattern" if "MUT" in expected and "FN" not in expected else "a type"
+    if {"NAME", "LPAR", "LSQB"} <= expected:
+        return "a type" if "FN" in expected else "a pattern"
     words = []
     if "NAME" in expected:
         words.append("a name")
-    if "STRING" in expected and "INT" not in expected:
+    if "STRING" in expected:
         words.append("a string")
-    if SEP in expected:
+    if SEP in expected and not _continues(expected):
         words.append("the end of the line")
-    closers = [t for t in ("RPAR", "RSQB", "RBRACE") if t in expected]
-    for terminal, spelling in _SPELLING.items():
-        if terminal not in expected or (terminal in ("EQUAL", "LESSTHAN", "MORETHAN", "AT", "DOT", "VBAR")):
-            continue
-        if terminal in ("LPAR", "LSQB") and _continues(expected):
-            continue
-        if terminal == "LBRACE" and closers:
-            continue
-        words.append(f"`{spelling}`")
-    if "ASSIGN" in expected and not _continues(expected):
-        words.append("`=`")
+    hidden = frozenset({"LPAR", "LSQB", "DOT"}) if "DOT" in expected else frozenset()
+    if _continues(expected):
+        hidden |= {"LESSTHAN", "MORETHAN", "VBAR", "ASSIGN"}
+        if expected & {"RPAR", "RSQB", "RBRACE", "LBRACE"}:
+            hidden |= {"COLON"}
+    words += [f"`{spelling}`" for t, spelling in _SPELLING.items() if t in expected and t not in hidden]
     if not words:
-        words = [f"`{_SPELLING.get(t, t.lower())}`" for t in sorted(expected) if t != END] or [
-            "the end of the file"
-        ]
-    if len(words) > 4:
-        words = words[:4]
+        words = ["the end of the line" if SEP in expected else "the end of the file"]
+    words = words[:4]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
@@ -167,16 +182,8 @@ def _found(token: Token) -> str:
     return f"the number `{token.text}`"
 
 
-def _worth_naming(previous: Token, wanted: str) -> bool:
-    return wanted in ("an expression", "a type", "a pattern", "a name") and previous.type != SEP
-
-
 def _top_level(expected: frozenset[str]) -> bool:
     return "STRUCT" in expected
-
-
-def _begins_expression(expected: frozenset[str]) -> bool:
-    return "INT" in expected and "NAME" in expected
 
 
 def _continues(expected: frozenset[str]) -> bool:
@@ -184,17 +191,5 @@ def _continues(expected: frozenset[str]) -> bool:
     return "PLUS" in expected and "OR" in expected
 
 
-def _begins_value(token: Token) -> bool:
-    return token.type in (
-        "NAME",
-        "INT",
-        "FLOAT",
-        "STRING",
-        "LET",
-        "RETURN",
-        "YIELD",
-        "FOR",
-        "WHILE",
-        "MATCH",
-        "TRUE",
-    )
+def _begins_statement(token: Token) -> bool:
+    return token.type in _STATEMENT_HEADS

@@ -49,6 +49,8 @@ _WORD = re.compile(
       | (?P<op>""" + "|".join(re.escape(op) for op in _OPERATORS) + """)""",
     re.VERBOSE,
 )
+_EXPONENT = re.compile(r"[eE][+-]?[0-9]+")
+_QUOTED = re.compile(r"'[^'\n]*'|`[^`\n]*`|“[^”\n]*”")
 _DIGITS = re.compile(r"[0-9]+")
 _NAME_TAIL = re.compile(r"[A-Za-z0-9_.]*")
 _BLOCK_PART = re.compile(r"/\*|\*/")
@@ -62,9 +64,6 @@ _HINTS = {
     "^": "a power is written `**`",
     "#": "a comment begins with `//`",
     "'": 'a string stands between double quotes, `"`',
-    "`": 'a string stands between double quotes, `"`',
-    "“": 'a string stands between straight double quotes, `"`',
-    "”": 'a string stands between straight double quotes, `"`',
     "−": "write `-`",
     "–": "write `-`",
     "×": "write `*`",
@@ -167,10 +166,13 @@ class _Lexer:
         """A number; what sticks to it (`1.`, `3x`, `1e`, `0x`) makes it malformed."""
         follower = self.text[end : end + 1]
         beyond = self.text[end + 1 : end + 2]
-        if kind == "int" and follower == "." and beyond != "." and beyond not in _NAME_START:
-            self._bad_float(start, end + 1, self.text[start:end] + ".0")
-            self._add("FLOAT", start, end + 1)
-            return end + 1
+        if kind == "int" and follower == "." and beyond != ".":
+            exponent = _EXPONENT.match(self.text, end + 1)
+            if exponent or beyond not in _NAME_START:
+                stop = exponent.end() if exponent else end + 1
+                self._bad_float(start, stop, self.text[start:end] + ".0" + self.text[end + 1 : stop])
+                self._add("FLOAT", start, stop)
+                return stop
         if follower in _NAME_START and follower:
             found = _NAME_TAIL.match(self.text, end)
             stop = found.end() if found else end
@@ -219,6 +221,12 @@ class _Lexer:
         end = start + 1
         while end < len(self.text) and self.text[end] == char:
             end += 1
+        quoted = _QUOTED.match(self.text, start)
+        if quoted:
+            message = f"a string stands between double quotes, not `{char}`"
+            self._report(codes.BAD_CHARACTER, message, start, start + 1, f'write `"{quoted.group()[1:-1]}"`')
+            self._add("STRING", start, quoted.end())
+            return quoted.end()
         shown = char if char.isprintable() else f"\\u{ord(char):04x}"
         import unicodedata
 

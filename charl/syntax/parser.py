@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from charl.errors import Diagnostic
-from charl.source import Source
+from charl.source import Source, Span
 from charl.syntax import ast
 from charl.syntax.build_items import Builder
 from charl.syntax.expectations import unexpected
 from charl.syntax.layout import arrange, begins_item
 from charl.syntax.lexer import lex
-from charl.syntax.tokens import END, ERROR, SEP, Token
+from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 
 _RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
 
@@ -73,13 +73,31 @@ def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
     parser = _Parser(automaton, builder, tokens)
     module = parser.run()
     certain = lexed.diagnostics + bracket_errors
-    lines = {d.span.line for d in certain if d.span is not None}
+    spans = [d.span for d in certain if d.span is not None]
     follow_ups = parser.diagnostics + builder.diagnostics
-    found = certain + [d for d in follow_ups if d.span is None or d.span.line not in lines]
+    found = certain + [d for d in follow_ups if not _caused(d, spans, tokens)]
     found.sort(key=lambda d: (d.span.start, d.span.end) if d.span is not None else (0, 0))
     if found:
         module = _without_broken(module, tokens, found)
     return module, found
+
+
+def _caused(d: Diagnostic, certain: list[Span], tokens: list[Token]) -> bool:
+    """Whether what the parser found is the consequence of something already reported: a word on the same line that
+    could not be read, or a bracket around it that was never closed."""
+    assert d.span is not None
+    if any(span.line == d.span.line for span in certain):
+        return True
+    open_brackets = {span.start for span in certain if span.text in ("(", "[")}
+    stack: list[Token] = []
+    for token in tokens:
+        if token.type in OPENERS:
+            stack.append(token)
+        elif token.type in CLOSERS:
+            opener = stack.pop()
+            if opener.start in open_brackets and opener.start < d.span.start <= token.start:
+                return True
+    return False
 
 
 class _Parser:
@@ -89,6 +107,7 @@ class _Parser:
         self.builder = builder
         self.tokens = tokens
         self.state_stack: list[Any] = [automaton.start]
+        self.before: list[Any] = []
         self.values: list[Any] = []
         self.diagnostics: list[Diagnostic] = []
         self.build: dict[Any, Callable[[list[Any]], Any]] = {
@@ -112,6 +131,7 @@ class _Parser:
         """Reduce as far as `token` asks for and shift it; False where it cannot follow."""
         states, stack, values = self.states, self.state_stack, self.values
         kind = token.type
+        self.before = stack[:]  # a token that cannot follow may be noticed only after some reductions
         while True:
             action = states[stack[-1]].get(kind)
             if action is None:
@@ -135,16 +155,23 @@ class _Parser:
     def recover(self, at: int) -> int:
         """Report tokens[at], drop what it interrupts, and find where to go on."""
         tokens, stack, values = self.tokens, self.state_stack, self.values
-        token = tokens[at]
-        if not token.inserted:
-            expected = frozenset(s for s in self.states[stack[-1]] if s.isupper() or s == END)
-            previous = tokens[at - 1] if at else None
-            self.diagnostics.append(
-                unexpected(self.builder.source, token, tokens[at + 1 : at + 2], previous, expected)
-            )
-        while ERROR not in self.states[stack[-1]]:
+        taken = tokens[at - 1] if at > 1 and tokens[at - 2].type != SEP else None
+        if taken is not None and taken is values[-1] and taken.first and begins_item(taken, tokens[at]):
+            at -= 1  # a soft keyword, taken for a name
             stack.pop()
             values.pop()
+            self.before = stack[:]
+        if not tokens[at].inserted:
+            previous = tokens[at - 1] if at else None
+            source = self.builder.source
+            self.diagnostics.append(unexpected(source, tokens[at], previous, self.expected()))
+        token = tokens[at]
+        closed = 0  # brackets that are complete in the text, though not yet reduced
+        while closed or ERROR not in self.states[stack[-1]]:
+            stack.pop()
+            value = values.pop()
+            if isinstance(value, Token):
+                closed += (value.type in CLOSERS) - (value.type in OPENERS and closed > 0)
         braces = [v for v in values if isinstance(v, Token) and v.type == "LBRACE"]
         depth = braces[-1].depth + 1 if braces else 0
         error = Token(ERROR, "", token.start, token.start, False)
@@ -160,6 +187,25 @@ class _Parser:
                 assert self.feed(separator)
                 return i
         raise AssertionError("tokens end with END")
+
+    def expected(self) -> frozenset[str]:
+        """The terminals that can follow: of those in the table, the ones that reductions lead to a shift of."""
+        return frozenset(kind for kind in self.states[self.before[-1]] if self._shifts(kind))
+
+    def _shifts(self, kind: str) -> bool:
+        stack = self.before[:]
+        while True:
+            action = self.states[stack[-1]].get(kind)
+            if action is None:
+                return False
+            shift, target = action
+            if shift:
+                return kind.isupper() and kind != ERROR
+            if target.expansion:
+                del stack[-len(target.expansion) :]
+            stack.append(self.states[stack[-1]][target.origin.name][1])
+            if stack[-1] == self.accepting:
+                return kind == END
 
     def _restarts(self, token: Token, following: Token) -> bool:
         return token.type in _RESTART or begins_item(token, following)
@@ -180,7 +226,8 @@ def _without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnos
         if any(span.start <= token.start < span.end for span in kept):
             continue
         if begins_item(token, following):
-            broken.add(following.text if following.type == "NAME" else "*")
+            named = following.type == "NAME" and token.type != "FROM"
+            broken.add(following.text if named else "*")
     return ast.Module(module.span, module.docs, tuple(whole), frozenset(broken) or frozenset({"*"}))
 
 
