@@ -54,7 +54,8 @@ def bind(name: str, parameters: dict[str, Any], c: Call) -> dict[str, Any]:
     given = {a.name: a for a in c.arguments if a.name is not None}
     for n, a in given.items():
         if n not in parameters:
-            raise fail(UNKNOWN_ARGUMENT, f"`{name}` has no parameter `{n}`", a.span, help=suggest(n or "", parameters))
+            where = a.name_span or a.span
+            raise fail(UNKNOWN_ARGUMENT, f"`{name}` has no parameter `{n}`", where, help=suggest(n or "", parameters))
     out: dict[str, Any] = {}
     for p, default in parameters.items():
         if p in given:

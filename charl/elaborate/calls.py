@@ -48,6 +48,8 @@ class Argument:
     span: Span
     name: str | None = None
     place: Place | None = None
+    marked: bool = False  # `mut` stands before it
+    name_span: Span | None = None
 
     @property
     def operand(self) -> Operand:
@@ -145,19 +147,23 @@ def _forward(el: Elaborator, value: v.Instance, place: Place, e: Any) -> Any:
 
 def arguments(el: Elaborator, args: Any, scope: Scope) -> list[Argument]:
     """Arguments of a call expression, evaluated from left to right."""
-    out: list[Argument] = []
-    for a in args:
-        name = a.name.name if a.name is not None else None
-        if isinstance(a.value, ast.Pack):
-            out.extend(Argument(x, a.span) for x in el.pack(a.value, scope))
-        elif a.mut:
-            place = el.place(a.value, scope)
-            if not place.mutable:
-                raise _not_mutable(a, place)
-            out.append(Argument(el.present(place.get(), a.value.span), a.value.span, name, place))
-        else:
-            out.append(Argument(el.known(a.value, scope), a.value.span, name))
-    return out
+    found = [el.attempt(lambda a=a: _argument(el, a, scope)) for a in args]
+    if any(x is None for x in found):
+        raise v.Silenced
+    return [a for x in found for a in x]
+
+
+def _argument(el: Elaborator, a: ast.Arg, scope: Scope) -> list[Argument]:
+    name, name_span = (a.name.name, a.name.span) if a.name is not None else (None, None)
+    if isinstance(a.value, ast.Pack):
+        return [Argument(x, a.span) for x in el.pack(a.value, scope)]
+    if not a.mut:
+        return [Argument(el.known(a.value, scope), a.value.span, name, name_span=name_span)]
+    place = el.place(a.value, scope)
+    if not place.mutable:
+        raise _not_mutable(a, place)
+    value = el.present(place.get(), a.value.span)
+    return [Argument(value, a.value.span, name, place, True, name_span)]
 
 
 def _not_mutable(a: ast.Arg, place: Place) -> CharlError:
@@ -320,10 +326,8 @@ def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | 
             value = fit_result(el, matcher, f, value, call)
     for p, a in pairs:
         if a is not None and is_mut(p):
-            target = a.place
-            assert target is not None
-            binding = scope.names[parameter_name(p)]
-            target.set(binding.value)
+            assert a.place is not None
+            a.place.set(scope.names[parameter_name(p)].value)
     return value
 
 
@@ -367,7 +371,10 @@ def pair(el: Elaborator, f: v.Function, call: Call) -> list[tuple[Any, Argument 
     for name, a in named.items():
         if name not in names:
             raise fail(
-                UNKNOWN_ARGUMENT, f"`{f.name}` has no parameter `{name}`", a.span, help=suggest(name or "", names)
+                UNKNOWN_ARGUMENT,
+                f"`{f.name}` has no parameter `{name}`",
+                a.name_span or a.span,
+                help=suggest(name or "", names),
             )
     out: list[tuple[Any, Argument | None]] = []
     for p, name in zip(f.params, names, strict=True):
@@ -411,8 +418,13 @@ def _check_mark(f: v.Function, p: Any, a: Argument | None) -> None:
             labels=(Label(p.span, "declared `mut` here"),),
             help=f"write `mut {a.span.text}`",
         )
-    if not is_mut(p) and a.place is not None and a.span.text and isinstance(p, ast.Param):
-        a.place = None
+    if not is_mut(p) and a.marked:
+        raise fail(
+            MUT_MARK,
+            f"`{parameter_name(p)}` of `{f.name}` is not changed: the argument takes no `mut`",
+            a.span,
+            labels=(Label(p.span, "declared here"),),
+        )
 
 
 def bind_parameters(

@@ -92,9 +92,10 @@ def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> N
             if f.condition is not None:
                 condition = el.condition(f.condition, scope)
                 if isinstance(condition, v.Unknown):
-                    el.assumed.add(condition)
+                    el.assumed = {condition}
             declared = Matcher(el, scope).resolve(f.type)
             initial.initial_value(el, f, declared, scope, initial.placeholder_stream(el, scope))
+        el.assumed.clear()
 
 
 def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:
@@ -138,6 +139,8 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
                 el.known(p.default, scope)
     for clause in f.where:
         el.condition(clause, scope)
+    if f.result is not None:
+        matcher.resolve(f.result)
     value = statements.function_body(el, f.body, Scope(scope))
     if f.result is not None and not isinstance(value, v.ErrorValue):
         fit_result(el, matcher, f, value, call)

@@ -107,7 +107,9 @@ class Elaborator:
         return value
 
     def operand(self, e: Any, scope: Scope) -> Operand:
-        return Operand(self.known(e, scope), e.span)
+        """An expression's value with where it stands, and where the name it consists of is declared."""
+        binding = scope.find(e.name) if isinstance(e, ast.Name) else None
+        return Operand(self.known(e, scope), e.span, binding.span if binding is not None else None)
 
     def _name(self, e: ast.Name, scope: Scope) -> Any:
         binding = scope.find(e.name)
@@ -179,20 +181,36 @@ class Elaborator:
         return v.Run((value,), count)
 
     def _unary(self, e: ast.Unary, scope: Scope) -> Any:
-        return operators.unary(self, e.op, self.operand(e.operand, scope), e.span)
+        operand = self.operand(e.operand, scope)
+        with at_span(e.span):
+            return operators.unary(self, e.op, operand, e.span)
 
     def _binary(self, e: ast.Binary, scope: Scope) -> Any:
-        left = self.operand(e.left, scope)
-        if e.op in ("and", "or") and isinstance(left.value, bool) and left.value == (e.op == "or"):
-            return left.value
-        return operators.binary(self, e.op, left, self.operand(e.right, scope), e.span)
+        left = self.attempt(lambda: self.operand(e.left, scope))
+        if left is not None and e.op in ("and", "or"):
+            if isinstance(left.value, bool) and left.value == (e.op == "or"):
+                return left.value
+        right = self.operand(e.right, scope)
+        if left is None:
+            raise v.Silenced
+        with at_span(e.span):
+            return operators.binary(self, e.op, left, right, e.op_span)
+
+    def attempt(self, work: Callable[[], Any]) -> Any:
+        """In a body's own check, report a failure and go on with None, so that what stands beside is checked too."""
+        if not self.checking or self.depth:
+            return work()
+        with self.guarded():
+            return work()
+        return None
 
     def _cast(self, e: ast.Cast, scope: Scope) -> Any:
         a = self.operand(e.value, scope)
         dtype = self.dtypes.get(e.to.name) or Matcher(self, scope).lookup(e.to.name)
         if not isinstance(dtype, dtypes.DType):
             raise Matcher(self, scope).unknown(e.to)
-        return operators.cast(self, a, dtype, e.span)
+        with at_span(e.span):
+            return operators.cast(self, a, dtype, e.span)
 
     def _member(self, e: ast.Member, scope: Scope) -> Any:
         place = self.place(e.value, scope)
@@ -276,10 +294,6 @@ class Elaborator:
     def mark_inserted(self, node: Node) -> Node:
         self._inserted.add(node)
         return node
-
-    def declared_at(self, span: Span) -> str | None:
-        """Help that points at the declaration of the name that stands at `span`."""
-        return None
 
     def condition(self, e: Any, scope: Scope) -> Any:
         """A truth value: bool, Unknown or a run-time scalar."""

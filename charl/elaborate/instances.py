@@ -135,7 +135,7 @@ def open_instance(
                     f"`{d.name}` leaves `{p.name}` open, and it has no default",
                     span,
                     labels=(Label(p.span, "declared here"),),
-                    help=f"give it: `{d.name}({p.name}: …)`, a default, or `--set {p.name}=…`",
+                    help=f"give it: `{d.name}({p.name}: …)`, a default, or `--set {d.name}.{p.name}=…`",
                 )
         return with_arguments(el, d, generics, [(p, None) for p in d.ast.params], span)
     scope = Scope(d.scope)
@@ -345,7 +345,8 @@ def _layers_forward(d: v.Declaration) -> v.Function:
         x = ast.Name(layers.span, "x")
         chain: Any = x
         for i, e in enumerate(layers.entries):
-            chain = ast.Pipe(e.span, chain, ast.Name(e.span, str(i)))
+            # The block moves the argument's place to the entry that takes it.
+            chain = ast.Pipe(e.span, ast.Block(e.span, (), chain), ast.Name(e.span, str(i)))
         body = ast.Block(layers.span, (), chain)
         p = ast.Param(layers.span, x, False, None, None)
         functions[(d, "forward")] = v.Function(
@@ -412,7 +413,10 @@ def construct(el: Elaborator, d: Any, call: Call) -> Any:
     for name, a in named.items():
         if name not in names:
             raise fail(
-                UNKNOWN_ARGUMENT, f"`{d.name}` has no parameter `{name}`", a.span, help=suggest(name or "", names)
+                UNKNOWN_ARGUMENT,
+                f"`{d.name}` has no parameter `{name}`",
+                a.name_span or a.span,
+                help=suggest(name or "", names),
             )
     given = [
         (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)
@@ -429,7 +433,7 @@ def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.Instanc
     for a in call.arguments:
         if a.name not in fields:
             shown = f"no member `{a.name}`" if a.name else "members, and they are given by name"
-            raise fail(FIELD, f"`{d.name}` has {shown}", a.span, help=suggest(a.name or "", fields))
+            raise fail(FIELD, f"`{d.name}` has {shown}", a.name_span or a.span, help=suggest(a.name or "", fields))
     scope = instance_scope(known) if known is not None else Scope(d.scope)
     names = [g.name.name for g in d.ast.generics] + [p.name.name for p in d.ast.params]
     matcher = Matcher(el, scope, frozenset(g.name.name for g in d.ast.generics))

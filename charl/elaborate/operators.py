@@ -16,7 +16,7 @@ from charl.dims import Dim
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.errors import CharlError, Label, code, fail
-from charl.graph.ir import Node, Size, TensorType, at_span
+from charl.graph.ir import Node, Size
 from charl.source import Span
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ LOGIC = frozenset(["and", "or"])
 
 
 class Operand:
-    """A value with the place of its expression, for messages."""
+    """A value with the place of its expression, and of the declaration it names, for messages."""
 
-    __slots__ = ("span", "value")
+    __slots__ = ("declared", "span", "value")
 
-    def __init__(self, value: Any, span: Span) -> None:
+    def __init__(self, value: Any, span: Span, declared: Span | None = None) -> None:
         self.value = value
         self.span = span
+        self.declared = declared
 
 
 def elementwise(name: str, *nodes: Node) -> Node:
@@ -368,7 +369,7 @@ def same_dtype(el: Elaborator, operands: list[Operand], what: str, span: Span) -
                 f"element types differ in {what}: {dtype} and {o.value.dtype}",
                 span,
                 labels=tuple(Label(n.span, str(n.value.type)) for n in (nodes[0], o)),
-                help=f"nothing converts by itself: write `… as {dtype}`",
+                help=f"nothing converts by itself: write `{_short(o)} as {dtype}`",
             )
     out = []
     for o in operands:
@@ -379,12 +380,18 @@ def same_dtype(el: Elaborator, operands: list[Operand], what: str, span: Span) -
     return out
 
 
+def _short(o: Operand) -> str:
+    text = o.span.text
+    if text.isidentifier():
+        return text
+    return f"({text})" if len(text) <= 24 else "…"
+
+
 def tensor_binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Node:
     """An elementwise operator with at least one run-time operand."""
     what = f"`{op}`"
     if op == "**" and isinstance(a.value, Node) and isinstance(b.value, int) and not isinstance(b.value, bool):
-        with at_span(span):
-            return integer_power(a.value, b.value, b.span)
+        return integer_power(a.value, b.value, b.span)
     x, y = same_dtype(el, [a, b], what, span)
     if x.dtype == dtypes.boolean and op not in LOGIC and op not in ("==", "!="):
         raise fail(OPERAND, f"{what} does not take truth values", span, help="convert: `… as i32`")
@@ -394,8 +401,7 @@ def tensor_binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -
 def align(el: Elaborator, name: str, a: Operand, b: Operand, what: str, span: Span) -> Node:
     """Broadcast two nodes of one element type and apply an elementwise operation."""
     shape = broadcast_shapes(el, a, b, what, span)
-    with at_span(span):
-        return elementwise(name, broadcast_to(a.value, shape), broadcast_to(b.value, shape))
+    return elementwise(name, broadcast_to(a.value, shape), broadcast_to(b.value, shape))
 
 
 def integer_power(x: Node, n: int, span: Span) -> Node:
@@ -436,10 +442,13 @@ def matmul(el: Elaborator, a: Operand, b: Operand, span: Span) -> Node:
             notes=(
                 f"the last dimension of the left ({inner_x}) must equal the {where} of the right ({inner_y})",
             ),
-            help=el.declared_at(b.span),
+            help=_declared(b) or _declared(a),
         )
-    with at_span(span):
-        return _contract(a, b, span)
+    return _contract(a, b, span)
+
+
+def _declared(o: Operand) -> str | None:
+    return f"`{o.span.text}` is declared at {o.declared}" if o.declared is not None else None
 
 
 def _contract(a: Operand, b: Operand, span: Span) -> Node:
@@ -484,11 +493,9 @@ def unary(el: Elaborator, op: str, a: Operand, span: Span) -> Any:
         if isinstance(x, v.Unknown) and x.kind == "bool":
             return v.Unknown("bool", f"not {x}", lambda t: ops.not_(x.build(t)))
         if isinstance(x, Node) and x.dtype == dtypes.boolean:
-            with at_span(span):
-                return ops.not_(x)
+            return ops.not_(x)
     elif isinstance(x, Node) and x.dtype != dtypes.boolean:
-        with at_span(span):
-            return ops.neg(x)
+        return ops.neg(x)
     elif v.is_compile_time_number(x):
         return -x if not isinstance(x, v.Unknown) else _unknown("-", 0.0, x)
     raise _bad_operand(op, a, span)
@@ -571,8 +578,7 @@ def cast(el: Elaborator, a: Operand, dtype: DType, span: Span) -> Any:
     """`a as dtype`; the shape stays."""
     x = a.value
     if isinstance(x, Node):
-        with at_span(span):
-            return x if x.dtype == dtype else ops.cast(x, dtype)
+        return x if x.dtype == dtype else ops.cast(x, dtype)
     if isinstance(x, float) and dtype.is_integer:
         return to_node(int(x), dtype, span)
     if isinstance(x, bool) and dtype is not dtypes.boolean:

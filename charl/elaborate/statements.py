@@ -18,7 +18,7 @@ from charl.elaborate.operators import Operand
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
-from charl.graph.ir import Node
+from charl.graph.ir import Node, at_span
 from charl.source import Span
 from charl.syntax import ast
 
@@ -228,7 +228,8 @@ def assign(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
     value = right.value
     if s.op:
         left = Operand(el.known(s.target, scope), s.target.span)
-        value = operators.binary(el, s.op, left, right, s.span)
+        with at_span(s.span):
+            value = operators.binary(el, s.op, left, right, s.span)
     store(el, s.target, value, s.value.span, scope)
 
 

@@ -159,16 +159,18 @@ class Matcher:
             return
         want = self.size(d)
         if want != actual:
-            raise Mismatch(whole, f"`{d.span.text}` is {want}, not {actual}")
+            raise Mismatch(whole, differs(d, want, actual))
 
-    def _unbound(self, d: Any) -> bool:
+    def _unbound(self, d: Any) -> Any:
+        """A name of a dimension that nothing binds yet, or None."""
+        if isinstance(d, ast.Name):
+            return d if self.lookup(d.name) is None else None
         members = {id(m.name) for m in ast.walk(d) if isinstance(m, ast.Member)}
         named = {id(a.name) for a in ast.walk(d) if isinstance(a, ast.Arg) and a.name is not None}
         callees = {id(c.callee) for c in ast.walk(d) if isinstance(c, ast.Call)}
         skip = members | named | callees
-        return any(
-            isinstance(n, ast.Name) and id(n) not in skip and self.lookup(n.name) is None for n in ast.walk(d)
-        )
+        names = (n for n in ast.walk(d) if isinstance(n, ast.Name) and id(n) not in skip)
+        return next((n for n in names if self.lookup(n.name) is None), None)
 
     def finish(self) -> None:
         """Checks what had to wait until every bare dimension was bound."""
@@ -186,7 +188,7 @@ class Matcher:
             else:
                 want = self.size(d)
                 if want != actual:
-                    raise Mismatch(whole, f"`{d.span.text}` is {want}, not {actual}")
+                    raise Mismatch(whole, differs(d, want, actual))
 
     def _named(self, t: ast.NamedType, actual: Any) -> None:
         name = t.name.name
@@ -289,8 +291,9 @@ class Matcher:
                     raise self.unbound(d.name)
                 out.extend(self._pack(d))
             else:
-                if isinstance(d, ast.Name) and self.lookup(d.name) is None:
-                    raise self.unbound(d)
+                free = self._unbound(d)
+                if free is not None:
+                    raise self.unbound(free)
                 out.append(self.size(d))
         return tuple(out)
 
@@ -344,6 +347,12 @@ class Matcher:
         if found is not None and v.is_type(found):
             return found
         raise self.unknown(t.name)
+
+
+def differs(d: Any, want: Any, actual: Any) -> str:
+    """Why two sizes do not fit."""
+    text = d.span.text
+    return f"{actual} differs from {want}" if text == str(want) else f"`{text}` is {want}, not {actual}"
 
 
 @dataclass(frozen=True)
