@@ -9,12 +9,11 @@ from __future__ import annotations
 import builtins
 import json
 import keyword
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from charl import templating
-from charl.backends.c.api import Api, Function, Parameter
+from charl.backends.c.api import Api, Function
 from charl.backends.c.structs import Member, Struct
 from charl.backends.names import Names
 from charl.backends.wgsl.package import encode

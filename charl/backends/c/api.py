@@ -124,8 +124,13 @@ class Api:
 
     @property
     def stored(self) -> tuple[Struct, ...]:
-        """Structs that can be initialised, written and read."""
-        return tuple(s for s in self.structs if not s.dynamic and s.record.kind != "tuple")
+        """Structs that a function takes or gives: these can be initialised, written and read."""
+        exchanged = {p.struct.name for f in self.functions for p in f.parameters if p.struct is not None}
+        exchanged |= {i.struct.name for i in self.initializers if i.function is not None}
+        exchanged |= {
+            p.struct.name for i in self.initializers if i.function for p in i.function.parameters if p.struct
+        }
+        return tuple(s for s in self.structs if s.name in exchanged and not s.dynamic)
 
 
 def build(program: Program, plans: tuple[Plan, ...], prefix: str, planned: bool = False) -> Api:

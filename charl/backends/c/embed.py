@@ -1,7 +1,7 @@
 """Trained weights as constants of the C code (`--embed`), so that they stay in read-only memory.
 
-Enters: an `Api` and a safetensors file. Leaves: a C file that defines one `const` struct. Raises CharlError where the file does not
-hold exactly the tensors of one of the program's structs.
+Enters: an `Api` and a safetensors file. Leaves: a C file that defines one `const` struct. Raises CharlError where the file does
+not hold exactly the tensors of one of the program's structs.
 """
 
 from __future__ import annotations

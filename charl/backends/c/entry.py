@@ -36,21 +36,11 @@ class Check:
 
 
 @dataclass(frozen=True)
-class NanCheck:
-    """Debug builds look for the first NaN in a float buffer that a kernel wrote."""
-
-    type: str
-    pointer: str
-    count: str
-    where: str
-    what: str
-
-
-@dataclass(frozen=True)
 class KernelCall:
-    comment: str
+    """One kernel, and for debug builds the macro calls that look for the first NaN in what it wrote."""
+
     text: str
-    nans: tuple[NanCheck, ...]
+    nans: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,24 +54,14 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """Two regions that a call must not give overlapping."""
-
-    a: Region
-    b: Region
-    message: str
-
-
-@dataclass(frozen=True)
 class Entry:
     """What the template needs for one function."""
 
     function: Function
-    signature: tuple[str, ...]
     checks: tuple[Check, ...]
-    overlaps: tuple[Overlap, ...]
+    regions: tuple[Region, ...]
+    locals: tuple[str, ...]  # declarations of the buffers in the arena
     calls: tuple[KernelCall, ...]
-    uses_arena: bool
     unused: tuple[str, ...]
     workspace: str  # bytes, as an expression over the dimensions
     workspace_symbols: frozenset[str]  # the dimensions in it
@@ -143,25 +123,36 @@ def entry(api: Api, f: Function, tables: Tables) -> Entry:
     """Everything the body of `f` says."""
     assert f.plan is not None
     pointers = _Pointers(f, tables)
-    names = f.dim_names()
     calls = tuple(_call(api, call, pointers) for call in f.plan.calls)
-    used = {word for c in calls for word in re.findall(r"[A-Za-z_]\w*", c.text)}
+    used = {word for line in (*(c.text for c in calls), *pointers.locals) for word in _WORD.findall(line)}
     checks = (*_null_checks(api, f), *_dimension_checks(api, f), *_workspace_checks(api, f))
+    names = f.dim_names()
     return Entry(
-        f, signature(f), checks, _overlaps(f), calls, "arena" in used,
-        _unused(f, used), c_size(f.plan.arena_bytes, names), frozenset(names[n] for n in dims.symbols(f.plan.arena_bytes)),
-    )  # fmt: skip
+        f,
+        checks,
+        _regions(f),
+        tuple(pointers.locals),
+        calls,
+        _unused(f, used),
+        c_size(f.plan.arena_bytes, names),
+        frozenset(names[n] for n in dims.symbols(f.plan.arena_bytes)),
+    )
+
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 class _Pointers:
-    """The C expression of every place of one function."""
+    """The C expression of every place of one function; places of the arena get variables."""
 
     def __init__(self, f: Function, tables: Tables) -> None:
-        self.function = f.export.name
         self.names = f.dim_names()
+        self.locals: list[str] = []
         self._tables = tables
         self._arguments = self._flat(f.arguments)
         self._results = self._flat(f.results)
+        self._local = Namer([*self.names.values(), *(p.name for p in f.parameters), *_LOCALS])
+        self._known: dict[int, tuple[Place, str]] = {}
 
     @staticmethod
     def _flat(parameters: tuple[Parameter, ...]) -> dict[int, str]:
@@ -174,8 +165,22 @@ class _Pointers:
             return self._results[place.position]
         if place.kind == "constant":
             return self._tables.name(place)
-        at = "arena" if place.offset == 0 else f"(arena + {factor(place.offset, self.names)})"
-        return f"({c_type(place.dtype)} *){at}"
+        known = self._known.get(id(place))
+        if known is None:
+            known = self._known[id(place)] = (place, self._declare(place))
+        return known[1]
+
+    def _declare(self, place: Place) -> str:
+        name = self._local(place.name)
+        offset = "" if place.offset == 0 else f" + {c_size(place.offset, self.names)}"
+        at = f"(arena{offset})" if offset else "arena"
+        ctype = c_type(place.dtype)
+        shape = f"/* {c_size(place.size, self.names)} elements */"
+        self.locals.append(f"{ctype} *const {name} = ({ctype} *){at}; {shape}")
+        return name
+
+
+_LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen")
 
 
 def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
@@ -186,10 +191,10 @@ def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
     for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
         if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
             count = c_size(place.size, pointers.names)
-            what = quoted(f"the first NaN, in {place.name} of {pointers.function}")
-            nans.append(NanCheck(place.dtype.name, pointer, count, where(kernel.span), what))
+            macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
+            nans.append(f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span)});")
     text = f"{kernel_name(api.prefix, kernel.name)}({', '.join([*arguments, *sizes])});"
-    return KernelCall(kernel.comment.strip(), text, tuple(nans))
+    return KernelCall(text, tuple(nans))
 
 
 def kernel_name(prefix: str, name: str) -> str:
@@ -295,24 +300,25 @@ def _workspace_checks(api: Api, f: Function) -> tuple[Check, ...]:
     )
 
 
-def _overlaps(f: Function) -> tuple[Overlap, ...]:
+def _regions(f: Function) -> tuple[Region, ...]:
+    """The memory of every argument; nothing where none is written or only one is there."""
     names = f.dim_names()
     regions = []
     for p in f.parameters:
         if p.struct is not None:
-            regions.append(Region(p.source, p.name, f"sizeof *{p.name}", p.written))
+            regions.append(Region(quoted(p.source), p.name, f"sizeof *{p.name}", p.written))
         elif p.kind == "tensor":
             assert p.tensor is not None
-            count = c_size(dims.product(p.tensor.shape), names)
-            regions.append(Region(p.source, p.name, f"(size_t)({count}) * sizeof *{p.name}", p.written))
+            count = factor(dims.product(p.tensor.shape), names)
+            regions.append(
+                Region(quoted(p.source), p.name, f"{_size_t(count)} * sizeof *{p.name}", p.written)
+            )
     if f.needs_workspace:
         assert f.plan is not None
-        regions.append(
-            Region("workspace", "workspace", f"(size_t)({c_size(f.plan.arena_bytes, names)})", True)
-        )
-    return tuple(
-        Overlap(a, b, quoted(f"{f.export.name}: {a.name} and {b.name} overlap"))
-        for i, a in enumerate(regions)
-        for b in regions[i + 1 :]
-        if a.written or b.written
-    )
+        size = factor(f.plan.arena_bytes, names)
+        regions.append(Region(quoted("workspace"), "workspace", _size_t(size), True))
+    return tuple(regions) if len(regions) > 1 else ()
+
+
+def _size_t(text: str) -> str:
+    return f"(size_t){text}" if re.fullmatch(r"\w+|\(.*\)", text) else f"(size_t)({text})"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charl import templating
-from charl.backends.c import entry as c_entry
 from charl.backends.c import embed, headers, text
+from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api
 from charl.backends.c.names import Namer
 from charl.backends.c.printer import print_kernel
@@ -47,19 +47,25 @@ def _code(api: Api, lowered: Lowered) -> str:
     entries = [c_entry.entry(api, f, tables) for f in functions if f.plan is not None]
     called = {id(c.kernel) for f in functions if f.plan is not None for c in f.plan.calls}
     kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels if id(k) in called]
-    nans = sorted({n.type for e in entries for c in e.calls for n in c.nans})
+    nans = sorted(
+        {t for e in entries for c in e.calls for n in c.nans for t in ("f32", "f64") if f"_{t.upper()}(" in n}
+    )
     stored = [FileTable(s) for s in api.stored]
     return templating.load("c/package.c.j2").render(
         api=api,
         version=VERSION,
         statuses=text.statuses(),
         uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
-        uses_overlap=any(e.overlaps for e in entries),
-        nan_types=[{"name": n, "c": C_TYPES[n]} for n in nans],
+        uses_regions=any(e.regions for e in entries),
+        nan_types=[{"name": n, "upper": n.upper(), "c": C_TYPES[n]} for n in nans],
         tables=[text.table(*definition) for definition in tables.definitions],
         kernels=kernels,
         functions=[text.body(api, e) for e in entries],
-        simple_inits=[text.simple_init(api, i.struct) for i in api.initializers if i.function is None],
+        simple_inits=[
+            text.simple_init(api, i.struct)
+            for i in api.initializers
+            if i.function is None and i.struct in api.stored
+        ],
         files=text.file_code(api, stored) if stored else "",
     )
 

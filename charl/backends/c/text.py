@@ -54,10 +54,8 @@ def taken(api: Api, lowered: Lowered) -> set[str]:
     """File-scope names that tables may not take."""
     names = {c_entry.kernel_name(api.prefix, k.name) for k in lowered.kernels}
     names |= {f.name for f in api.functions} | {f.workspace_name for f in api.functions}
-    fixed = "status shapes tensor reader put put_number report reports message overlap skip take string equals number"
-    fixed += (
-        " metadata entry header layout hex character shape write_tensors read_tensors has_nan_f32 has_nan_f64"
-    )
+    fixed = "status shapes tensor reader put put_number report reports message overlaps region nan skip take string equals number"
+    fixed += " metadata entry header layout hex character shape write_tensors read_tensors nan_f32 nan_f64"
     names |= {f"{api.prefix}_{word}" for word in fixed.split()}
     return names | {f"{s.name}{t}" for s in api.structs for t in ("", "_init", "_read", "_write", "_tensors")}
 
@@ -277,13 +275,11 @@ def body(api: Api, e: Entry) -> dict[str, Any]:
         unused = [d.name for d in f.dimensions if d.name not in e.workspace_symbols]
         lines += [f"    (void){name};" for name in unused]
         lines += [f"    return (size_t)({e.workspace});", "}"]
-    has_nans = any(c.nans for c in e.calls)
     return {
         "signature": wrapped(f"enum {api.prefix}_status {f.name}", c_entry.signature(f)),
         "workspace_body": lines,
-        "uses_arena": e.uses_arena,
-        "debug": has_nans or bool(e.overlaps) or bool(e.calls),
-        "has_nans": has_nans,
+        "locals": e.locals,
+        "has_nans": any(c.nans for c in e.calls),
         "unused": e.unused,
         "checks": [
             {
@@ -293,8 +289,9 @@ def body(api: Api, e: Entry) -> dict[str, Any]:
             }
             for c in e.checks
         ],
-        "overlaps": e.overlaps,
+        "regions": e.regions,
         "where": c_entry.where(f.export.span),
+        "title": quoted(f.export.name),
         "calls": e.calls,
     }
 
