@@ -98,6 +98,8 @@ def load(el: Elaborator, source: Source, chain: list[str]) -> Module:
     if diagnostics:
         el.report(CharlError(diagnostics))
     module = Module(Path(source.path).stem, source, tree, Scope(prelude()), False)
+    for name in sorted(tree.broken):  # told with the syntax errors: their uses are not errors too
+        module.scope.bind(name, v.ERROR)
     populate(el, module, chain)
     return module
 
@@ -161,7 +163,10 @@ def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) 
             module.scope.bind((n.alias or n.name).name, v.ERROR, n.span)
         names = sorted(p.stem for p in LIBRARY.glob("*.ch"))
         raise fail(
-            NO_MODULE, f"the library has no module `{item.module}`", item.module_span, help=suggest(item.module, names)
+            NO_MODULE,
+            f"the library has no module `{item.module}`",
+            item.module_span,
+            help=suggest(item.module, names),
         )
     for n in item.names:
         binding = found.scope.names.get(n.name.name)
@@ -182,4 +187,3 @@ def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) ->
     except (OSError, UnicodeDecodeError):
         raise fail(NO_MODULE, f"the file {item.module} cannot be read", item.module_span) from None
     return load(el, Source(str(path), text), [*chain, module.source.path, str(path)])
-

@@ -14,7 +14,7 @@ from typing import Any
 from charl import dtypes
 from charl.elaborate import check, exports, modules
 from charl.elaborate import values as v
-from charl.elaborate.elaborator import Elaborator
+from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
 from charl.elaborate.options import Bound, apply_sets, check_dims
 from charl.errors import CharlError
 from charl.program import Export, Program
@@ -45,6 +45,8 @@ def elaborate(
         el.dtypes = {**dtypes.ALL, "f64": dtypes.f32}
     module = modules.load(el, source, [])
     check.check_module(el, module)
+    if "*" in module.ast.broken:  # what a broken import would have brought is unknown: so may be any name
+        el.diagnostics = [d for d in el.diagnostics if d.code != UNKNOWN_NAME]
     stop(el)
     found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
     functions = [module.scope.names[i.name.name].value for i in found]
