@@ -55,7 +55,9 @@ def bind(name: str, parameters: dict[str, Any], c: Call) -> dict[str, Any]:
     for n, a in given.items():
         if n not in parameters:
             where = a.name_span or a.span
-            raise fail(UNKNOWN_ARGUMENT, f"`{name}` has no parameter `{n}`", where, help=suggest(n or "", parameters))
+            raise fail(
+                UNKNOWN_ARGUMENT, f"`{name}` has no parameter `{n}`", where, help=suggest(n or "", parameters)
+            )
     out: dict[str, Any] = {}
     for p, default in parameters.items():
         if p in given:
@@ -67,7 +69,9 @@ def bind(name: str, parameters: dict[str, Any], c: Call) -> dict[str, Any]:
         else:
             out[p] = default
     if positional:
-        raise fail(COUNT, f"`{name}` takes {len(parameters)} arguments, and this is one more", positional[0].span)
+        raise fail(
+            COUNT, f"`{name}` takes {len(parameters)} arguments, and this is one more", positional[0].span
+        )
     return out
 
 
@@ -93,7 +97,9 @@ def tensor(name: str, a: Argument) -> Node:
 def tensor_list(name: str, a: Argument) -> list[Node]:
     """Tensors of a run or tuple."""
     if not isinstance(a.value, (v.Run, v.Tuple)) or not a.value.items:
-        raise fail(TENSOR, f"`{name}` takes an array of tensors, and this is {v.describe_value(a.value)}", a.span)
+        raise fail(
+            TENSOR, f"`{name}` takes an array of tensors, and this is {v.describe_value(a.value)}", a.span
+        )
     return [tensor(name, Argument(x, a.span)) for x in a.value.items]
 
 
@@ -149,7 +155,22 @@ def sizes(arguments: list[Argument]) -> tuple[Size, ...]:
 # ---------------------------------------------------------------- elementwise
 
 UNARY = (
-    *("exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan"),
+    *(
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+    ),
     *("sinh", "cosh", "tanh", "erf", "abs", "sign", "floor", "ceil", "round", "trunc", "bitnot"),
 )
 BINARY = ("atan2", "bitand", "bitor", "bitxor", "shl", "shr")
@@ -230,7 +251,9 @@ def _where(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
             condition.span,
         )
     if not isinstance(a.value, Node) and not isinstance(b.value, Node):
-        dtype = operators.default_dtype(0.5 if isinstance(a.value, float) or isinstance(b.value, float) else a.value)
+        dtype = operators.default_dtype(
+            0.5 if isinstance(a.value, float) or isinstance(b.value, float) else a.value
+        )
         x, y = operators.to_node(a.value, dtype, a.span), operators.to_node(b.value, dtype, b.span)
     else:
         x, y = operators.same_dtype(el, [a.operand, b.operand], "`where`", c.span)

@@ -104,7 +104,9 @@ def _zip(el: Elaborator, c: Call) -> Any:
     parts = []
     for a in c.arguments:
         if not isinstance(a.value, (v.Run, v.Tuple)):
-            raise fail(TENSOR, f"`zip` takes runs and tuples, and this is {v.describe_value(a.value)}", a.span)
+            raise fail(
+                TENSOR, f"`zip` takes runs and tuples, and this is {v.describe_value(a.value)}", a.span
+            )
         parts.append(a.value.items)
     if len({len(x) for x in parts}) > 1:
         raise fail(JOIN, "the arguments of `zip` differ in length", c.span)
@@ -144,9 +146,13 @@ def _rounding(name: str, plain: Any, symbolic: Any) -> None:
             return symbolic(a, b)
         if name == "div" and (isinstance(a, Node) or isinstance(b, Node)):
             x, y = operators.same_dtype(el, [p["a"].operand, p["b"].operand], "`div`", c.span)
-            out = operators.align(el, "div", Operand(x, p["a"].span), Operand(y, p["b"].span), "`div`", c.span)
+            out = operators.align(
+                el, "div", Operand(x, p["a"].span), Operand(y, p["b"].span), "`div`", c.span
+            )
             return out if x.dtype.is_integer else ops.floor(out)
-        raise fail(DIV, f"`{name}` takes integers, not {v.describe_value(a)} and {v.describe_value(b)}", c.span)
+        raise fail(
+            DIV, f"`{name}` takes integers, not {v.describe_value(a)} and {v.describe_value(b)}", c.span
+        )
 
 
 _rounding("div", None, dims.floordiv)
@@ -265,7 +271,9 @@ def _split(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     axis = axis_of(x, p["axis"].value if isinstance(p["axis"], Argument) else 0, c.span)
     part = dims.exact_div(x.shape[axis], parts) if parts else None
     if part is None or not isinstance(parts, int) or not dims.integral(part):
-        raise fail(DIVISION, f"dimension {x.shape[axis]} of {x.type} does not split into {parts} parts", c.span)
+        raise fail(
+            DIVISION, f"dimension {x.shape[axis]} of {x.type} does not split into {parts} parts", c.span
+        )
     out = []
     for i in range(parts):
         starts = tuple(i * part if k == axis else 0 for k in range(x.rank))
@@ -279,7 +287,9 @@ def _pick(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """`pick(x, i)[s] = x[s, i[s]]`: one element of each row, the index clamped."""
     x, i = tensor("pick", p["x"]), tensor("pick", p["index"])
     if x.rank == 0 or i.shape != x.shape[:-1] or not i.dtype.is_integer:
-        raise fail(JOIN, f"`pick` takes an integer for every row of {x.type}, and this is {i.type}", p["index"].span)
+        raise fail(
+            JOIN, f"`pick` takes an integer for every row of {x.type}, and this is {i.type}", p["index"].span
+        )
     return ops.gather(x, i, axis=x.rank - 1, batch=i.rank)
 
 
@@ -340,7 +350,9 @@ def _check_term(term: str, n: Node, a: Argument, extent: dict[str, Size], span: 
         raise fail(EINSUM, f"`{term}` does not name the {n.rank} axes of {n.type} once each", a.span)
     for k, size in zip(term, n.shape, strict=True):
         if extent.setdefault(k, size) != size:
-            raise fail(EINSUM, f"axis `{k}` is {extent[k]} and {size}", span, labels=(Label(a.span, str(n.type)),))
+            raise fail(
+                EINSUM, f"axis `{k}` is {extent[k]} and {size}", span, labels=(Label(a.span, str(n.type)),)
+            )
 
 
 def _einsum_pair(p: str, x: Node, q: str, y: Node, later: set[str]) -> tuple[str, Node]:
@@ -358,7 +370,10 @@ def _einsum_pair(p: str, x: Node, q: str, y: Node, later: set[str]) -> tuple[str
 
     out = ops.contract(x, y, batch=axes(batch), sum=axes(summed))
     both = set(batch) | set(summed)
-    return "".join(batch) + "".join(k for k in p if k not in both) + "".join(k for k in q if k not in both), out
+    return (
+        "".join(batch) + "".join(k for k in p if k not in both) + "".join(k for k in q if k not in both),
+        out,
+    )
 
 
 _variadic("einsum", _einsum)

@@ -104,7 +104,9 @@ def resolve_callee(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, list[Argu
         return _callable_place(el, e, scope), []
     place = el.place(e.value, scope)
     value = el.present(place.get(), e.value.span)
-    if isinstance(value, (v.Instance, v.Tuple, v.Run)) and any(n == e.name.name for n, _ in v.children(value)):
+    if isinstance(value, (v.Instance, v.Tuple, v.Run)) and any(
+        n == e.name.name for n, _ in v.children(value)
+    ):
         return _callable_place(el, e, scope), []
     member = instances.member(el, value, place, e)
     if member is not None and (isinstance(member, v.FUNCTIONS) or not isinstance(value, Node)):
@@ -141,7 +143,9 @@ def _forward(el: Elaborator, value: v.Instance, place: Place, e: Any) -> Any:
 
     method = instances.method(el, value, place, "forward")
     if method is None:
-        raise fail(NOT_CALLABLE, f"{v.describe_value(value)} has no method `forward`, so it cannot be called", e.span)
+        raise fail(
+            NOT_CALLABLE, f"{v.describe_value(value)} has no method `forward`, so it cannot be called", e.span
+        )
     return method
 
 
@@ -228,7 +232,10 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
     if isinstance(callee, (v.Declaration, Alias)):
         return instances.construct(el, callee, call)
     raise fail(
-        NOT_CALLABLE, f"{v.describe_value(callee)} cannot be called", call.span, labels=(Label(call.span, ""),)
+        NOT_CALLABLE,
+        f"{v.describe_value(callee)} cannot be called",
+        call.span,
+        labels=(Label(call.span, ""),),
     )
 
 
@@ -431,6 +438,7 @@ def bind_parameters(
     el: Elaborator, f: v.Function, scope: Scope, matcher: Matcher, pairs: list[tuple[Any, Any]], call: Call
 ) -> None:
     """Match every argument against its parameter's type and bind the names. Numbers wait for the tensors."""
+
     def late(item: tuple[Any, Any]) -> bool:
         a = item[1]
         return a is not None and not isinstance(a.value, Node) and v.is_compile_time_number(a.value)
@@ -445,16 +453,25 @@ def bind_parameters(
                 _bind_parameter(el, f, scope, matcher, p, default)
         matcher.finish()
     except Mismatch as m:
-        where = next((a.span for p, a in pairs if a is not None and p.type is not None and _inside(m.at, p.type)), call.span)
-        raise fail(ARGUMENT, f"the arguments of `{f.name}` do not fit each other: {m.reason}", where,
-                   labels=(Label(m.at.span, "declared here"),)) from None
+        where = next(
+            (a.span for p, a in pairs if a is not None and p.type is not None and _inside(m.at, p.type)),
+            call.span,
+        )
+        raise fail(
+            ARGUMENT,
+            f"the arguments of `{f.name}` do not fit each other: {m.reason}",
+            where,
+            labels=(Label(m.at.span, "declared here"),),
+        ) from None
 
 
 def _inside(inner: Any, outer: Any) -> bool:
     return bool(outer.span.start <= inner.span.start and inner.span.end <= outer.span.end)
 
 
-def _bind_parameter(el: Elaborator, f: v.Function, scope: Scope, matcher: Matcher, p: Any, a: Argument) -> None:
+def _bind_parameter(
+    el: Elaborator, f: v.Function, scope: Scope, matcher: Matcher, p: Any, a: Argument
+) -> None:
     from charl.elaborate import statements
 
     name = parameter_name(p)
@@ -499,7 +516,9 @@ def fit(el: Elaborator, matcher: Matcher, t: Any, value: Any, span: Span) -> Any
     if isinstance(value, v.ErrorValue):
         raise v.Silenced
     if isinstance(t, ast.TupleType) and isinstance(value, v.Tuple) and len(t.elements) == len(value.items):
-        return v.Tuple(tuple(fit(el, matcher, e, x, span) for e, x in zip(t.elements, value.items, strict=True)))
+        return v.Tuple(
+            tuple(fit(el, matcher, e, x, span) for e, x in zip(t.elements, value.items, strict=True))
+        )
     if isinstance(t, ast.RunType) and isinstance(value, v.Run):
         return v.Run(tuple(fit(el, matcher, t.element, x, span) for x in value.items), value.length)
     if isinstance(t, ast.NamedType) and t.name.name == "float" and isinstance(value, int):
@@ -509,7 +528,9 @@ def fit(el: Elaborator, matcher: Matcher, t: Any, value: Any, span: Span) -> Any
         return value
     if isinstance(value, v.Run) and isinstance(t, ast.TensorType) and t.dims:
         return tensor_of_run(el, value, dtype, span)
-    if isinstance(value, (bool, v.Unknown)) or (v.is_compile_time_number(value) and not isinstance(value, Node)):
+    if isinstance(value, (bool, v.Unknown)) or (
+        v.is_compile_time_number(value) and not isinstance(value, Node)
+    ):
         if isinstance(t, ast.TensorType) and t.dims and any(not isinstance(d, ast.Pack) for d in t.dims):
             return value
         return operators.to_node(value, dtype, span)
@@ -518,7 +539,11 @@ def fit(el: Elaborator, matcher: Matcher, t: Any, value: Any, span: Span) -> Any
 
 def scalar_dtype(matcher: Matcher, t: Any) -> DType | None:
     """The element type of a tensor type; of an unbound `E`, that of a literal."""
-    name = t.element.name if isinstance(t, ast.TensorType) else t.name.name if isinstance(t, ast.NamedType) else None
+    name = (
+        t.element.name
+        if isinstance(t, ast.TensorType)
+        else t.name.name if isinstance(t, ast.NamedType) else None
+    )
     if name is None or (name == "bool" and isinstance(t, ast.NamedType)):
         return None
     if name in matcher.el.dtypes:

@@ -153,7 +153,9 @@ def _pullback(el: Elaborator, d: v.Derived, call: Call) -> Any:
 
         cts = [n for _, n in v.leaves(inner.arguments[0].value)]
         if [n.type for n in cts] != [n.type for n in outputs]:
-            raise fail(OPERATOR, f"a cotangent has the type of the result, {v.describe_value(result)}", inner.span)
+            raise fail(
+                OPERATOR, f"a cotangent has the type of the result, {v.describe_value(result)}", inner.span
+            )
         nodes = [n for table in variables for n in table.values()]
         found = dict(zip(nodes, vjp(outputs, nodes, list(cts)), strict=True))
         grads = [_collect(a, t, found) for a, t in zip(chosen, variables, strict=True)]
@@ -174,7 +176,11 @@ def _forward(el: Elaborator, d: v.Derived, call: Call) -> Any:
         table = _make_variable(a, call.span)
         given = dict(operators.trained_leaves(t.value))
         if given.keys() != table.keys() or any(given[p].type != n.type for p, n in table.items()):
-            raise fail(OPERATOR, f"the tangent is {v.describe_value(t.value)}, not {v.describe_value(a.value)}", t.span)
+            raise fail(
+                OPERATOR,
+                f"the tangent is {v.describe_value(t.value)}, not {v.describe_value(a.value)}",
+                t.span,
+            )
         primal += list(table.values())
         tangent += [given[p] for p in table]
     result = call_value(el, d.function, Call(arguments, call.span, call.scope, call.mode))
@@ -198,7 +204,9 @@ def _map(el: Elaborator, d: v.Derived, call: Call) -> Any:
     values = [a.value for a in call.arguments]
     for a in call.arguments:
         if not isinstance(a.value, (v.Run, v.Tuple)):
-            raise fail(OPERATOR, f"`map(f)` goes over runs and tuples, not {v.describe_value(a.value)}", a.span)
+            raise fail(
+                OPERATOR, f"`map(f)` goes over runs and tuples, not {v.describe_value(a.value)}", a.span
+            )
     if len({len(x.items) for x in values}) > 1:
         raise fail(OPERATOR, "the arguments of `map(f)` differ in length", call.span)
     out = []
@@ -220,15 +228,21 @@ def _vmap(el: Elaborator, d: v.Derived, call: Call) -> Any:
                 raise fail(OPERATOR, f"`vmap` goes over the first axis, and {n.type} has none", a.span)
             lengths.add(n.shape[0])
     if len(lengths) != 1:
-        raise fail(OPERATOR, f"the first axes of the arguments differ: {', '.join(map(str, lengths))}", call.span)
+        raise fail(
+            OPERATOR, f"the first axes of the arguments differ: {', '.join(map(str, lengths))}", call.span
+        )
     n = lengths.pop()
     if not isinstance(n, int):
         if not el.checking:
-            raise fail(OPERATOR, f"`vmap` over {n} elements is not supported yet: fix the dimension", call.span)
+            raise fail(
+                OPERATOR, f"`vmap` over {n} elements is not supported yet: fix the dimension", call.span
+            )
         first = _lane(el, d, call, 0)
         return v.rebuild(first, lambda _, x: ops.broadcast(x, (n, *x.shape), tuple(range(1, x.rank + 1))))
     if n > loops.LIMIT:
-        raise fail(OPERATOR, f"`vmap` over {n} elements would be unrolled; at most {loops.LIMIT} are", call.span)
+        raise fail(
+            OPERATOR, f"`vmap` over {n} elements would be unrolled; at most {loops.LIMIT} are", call.span
+        )
     lanes = [dict(v.leaves(_lane(el, d, call, i))) for i in range(n)]
     shape = _lane(el, d, call, 0)
 
@@ -264,7 +278,9 @@ def operator(name: str) -> v.Builtin:
         options = {}
         for a in c.arguments[1:]:
             if a.name != "wrt" or name in ("map", "vmap"):
-                raise fail(OPERATOR, f"`{name}` takes a function" + (" and `wrt:`" if "grad" in name else ""), a.span)
+                raise fail(
+                    OPERATOR, f"`{name}` takes a function" + (" and `wrt:`" if "grad" in name else ""), a.span
+                )
             options["wrt"] = a.value
         f = c.arguments[0].value
         if isinstance(f, v.Instance):

@@ -124,12 +124,16 @@ class Elaborator:
         raise self.unknown_name(e, scope)
 
     def unknown_name(self, e: ast.Name, scope: Scope) -> CharlError:
-        return fail(UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=suggest(e.name, scope.visible()))
+        return fail(
+            UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=suggest(e.name, scope.visible())
+        )
 
     def present(self, value: Any, span: Span) -> Any:
         """A member's value, which must exist here."""
         if isinstance(value, v.Absent):
-            raise fail(ABSENT, f"`{value.name}` is absent in this instance", span, help="test its condition first")
+            raise fail(
+                ABSENT, f"`{value.name}` is absent in this instance", span, help="test its condition first"
+            )
         if isinstance(value, v.Maybe):
             if value.condition not in self.assumed:
                 raise fail(
@@ -171,7 +175,9 @@ class Elaborator:
     def pack(self, e: ast.Pack, scope: Scope) -> tuple[Any, ...]:
         value = self._name(e.name, scope)
         if not isinstance(value, (v.Run, v.Tuple)):
-            raise fail(operators.OPERAND, f"`*` takes a pack apart, and this is {v.describe_value(value)}", e.span)
+            raise fail(
+                operators.OPERAND, f"`*` takes a pack apart, and this is {v.describe_value(value)}", e.span
+            )
         return value.items
 
     def _repeat(self, e: ast.Repeat, scope: Scope) -> Any:

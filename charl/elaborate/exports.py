@@ -109,7 +109,9 @@ def tree(value: Any, f: v.Function) -> Tree:
     """The type of a value as later levels see it."""
     found = _tree(value, f)
     if found is None:
-        raise fail(EXPORTED, f"{v.describe_value(value)} holds no tensors, so it cannot leave `{f.name}`", f.span)
+        raise fail(
+            EXPORTED, f"{v.describe_value(value)} holds no tensors, so it cannot leave `{f.name}`", f.span
+        )
     return found
 
 
@@ -134,7 +136,9 @@ def _record(value: v.Instance, f: v.Function) -> Record | None:
         t = _tree(part, f)
         if t is not None:
             m = declared.get(name)
-            fields.append(Field(name, t, m.docs if m is not None else "", m is not None and m.kind == "param"))
+            fields.append(
+                Field(name, t, m.docs if m is not None else "", m is not None and m.kind == "param")
+            )
     if not fields:
         return None
     name = "Grad" if value.type.part == "grad" else d.name
@@ -207,7 +211,9 @@ def model_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     params = [n for _, n in v.leaves(rng)]
     doc = f"Initial values of `{t.name}`, drawn from `rng`."
     argument = Argument("rng", tree(rng, f), True)
-    return Export("", doc, (argument,), tree(value, f), Graph("", params, results, span), (), (), span, "init")
+    return Export(
+        "", doc, (argument,), tree(value, f), Graph("", params, results, span), (), (), span, "init"
+    )
 
 
 def struct_init(el: Elaborator, t: v.InstanceType) -> Export | None:
@@ -220,8 +226,12 @@ def struct_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     if any(p.type is None for p in f.params):
         return None
     skolem_dims(matcher, [p.type for p in f.params])
-    values = [instances.placeholder(el, matcher.resolve(p.type), ops.parameter, p.name.name) for p in f.params]
-    cells = [Scope().bind(p.name.name, x, p.span, mutable=True) for p, x in zip(f.params, values, strict=True)]
+    values = [
+        instances.placeholder(el, matcher.resolve(p.type), ops.parameter, p.name.name) for p in f.params
+    ]
+    cells = [
+        Scope().bind(p.name.name, x, p.span, mutable=True) for p, x in zip(f.params, values, strict=True)
+    ]
     span = t.declaration.ast.name.span
     given = [
         Given(x, p.span, None, Variable(c, el.journal) if p.mut else None)
@@ -234,10 +244,16 @@ def struct_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     finals = [c.value for p, c in zip(f.params, cells, strict=True) if p.mut]
     results = [n for x in (value, *finals) for _, n in v.leaves(x)]
     used = set(topological(results))
-    kept = [(p, x) for p, x in zip(f.params, values, strict=True) if p.mut or any(n in used for _, n in v.leaves(x))]
+    kept = [
+        (p, x)
+        for p, x in zip(f.params, values, strict=True)
+        if p.mut or any(n in used for _, n in v.leaves(x))
+    ]
     arguments = tuple(Argument(p.name.name, tree(x, f), p.mut, "", p.span) for p, x in kept)
     params = [n for _, x in kept for _, n in v.leaves(x)]
-    return Export("", _doc(t, f), arguments, tree(value, f), Graph("", params, results, span), (), (), span, "init")
+    return Export(
+        "", _doc(t, f), arguments, tree(value, f), Graph("", params, results, span), (), (), span, "init"
+    )
 
 
 def _doc(t: v.InstanceType, f: v.Function) -> str:

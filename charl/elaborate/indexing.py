@@ -135,7 +135,11 @@ def _item(el: Elaborator, item: Any, n: Size, scope: Scope) -> At:
     i = el.known(item, scope)
     if isinstance(i, Node):
         if not i.dtype.is_integer:
-            hint = "use `where`: the shape of a masked tensor would depend on data" if i.dtype.kind == "bool" else None
+            hint = (
+                "use `where`: the shape of a masked tensor would depend on data"
+                if i.dtype.kind == "bool"
+                else None
+            )
             raise fail(INDEX_KIND, f"an index is an integer, not {i.type}", item.span, help=hint)
         return At("dynamic" if i.rank == 0 else "take", node=i, size=n, span=item.span)
     if isinstance(i, v.Run) and i.items and all(isinstance(k, int) for k in i.items):
@@ -207,7 +211,9 @@ def _clip(i: Size, n: Size) -> Size:
 
 def _backward(el: Elaborator, s: ast.Slice, n: Size, step: int, scope: Scope) -> At:
     if s.start is not None or s.stop is not None:
-        raise fail(INDEX_KIND, "a slice with a negative step takes no bounds: slice first, then `[::-1]`", s.span)
+        raise fail(
+            INDEX_KIND, "a slice with a negative step takes no bounds: slice first, then `[::-1]`", s.span
+        )
     return At("slice", 0, dims.ceildiv(n, -step), step, span=s.span)
 
 
@@ -319,7 +325,9 @@ def _take(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
         a, b = Operand(n, e.span), Operand(ops.zeros(v_type(shape)), e.span)
         shape = operators.broadcast_shapes(el, a, b, "an index", e.span)
     if axes != list(range(axes[0], axes[-1] + 1)):
-        raise fail(INDEX_KIND, "integer tensors stand on neighbouring dimensions", e.span, help="transpose first")
+        raise fail(
+            INDEX_KIND, "integer tensors stand on neighbouring dimensions", e.span, help="transpose first"
+        )
     linear: Node | None = None
     size: Size = 1
     for i, n in zip(axes, nodes, strict=True):
@@ -398,8 +406,10 @@ def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
             return
         value = right
         if s.op:
-            value = Operand(operators.binary(el, s.op, Operand(read(el, x, at, target), target.span), right, s.span),
-                            s.value.span)
+            value = Operand(
+                operators.binary(el, s.op, Operand(read(el, x, at, target), target.span), right, s.span),
+                s.value.span,
+            )
         place.set(_stored(el, x, at, value, s))
 
 
@@ -418,8 +428,11 @@ def _stored(el: Elaborator, x: Node, at: list[At], right: Operand, s: ast.Assign
             starts.append(_i32(a.node))
         else:
             start = a.start if a.kind in ("slice", "item") else 0
-            starts.append(ops.size_value(start, dtypes.i32) if isinstance(start, Dim) else
-                          ops.constant(start, dtypes.i32))
+            starts.append(
+                ops.size_value(start, dtypes.i32)
+                if isinstance(start, Dim)
+                else ops.constant(start, dtypes.i32)
+            )
     new = ops.dynamic_update(x, update, starts)
     inside = _inside(used, x)
     if inside is not None:
@@ -451,7 +464,9 @@ def _fitted(el: Elaborator, x: Node, right: Operand, shape: tuple[Size, ...], s:
     nodes = operators.same_dtype(el, [target, right], "an assignment", s.span)
     got = Operand(nodes[1], right.span)
     if operators.broadcast_shapes(el, target, got, "an assignment", s.span) != shape:
-        raise CharlError([operators._no_broadcast(target, got, "an assignment", s.span, *_ranks(shape, nodes[1]))])
+        raise CharlError(
+            [operators._no_broadcast(target, got, "an assignment", s.span, *_ranks(shape, nodes[1]))]
+        )
     return operators.broadcast_to(nodes[1], shape)
 
 
@@ -464,7 +479,9 @@ def _scatter(el: Elaborator, x: Node, at: list[At], right: Operand, s: ast.Assig
     used = [a for a in at if a.kind != "new"]
     axes = [i for i, a in enumerate(used) if a.kind == "take"]
     if len(axes) != 1 or any(a.kind not in ("take", "all") for a in used):
-        raise fail(INDEX_KIND, "an indexed write takes one integer tensor, other dimensions whole", s.target.span)
+        raise fail(
+            INDEX_KIND, "an indexed write takes one integer tensor, other dimensions whole", s.target.span
+        )
     if s.op not in ("+", "-"):
         raise fail(INDEX_KIND, "a write by an integer tensor is `+=` or `-=` for now", s.target.span)
     axis, idx = axes[0], used[axes[0]].node

@@ -137,7 +137,9 @@ def _fitted(value: Any, declared: TensorType, f: Any) -> Node:
     if v.is_compile_time_number(value) and not isinstance(value, Node):
         value = operators.to_node(value, declared.dtype, f.default.span)
     if not isinstance(value, Node):
-        raise fail(INITIALIZER, f"the initializer of `{f.name}` gives {v.describe_value(value)}", f.default.span)
+        raise fail(
+            INITIALIZER, f"the initializer of `{f.name}` gives {v.describe_value(value)}", f.default.span
+        )
     if value.rank == 0 and declared.rank:
         value = operators.broadcast_to(value, declared.shape)
     if value.shape != declared.shape or value.dtype.is_float != declared.dtype.is_float:

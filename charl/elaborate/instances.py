@@ -51,7 +51,9 @@ def pair_parameters(d: v.Declaration, args: Any, span: Span) -> list[tuple[Any, 
             )
     out = []
     for p in d.ast.params:
-        out.append((p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None))
+        out.append(
+            (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)
+        )
     if positional:
         raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
     return out
@@ -78,7 +80,11 @@ def instance_type(el: Elaborator, d: v.Declaration, t: ast.NamedType, matcher: M
 
 
 def with_arguments(
-    el: Elaborator, d: v.Declaration, generics: tuple[tuple[str, Any], ...], given: list[tuple[Any, Any]], span: Span
+    el: Elaborator,
+    d: v.Declaration,
+    generics: tuple[tuple[str, Any], ...],
+    given: list[tuple[Any, Any]],
+    span: Span,
 ) -> v.InstanceType:
     """The instance of a declaration with these hyper-parameters, converted and checked."""
     scope = Scope(d.scope)
@@ -280,7 +286,9 @@ def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:
         elif isinstance(value, Alias):
             value = Matcher(el, scope).resolve(ast.NamedType(e.span, e, (), None))  # type: ignore[arg-type]
         if not isinstance(value, (v.InstanceType, *v.FUNCTIONS)):
-            raise fail(LAYER, f"an entry of `layers` is a model or a function, not {v.describe_value(value)}", e.span)
+            raise fail(
+                LAYER, f"an entry of `layers` is a model or a function, not {v.describe_value(value)}", e.span
+            )
         out.append((str(i), value))
     return out
 
@@ -386,15 +394,25 @@ def static(el: Elaborator, value: Any, e: ast.Member) -> Any:
     f = function_of(d, e.name.name)
     if f is not None:
         return v.Function(
-            f.name, f.params, f.result, f.body, f.scope if t is d else instance_scope(t), f.module,
-            (*d.ast.generics, *f.generics), None, f.span, f.where,
+            f.name,
+            f.params,
+            f.result,
+            f.body,
+            f.scope if t is d else instance_scope(t),
+            f.module,
+            (*d.ast.generics, *f.generics),
+            None,
+            f.span,
+            f.where,
         )
     if e.name.name == "init" and d.kind == "model":
         from charl.elaborate import initial
 
         return v.Builtin("init", lambda el_, call: initial.model_init(el_, t, call))
     names = [m.name.name for m in d.ast.methods]
-    raise fail(STATIC, f"`{d.name}` has no function `{e.name}`", e.name.span, help=suggest(e.name.name, names))
+    raise fail(
+        STATIC, f"`{d.name}` has no function `{e.name}`", e.name.span, help=suggest(e.name.name, names)
+    )
 
 
 # ---------------------------------------------------------------- construction
@@ -433,7 +451,9 @@ def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.Instanc
     for a in call.arguments:
         if a.name not in fields:
             shown = f"no member `{a.name}`" if a.name else "members, and they are given by name"
-            raise fail(FIELD, f"`{d.name}` has {shown}", a.name_span or a.span, help=suggest(a.name or "", fields))
+            raise fail(
+                FIELD, f"`{d.name}` has {shown}", a.name_span or a.span, help=suggest(a.name or "", fields)
+            )
     scope = instance_scope(known) if known is not None else Scope(d.scope)
     names = [g.name.name for g in d.ast.generics] + [p.name.name for p in d.ast.params]
     matcher = Matcher(el, scope, frozenset(g.name.name for g in d.ast.generics))
@@ -445,7 +465,12 @@ def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.Instanc
     for f in d.ast.fields:
         a = given.get(f.name.name)
         if a is None and f.default is None:
-            raise fail(FIELD, f"`{d.name}` needs its member `{f.name}`", call.span, labels=(Label(f.span, "this one"),))
+            raise fail(
+                FIELD,
+                f"`{d.name}` needs its member `{f.name}`",
+                call.span,
+                labels=(Label(f.span, "this one"),),
+            )
         a = a or Argument(el.known(f.default, scope), f.default.span)
         members[f.name.name] = _member_value(el, matcher, d, f, a)
     matcher.finish()
@@ -458,8 +483,11 @@ def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.Instanc
 def _inside(scope: Scope, d: v.Declaration) -> bool:
     frame = scope.function
     f = getattr(frame, "function", None)
-    return f is not None and f.module is d.module and f in d.module.methods.values() or (
-        f is not None and f.module is d.module and any(m.name.span == f.span for m in d.ast.methods)
+    return (
+        f is not None
+        and f.module is d.module
+        and f in d.module.methods.values()
+        or (f is not None and f.module is d.module and any(m.name.span == f.span for m in d.ast.methods))
     )
 
 

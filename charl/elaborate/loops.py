@@ -111,7 +111,11 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
                 index = ops.parameter("i", statements_scalar())
                 return Elements([Temporary(index)], True, symbolic=True)
             shown = v.describe_value(x)
-            raise fail(UNROLLED, f"a loop bound must be known while transpiling for now, and this is {shown}", at.span)
+            raise fail(
+                UNROLLED,
+                f"a loop bound must be known while transpiling for now, and this is {shown}",
+                at.span,
+            )
     _limit(stop - start, const, e)
     indices = range(start, stop)
     return Elements([Temporary(i if const else ops.constant(i, dtypes.i32)) for i in indices], True)
@@ -138,7 +142,9 @@ def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements:
     parts = [iterate(el, a.value, scope, const) for a in e.args]
     sizes = {len(p.places) for p in parts}
     if len(sizes) > 1:
-        raise fail(UNEQUAL, f"the sequences have {', '.join(str(len(p.places)) for p in parts)} elements", e.span)
+        raise fail(
+            UNEQUAL, f"the sequences have {', '.join(str(len(p.places)) for p in parts)} elements", e.span
+        )
     rows = [statements.Places(list(row)) for row in zip(*(p.places for p in parts), strict=True)]
     return Elements(list(rows), all(p.stack for p in parts), any(p.symbolic for p in parts))
 

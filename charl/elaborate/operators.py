@@ -51,7 +51,9 @@ class Operand:
 
 def elementwise(name: str, *nodes: Node) -> Node:
     """The elementwise operation called `name`, on nodes of equal shapes."""
-    fn = getattr(ops, name if hasattr(ops, name) and name not in ("pow", "abs", "round", "min", "max") else name + "_")
+    fn = getattr(
+        ops, name if hasattr(ops, name) and name not in ("pow", "abs", "round", "min", "max") else name + "_"
+    )
     return fn(*nodes)  # type: ignore[no-any-return]
 
 
@@ -68,7 +70,12 @@ def to_node(value: Any, dtype: DType, span: Span) -> Node:
         return ops.size_value(value, dtype)
     if isinstance(value, bool):
         if dtype is not dtypes.boolean:
-            raise fail(LITERAL, f"a truth value is no {dtype}", span, help=f"write `where(c, 1, 0)` or `c as {dtype}`")
+            raise fail(
+                LITERAL,
+                f"a truth value is no {dtype}",
+                span,
+                help=f"write `where(c, 1, 0)` or `c as {dtype}`",
+            )
         return ops.constant(value, dtypes.boolean)
     if dtype.is_integer:
         _check_integer(value, dtype, span)
@@ -160,7 +167,9 @@ def _symbolic(op: str, a: Size, b: Size, span: Span) -> Any:
     if op == "/":
         q = dims.exact_div(a, b)
         if q is None:
-            raise fail(INEXACT, f"`{a} / {b}` cannot be shown to be an integer", span, help="use `div` to round down")
+            raise fail(
+                INEXACT, f"`{a} / {b}` cannot be shown to be an integer", span, help="use `div` to round down"
+            )
         return q
     if op == "**":
         if isinstance(b, int) and 0 <= b <= 64:
@@ -221,7 +230,9 @@ def unknown_call(name: str, *args: Any) -> v.Unknown:
             if isinstance(x, v.Unknown):
                 nodes.append(x.build(dtype))
             else:
-                nodes.append(ops.size_value(x, dtype) if isinstance(x, Dim) else ops.constant(float(x), dtype))
+                nodes.append(
+                    ops.size_value(x, dtype) if isinstance(x, Dim) else ops.constant(float(x), dtype)
+                )
         return elementwise(name, *nodes)
 
     return v.Unknown("float", f"{name}({', '.join(map(str, args))})", build)
@@ -390,7 +401,12 @@ def _short(o: Operand) -> str:
 def tensor_binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Node:
     """An elementwise operator with at least one run-time operand."""
     what = f"`{op}`"
-    if op == "**" and isinstance(a.value, Node) and isinstance(b.value, int) and not isinstance(b.value, bool):
+    if (
+        op == "**"
+        and isinstance(a.value, Node)
+        and isinstance(b.value, int)
+        and not isinstance(b.value, bool)
+    ):
         return integer_power(a.value, b.value, b.span)
     x, y = same_dtype(el, [a, b], what, span)
     if x.dtype == dtypes.boolean and op not in LOGIC and op not in ("==", "!="):
@@ -586,4 +602,3 @@ def cast(el: Elaborator, a: Operand, dtype: DType, span: Span) -> Any:
     if isinstance(x, (bool, v.Unknown)) or v.is_compile_time_number(x):
         return to_node(x, dtype, span)
     raise _bad_operand(f"as {dtype}", a, span)
-

@@ -75,7 +75,9 @@ def _unknown_set(exports: list[v.Function], path: str) -> CharlError:
         if b is not None and isinstance(b.value, v.Declaration)
         for h in b.value.ast.params
     ]
-    return fail(NO_SUCH_SET, f"`--set {path}`: no export has such an open hyper-parameter", help=suggest(path, known))
+    return fail(
+        NO_SUCH_SET, f"`--set {path}`: no export has such an open hyper-parameter", help=suggest(path, known)
+    )
 
 
 def _value(d: v.Declaration, path: str, text: str) -> Argument:
@@ -83,8 +85,17 @@ def _value(d: v.Declaration, path: str, text: str) -> Argument:
     p = next((p for p in d.ast.params if p.name.name == name), None)
     if p is None:
         known = [q.name.name for q in d.ast.params]
-        raise fail(NO_SUCH_SET, f"`--set {path}`: `{d.name}` has no `{name}`", d.ast.name.span, help=suggest(name, known))
-    kind = p.type.name.name if isinstance(p.type, ast.NamedType) else v.plain_name(getattr(p.default, "value", 0))
+        raise fail(
+            NO_SUCH_SET,
+            f"`--set {path}`: `{d.name}` has no `{name}`",
+            d.ast.name.span,
+            help=suggest(name, known),
+        )
+    kind = (
+        p.type.name.name
+        if isinstance(p.type, ast.NamedType)
+        else v.plain_name(getattr(p.default, "value", 0))
+    )
     value = parse(text, kind)
     if value is None:
         raise fail(
@@ -103,7 +114,11 @@ def parse(text: str, kind: str) -> Any:
     if kind == "bool":
         return {"true": True, "false": False}.get(text)
     try:
-        return int(text) if kind == "int" else float(text) if kind == "float" else text if kind == "str" else None
+        return (
+            int(text)
+            if kind == "int"
+            else float(text) if kind == "float" else text if kind == "str" else None
+        )
     except ValueError:
         return None
 
@@ -127,14 +142,18 @@ def check_dims(el: Elaborator, known: set[str], given: Mapping[str, Bound]) -> N
         with el.guarded():
             if name not in known:
                 raise fail(
-                    NO_SUCH_DIM, f"`--dim {name}`: no export has this dimension variable", help=suggest(name, sorted(known))
+                    NO_SUCH_DIM,
+                    f"`--dim {name}`: no export has this dimension variable",
+                    help=suggest(name, sorted(known)),
                 )
             low, high = bound if isinstance(bound, tuple) else (bound, bound)
             if low < 0 or high < low:
                 raise fail(CONTRADICTION, f"`--dim {name}={low}..{high}` leaves no size")
 
 
-def bounds_of(el: Elaborator, f: v.Function, scope: Scope, names: list[str], given: Mapping[str, Bound]) -> Bounds:
+def bounds_of(
+    el: Elaborator, f: v.Function, scope: Scope, names: list[str], given: Mapping[str, Bound]
+) -> Bounds:
     """Bounds from `where` clauses and `--dim`; a contradiction is an error."""
     out = Bounds()
     for clause in f.where:
@@ -156,7 +175,12 @@ def _conjuncts(e: Any) -> list[Any]:
 def _clause(el: Elaborator, e: Any, scope: Scope, out: Bounds) -> None:
     value = el.condition(e, scope)
     if value is False:
-        raise fail(CONTRADICTION, f"`{e.span.text}` is violated", e.span, help="another size is fixed, by `--dim` or here")
+        raise fail(
+            CONTRADICTION,
+            f"`{e.span.text}` is violated",
+            e.span,
+            help="another size is fixed, by `--dim` or here",
+        )
     if value is True or not isinstance(e, ast.Binary):
         return
     left, right = el.known(e.left, scope), el.known(e.right, scope)
@@ -179,7 +203,13 @@ def _note(left: Dim, op: str, right: int, out: Bounds) -> None:
             out.low[name] = max(out.low.get(name, 0), right + (op == ">"))
         return
     found = [a for a in dims.atoms(left)]
-    if op == "==" and right == 0 and len(found) == 1 and isinstance(found[0], dims.Func) and found[0].name == "mod":
+    if (
+        op == "=="
+        and right == 0
+        and len(found) == 1
+        and isinstance(found[0], dims.Func)
+        and found[0].name == "mod"
+    ):
         inner, by = found[0].args
         if isinstance(by, int) and isinstance(inner, Dim) and _bare(inner):
             out.multiple[str(_bare(inner))] = by

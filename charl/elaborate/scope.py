@@ -80,7 +80,12 @@ class Scope:
         return None
 
     def bind(
-        self, name: str, value: Value, span: Span | None = None, mutable: bool = False, alias: Place | None = None
+        self,
+        name: str,
+        value: Value,
+        span: Span | None = None,
+        mutable: bool = False,
+        alias: Place | None = None,
     ) -> Binding:
         binding = Binding(name, value, mutable, span, alias)
         self.names[name] = binding

@@ -166,7 +166,9 @@ def run_time(el: Elaborator, value: Any, span: Span) -> Any:
     return value
 
 
-def bind_pattern(el: Elaborator, p: Any, value: Any, scope: Scope, e: Any, place: Place | None = None) -> None:
+def bind_pattern(
+    el: Elaborator, p: Any, value: Any, scope: Scope, e: Any, place: Place | None = None
+) -> None:
     """Bind the names of a pattern; over a mutable place they stand for its parts."""
     if isinstance(p, ast.NamePattern):
         if p.name.name == "_":
@@ -302,7 +304,9 @@ def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
     return _select(el, e, condition, scope)
 
 
-def _sides(el: Elaborator, e: ast.If, scope: Scope, lenient: bool, condition: Any) -> tuple[Any, Any, Any, Any]:
+def _sides(
+    el: Elaborator, e: ast.If, scope: Scope, lenient: bool, condition: Any
+) -> tuple[Any, Any, Any, Any]:
     """Values of both sides, and what each wrote."""
     frame = scope.function
     if frame is not None and not lenient:
@@ -387,7 +391,9 @@ def _select(el: Elaborator, e: ast.If, condition: Node, scope: Scope) -> Any:
 
 def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
     """`x` where the condition holds, else `y`, leaf by leaf."""
-    if x is y or (not isinstance(x, Node) and not isinstance(y, Node) and not v.children(x) and el.same(x, y)):
+    if x is y or (
+        not isinstance(x, Node) and not isinstance(y, Node) and not v.children(x) and el.same(x, y)
+    ):
         return x
     x, y = _one_stage(x, y, e)
     if v.type_of(x) != v.type_of(y):
@@ -404,7 +410,9 @@ def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
 
     def choose(path: str, node: Node) -> Node:
         other = others[path]
-        return node if node is other else ops.select(operators.broadcast_to(condition, node.shape), node, other)
+        return (
+            node if node is other else ops.select(operators.broadcast_to(condition, node.shape), node, other)
+        )
 
     return v.rebuild(x, choose)
 

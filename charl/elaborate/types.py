@@ -109,7 +109,9 @@ class Matcher:
             if i not in unbound:
                 known += len(self._pack(dims[i]))
         if actual.rank < known or (not unbound and actual.rank != known):
-            raise Mismatch(t, f"rank {actual.rank} instead of {known if not unbound else f'at least {known}'}")
+            raise Mismatch(
+                t, f"rank {actual.rank} instead of {known if not unbound else f'at least {known}'}"
+            )
         rest = list(actual.shape)
         for i, d in enumerate(dims):
             if isinstance(d, ast.Pack):
@@ -364,8 +366,11 @@ class _Argument:
     def check(self, matcher: Matcher, expression: Any, whole: Any) -> None:
         want = matcher.el.evaluate(expression, matcher.scope)
         if not matcher.el.same(want, self.value):
-            raise Mismatch(whole, f"`{expression.span.text}` is {v._argument_text(want)}, not "
-                                  f"{v._argument_text(self.value)}")
+            raise Mismatch(
+                whole,
+                f"`{expression.span.text}` is {v._argument_text(want)}, not "
+                f"{v._argument_text(self.value)}",
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,9 @@ def test_predict() -> None:
     np.testing.assert_allclose(got, softmax(np.maximum(x @ w1 + b1, 0) @ w2 + b2), rtol=1e-5, atol=1e-6)
 
 
-def numpy_step(net: list[Any], m: list[Any], v: list[Any], t: int, key: Any, counter: int, x: Any, y: Any) -> Any:
+def numpy_step(
+    net: list[Any], m: list[Any], v: list[Any], t: int, key: Any, counter: int, x: Any, y: Any
+) -> Any:
     """Forward, backward and Adam in float64, from the textbook."""
     n = len(x)
     w1, b1, w2, b2 = (p.astype(np.float64) for p in net)
