@@ -20,6 +20,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Role,
     Simd,
     Stmt,
@@ -98,6 +99,8 @@ class _Renamer:
         if isinstance(s, Let):
             value = self.expr(s.value)
             return Let(self.register(s.name), value, None if self.neutral else s.span)
+        if isinstance(s, Local):
+            return s
         if isinstance(s, Accumulator):
             initial = None if s.initial is None else self.expr(s.initial)
             return replace(s, name=self.register(s.name), initial=initial)
@@ -145,6 +148,9 @@ def _with_buffers(stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer]) -> tuple
             return If(expr(s.condition), tuple(stmt(x) for x in s.body))
         if isinstance(s, Let):
             return replace(s, value=expr(s.value))
+        if isinstance(s, Local):
+            table[s.buffer] = replace(s.buffer, name="sums")
+            return Local(table[s.buffer])
         if isinstance(s, Update):
             return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
         if isinstance(s, Store):
@@ -163,7 +169,12 @@ def canonical(kernel: Kernel, roles: list[Role]) -> Kernel:
     nests = tuple(renamer.body(_with_buffers(n, table)) for n in kernel.nests)
     for b in kernel.buffers:
         renamer._note(b.size)
-    return replace(kernel, nests=nests, dims=tuple(sorted(renamer.sizes)), buffers=tuple(table.values()))
+    return replace(
+        kernel,
+        nests=nests,
+        dims=tuple(sorted(renamer.sizes)),
+        buffers=tuple(table[b] for b in kernel.buffers),
+    )
 
 
 def key(kernel: Kernel) -> str:

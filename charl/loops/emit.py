@@ -6,7 +6,7 @@ does not depend on an inner loop is computed before it; what occurs twice is com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from charl import dims
@@ -103,8 +103,8 @@ class Emitter:
         lets, sinks = self._share(sinks)
         return (*out, *lets, *(s.statement() for s in sinks))
 
-    def _rewrite(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: list[Expr]) -> list[Sink]:
-        """Replace expressions (by identity) in sinks."""
+    def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: Sequence[Expr]) -> list[Sink]:
+        """The sinks with expressions replaced: `table` by identity of those in `keep`."""
         if not table:
             return list(sinks)
         self._alive += keep
@@ -171,7 +171,7 @@ class Emitter:
     def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
         hint = self.hints.get(id(original))
         if hint is None and isinstance(original, Load):
-            hint = f"{original.source.name}_element"
+            hint = "sum" if original.source.role == "scratch" else f"{original.source.name}_element"
         name = self.name(hint or "t")
         if self.varies(value):
             self._vector_names.add(name)
@@ -203,7 +203,7 @@ class Emitter:
 
         for s in sinks:
             visit(s.value)
-        return lets, self._rewrite(sinks, table, keep)
+        return lets, self.replaced(sinks, table, keep)
 
     # ------------------------------------------------------------ reductions
 
@@ -220,7 +220,7 @@ class Emitter:
                 stmts, refs = self._reduce(batch)
                 out += stmts
                 table.update((id(r), ref) for r, ref in zip(batch, refs))
-            sinks = self._rewrite(sinks, table, list(ready))
+            sinks = self.replaced(sinks, table, list(ready))
 
     def _ready(self, sinks: Iterable[Sink], inner: frozenset[str]) -> list[Reduce]:
         """Reductions to lower now: independent of `inner` and holding none that could go before them."""
@@ -314,15 +314,16 @@ class Emitter:
         lane = self.name("lane")
         memo: dict[int, Expr] = {}
         env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}
-        return self.region(lane, width, count, [s.at(env, memo) for s in sinks])
+        moved = [s.at(env, memo) for s in sinks]
+        return self.region(lane, width, count, lambda: self.block(moved))
 
-    def region(self, lane: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
-        """A vector region around sinks whose indices already contain `lane`."""
+    def region(self, lane: str, width: int, count: Size | None, body: Callable[[], tuple[Stmt, ...]]) -> Simd:
+        """A vector region around what `body` emits; its indices contain `lane`."""
         outer, self.lane = self.lane, lane
         names = set(self._vector_names)
-        body = self.block(sinks)
+        stmts = body()
         self.lane, self._vector_names = outer, names
-        return Simd(lane, width, count, body)
+        return Simd(lane, width, count, stmts)
 
     def _lane_along(
         self, batch: Sequence[Reduce], bodies: Sequence[Expr], last: tuple[str, Size]

@@ -26,6 +26,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Simd,
     Stmt,
     Store,
@@ -135,6 +136,8 @@ class _Run:
             self.registers[s.name] = _Register(
                 self._spread(self._values(s.value), s.value.dtype), s.value.dtype
             )
+        elif isinstance(s, Local):
+            self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.numpy)
         elif isinstance(s, Accumulator):
             self._accumulator(s)
         elif isinstance(s, Update):

@@ -95,6 +95,15 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Local:
+    """Declare an array on the stack for the rest of the block. `buffer` has the role "scratch" and a size that is constant
+    for an instruction set: it holds a register tile between its reduction and its epilogue.
+    """
+
+    buffer: Buffer
+
+
+@dataclass(frozen=True)
 class If:
     """Run `body` where the bool expression holds."""
 
@@ -137,7 +146,7 @@ class Check:
     span: Span | None
 
 
-Stmt: TypeAlias = "Let | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+Stmt: TypeAlias = "Let | Local | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
 
 
 @dataclass

@@ -16,6 +16,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Simd,
     Stmt,
     Store,
@@ -76,6 +77,8 @@ def _head(s: For | Simd | If) -> str:
 def _line(s: Stmt) -> str:
     if isinstance(s, Let):
         return f"let %{s.name} = {s.value}"
+    if isinstance(s, Local):
+        return f"local {s.buffer.name}: {s.buffer.dtype}[{s.buffer.size}]"
     if isinstance(s, Accumulator):
         start = "" if s.initial is None else f" from {s.initial}"
         return f"{'vector ' if s.vector else ''}accumulator %{s.name}: {s.dtype} {s.fn}{start}"

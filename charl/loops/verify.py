@@ -19,6 +19,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Simd,
     Stmt,
     Store,
@@ -82,6 +83,9 @@ class _Verifier:
         elif isinstance(s, Let):
             self.define(s.name, self.varies(s.value))
             self.fits(s.value)
+        elif isinstance(s, Local):
+            self.require(s.buffer.role == "scratch", f"local array {s.buffer.name} is a {s.buffer.role}")
+            self.buffers.add(s.buffer)
         elif isinstance(s, Accumulator):
             self.define(s.name, s.vector)
             self.accumulators[s.name] = s

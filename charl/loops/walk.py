@@ -17,6 +17,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Simd,
     Stmt,
     Store,
@@ -43,6 +44,8 @@ def sizes(s: Stmt) -> tuple[Size, ...]:
         return (s.start, s.stop, s.step)
     if isinstance(s, Simd):
         return () if s.count is None else (s.count,)
+    if isinstance(s, Local):
+        return (s.buffer.size,)
     return (s.index,) if isinstance(s, Store) else ()
 
 

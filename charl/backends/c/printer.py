@@ -30,6 +30,7 @@ from charl.loops.ir import (
     If,
     Kernel,
     Let,
+    Local,
     Simd,
     Stmt,
     Store,
@@ -159,6 +160,8 @@ class KernelPrinter:
                 self._if(s)
             elif isinstance(s, Let):
                 self._let(s)
+            elif isinstance(s, Local):
+                self._local(s)
             elif isinstance(s, Accumulator):
                 self._accumulator(s)
             elif isinstance(s, Update):
@@ -239,6 +242,11 @@ class KernelPrinter:
 
     def _region(self) -> object:
         return self.vectors.region if self.vectors is not None else None
+
+    def _local(self, s: Local) -> None:
+        name = self.scope.allocate(s.buffer.name)
+        self.buffers[s.buffer] = name
+        self.emit(f"{c_type(s.buffer.dtype)} {name}[{self.scalars.size(s.buffer.size).text}];")
 
     def _accumulator(self, s: Accumulator) -> None:
         t = s.dtype
