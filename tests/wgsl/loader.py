@@ -11,7 +11,7 @@ from typing import Any
 from charl import templating
 
 HEAD = """from __future__ import annotations
-import json, math, operator, os, pathlib, weakref
+import json, math, operator, os, pathlib, tempfile, threading, weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload

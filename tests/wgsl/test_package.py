@@ -274,3 +274,12 @@ def test_limits_that_are_too_small(folder: Path, parts: Any, gpu: Any, tmp_path:
     loader.write(tmp_path, {"wgsl/manifest.json": json.dumps(manifest).encode()})
     with pytest.raises(parts.GpuLimit, match="storage buffers"):
         parts._Wgpu(tmp_path)
+
+
+@pytest.mark.needs_vulkan
+def test_one_record_for_two_arguments_is_refused(parts: Any, gpu: Any) -> None:
+    leaf = gpu.resident(np.zeros((5, 3), np.float32))
+    with pytest.raises(parts.CharlValueError, match="same record"):
+        gpu.run(
+            "predict", [leaf, leaf, *[np.zeros((), np.float32)] * 2, np.zeros((1, 5), np.float32)], {"N": 1}
+        )
