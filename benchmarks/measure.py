@@ -1,7 +1,7 @@
 """Timing that can be trusted on a shared machine: one pinned thread, contenders in turn, disturbed samples again.
 
 Enters: functions to time. Leaves: the median seconds of one call of each. The limit of the machine is a contender
-like the others (`fma_peak`), so that it is measured under the same load and at the same clock.
+like the others (`fma_peak`), measured before and after every sample, so that it meets the same load and clock.
 """
 
 from __future__ import annotations
@@ -20,21 +20,29 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ACCUMULATORS = 12  # as in peak.c
 SAMPLE_SECONDS = 0.01
-ALLOWED_LOSS = 0.02  # a sample whose thread ran less than 98 % of its time was disturbed
+LIMIT_SECONDS = 0.002
+ALLOWED_LOSS = 0.03  # a sample whose thread, or whose machine, was slower by more than this was disturbed
+ATTEMPTS = 40
 
 
 @dataclass
 class Contender:
-    """`run(calls)` makes that many calls; `samples` are seconds of one call."""
+    """`run(calls)` makes that many calls; `samples` are seconds of one call, `limits` those of the limit around each."""
 
     name: str
     run: Callable[[int], object]
     calls: int = 1
     samples: list[float] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         return statistics.median(self.samples)
+
+    @property
+    def limits_per_call(self) -> float:
+        """How many calls of the limit take as long as one call of this, the median over the samples."""
+        return statistics.median(own / limit for own, limit in zip(self.samples, self.limits))
 
 
 def pin() -> int | None:
@@ -46,43 +54,65 @@ def pin() -> int | None:
     return cpu
 
 
-def _sample(contender: Contender) -> tuple[float, bool]:
+def _timed(contender: Contender) -> tuple[float, bool]:
+    """Seconds of one call, and whether the thread had its CPU to itself as far as the system knows."""
     cpu, wall = time.thread_time(), time.perf_counter()
     contender.run(contender.calls)
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
     return wall / contender.calls, cpu >= (1 - ALLOWED_LOSS) * wall
 
 
-def _calibrate(contender: Contender) -> None:
+def _calibrate(contender: Contender, seconds: float) -> None:
     contender.run(1)
     while True:
         began = time.perf_counter()
         contender.run(contender.calls)
         took = time.perf_counter() - began
-        if took >= SAMPLE_SECONDS / 2:
-            contender.calls = max(1, round(contender.calls * SAMPLE_SECONDS / took))
+        if took >= seconds / 2:
+            contender.calls = max(1, round(contender.calls * seconds / took))
             return
         contender.calls *= 2
 
 
-def measure(
-    contenders: list[Contender], rounds: int = 30, progress: Callable[[], None] = lambda: None
-) -> int:
-    """Fill the samples, one of each contender a round; returns how many disturbed samples were taken again."""
+@dataclass
+class Quality:
+    """How the measurement went: samples that were taken again, and those that stayed disturbed to the end."""
+
+    again: int = 0
+    disturbed: int = 0
+
+
+def measure(contenders: list[Contender], limit: Contender, rounds: int = 30) -> Quality:
+    """Fill the samples, one of each contender a round, each between two short samples of the limit.
+
+    A sample is disturbed where its thread lost the CPU, or where the machine was slower just before or after than it has
+    been seen to be (a virtual machine does not learn that its host was busy). It is taken again, up to ATTEMPTS times.
+    """
+    quality = Quality()
+    _calibrate(limit, LIMIT_SECONDS)
     for contender in contenders:
-        _calibrate(contender)
-    again = 0
+        _calibrate(contender, SAMPLE_SECONDS)
+    fastest = min(_timed(limit)[0] for _ in range(200))
     for _ in range(rounds):
         for contender in contenders:
-            seconds, clean = _sample(contender)
-            for _ in range(5):
-                if clean:
+            best: tuple[float, float, float] | None = None  # slowness of the machine, seconds, limit
+            for _ in range(ATTEMPTS):
+                before, ok = _timed(limit)
+                seconds, alone = _timed(contender)
+                after, still = _timed(limit)
+                fastest = min(fastest, before, after)
+                slowness = max(before, after) / fastest + (0 if ok and alone and still else 1)
+                if best is None or slowness < best[0]:
+                    best = (slowness, seconds, (before + after) / 2)
+                if slowness <= 1 + ALLOWED_LOSS:
                     break
-                again += 1
-                seconds, clean = _sample(contender)
-            contender.samples.append(seconds)
-        progress()
-    return again
+                quality.again += 1
+            assert best is not None
+            quality.disturbed += best[0] > 1 + ALLOWED_LOSS
+            contender.samples.append(best[1])
+            contender.limits.append(best[2])
+            limit.samples.append(best[2])
+    return quality
 
 
 def cpu_name() -> str:

@@ -157,8 +157,8 @@ def _versions(with_torch: bool) -> dict[str, str]:
     return {**found, "compiler": compiler.splitlines()[0]}
 
 
-def _rows(tasks: dict[str, list[Contender]], floor: float) -> list[dict[str, Any]]:
-    """One row per task and contender. `floor`: seconds of one operation at the limit."""
+def _rows(tasks: dict[str, list[Contender]], operations: int) -> list[dict[str, Any]]:
+    """One row per task and contender. `operations`: of one call of the limit."""
     rows = []
     for task, flops in (("forward", FORWARD_FLOPS), ("training step", TRAIN_FLOPS)):
         ours = tasks[task][0].median
@@ -169,7 +169,7 @@ def _rows(tasks: dict[str, list[Contender]], floor: float) -> list[dict[str, Any
                     "by": c.name,
                     "microseconds": round(c.median * 1e6, 2),
                     "gflops": round(flops / c.median / 1e9, 1),
-                    "share_of_peak": round(flops * floor / c.median, 4),
+                    "share_of_peak": round(flops / operations / c.limits_per_call, 4),
                     "charl_is_faster_by": round(c.median / ours, 3),
                 }
             )
@@ -186,7 +186,8 @@ def _markdown(record: dict[str, Any]) -> str:
         head += f"| {r['task']} | {r['by']} | {r['microseconds']} | {r['gflops']} | {r['share_of_peak']:.1%} "
         head += f"| {r['charl_is_faster_by']:.2f} |\n"
     versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    return f"{head}\nLargest difference of outputs {record['largest_difference']:.1e}; {versions}.\n"
+    disturbed = f"{record['samples_disturbed']} of {record['samples']} samples stayed disturbed by other load"
+    return f"{head}\nLargest difference of outputs {record['largest_difference']:.1e}; {disturbed}; {versions}.\n"
 
 
 def _print(record: dict[str, Any]) -> None:
@@ -220,7 +221,7 @@ def main() -> None:
         folder = Path(name)
         limit, operations = measure.fma_peak(folder)
         tasks, worst = _contenders(folder, not args.no_torch)
-        again = measure.measure([limit, *(c for task in tasks.values() for c in task)], args.rounds)
+        quality = measure.measure([c for task in tasks.values() for c in task], limit, args.rounds)
     now = datetime.now(UTC)
     record: dict[str, Any] = {
         "benchmark": "mlp",
@@ -231,10 +232,12 @@ def main() -> None:
         "simd": measure.instruction_set()[0],
         "versions": _versions(not args.no_torch),
         "rounds": args.rounds,
-        "samples_taken_again": again,
+        "samples": args.rounds * sum(map(len, tasks.values())),
+        "samples_taken_again": quality.again,
+        "samples_disturbed": quality.disturbed,
         "fma_gflops": round(operations / limit.median / 1e9, 1),
         "largest_difference": worst,
-        "rows": _rows(tasks, limit.median / operations),
+        "rows": _rows(tasks, operations),
     }
     _print(record)
     args.out.mkdir(parents=True, exist_ok=True)
