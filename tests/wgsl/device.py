@@ -10,8 +10,8 @@ import numpy as np
 
 from charl import dims
 from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
-from charl.graph.ir import Graph
-from charl.loops.ir import Kernel
+from charl.graph.ir import Graph, Size
+from charl.loops.ir import For, If, Kernel, Stmt, Store
 from charl.plan.ir import Place, Plan
 from charl.program import Argument, Export, Field, Record
 
@@ -146,3 +146,16 @@ def export_of(graph: Graph) -> Export:
     arguments = tuple(Argument(p.name or f"x{i}", p.type) for i, p in enumerate(graph.params))
     fields = tuple(Field(str(i), r.type) for i, r in enumerate(graph.results))
     return Export(graph.name, "", arguments, Record("", "tuple", fields), graph, ())
+
+
+def written(body: tuple[Stmt, ...]) -> Size:
+    """How many elements the statements write."""
+    total: Size = 0
+    for s in body:
+        if isinstance(s, Store):
+            total = total + 1
+        elif isinstance(s, For):
+            total = total + written(s.body) * (s.stop - s.start)
+        elif isinstance(s, If):
+            total = total + written(s.body)
+    return total

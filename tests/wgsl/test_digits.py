@@ -11,12 +11,14 @@ import pytest
 
 from charl.backends.capabilities import WGSL
 from charl.backends.wgsl.package import files
+from charl.backends.wgsl.printer import peel
 from charl.compile import Options, elaborated, read_source
 from charl.graph.evaluate import Evaluator
 from charl.plan.build import plan_program
 from charl.plan.ir import Lowered
 from charl.program import Program
 from tests.wgsl import loader
+from tests.wgsl.device import written
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
@@ -52,6 +54,14 @@ def picks(count: int) -> Iterator[Any]:
 
 def test_kernels_bind_what_every_adapter_has(lowered: Lowered) -> None:
     assert max(len(k.buffers) for k in lowered.kernels) <= 8
+
+
+def test_no_invocation_computes_much(lowered: Lowered) -> None:
+    """A kernel of more than 1024 outputs is spread over invocations."""
+    for kernel in lowered.kernels:
+        for nest in kernel.nests:
+            count = written(peel(nest)[1])
+            assert isinstance(count, int) and count <= 1024, (kernel.name, str(count))
 
 
 @pytest.mark.needs_vulkan

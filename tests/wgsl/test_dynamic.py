@@ -19,12 +19,11 @@ from charl.dtypes import boolean, f32, i32, u32
 from charl.grad import vjp
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, Node, TensorType
-from charl.loops.ir import For, If, Stmt, Store
 from charl.passes import optimise
 from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from charl.program import DimVar
-from tests.wgsl.device import Batch, export_of
+from tests.wgsl.device import Batch, export_of, written
 
 Array = np.ndarray[Any, Any]
 N, M, K = sym("N"), sym("M"), sym("K")
@@ -140,23 +139,10 @@ def test_odd_sizes(name: str, n: int, m: int, k: int) -> None:
     check(name, {"N": n, "M": m, "K": k})
 
 
-def stores(body: tuple[Stmt, ...]) -> Size:
-    """How many elements the statements write."""
-    total: Size = 0
-    for s in body:
-        if isinstance(s, Store):
-            total = total + 1
-        elif isinstance(s, For):
-            total = total + stores(s.body) * (s.stop - s.start)
-        elif isinstance(s, If):
-            total = total + stores(s.body)
-    return total
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_no_invocation_writes_what_grows(name: str) -> None:
     """Sizes that are not known are spread over invocations, and one writes few elements."""
     for call in planned(name)[1].calls:
         for nest in call.kernel.nests:
-            written = stores(peel(nest)[1])
-            assert isinstance(written, int) and written <= 1024, (call.kernel.name, str(written))
+            count = written(peel(nest)[1])
+            assert isinstance(count, int) and count <= 1024, (call.kernel.name, str(count))
