@@ -41,7 +41,7 @@ fn div_i32(a: i32, b: i32) -> i32 {
         return -a;
     }
     let q = a / b;
-    return select(q, q - 1, a % b != 0 && (a < 0) != (b < 0));
+    return select(q, q - 1, a - q * b != 0 && (a < 0) != (b < 0)); // drivers differ on % of negative numbers
 }
 
 fn div_u32(a: u32, b: u32) -> u32 {
@@ -56,7 +56,7 @@ fn mod_i32(a: i32, b: i32) -> i32 {
     if (b == 0 || b == -1) {
         return 0;
     }
-    let r = a % b;
+    let r = a - (a / b) * b; // drivers differ on % of negative numbers
     return select(r, r + b, r != 0 && (r < 0) != (b < 0));
 }
 
