@@ -38,9 +38,7 @@ ISA: dict[str, list[str]] = {
 }
 CPU = {"scalar": (), "avx2": ("avx2", "fma"), "avx512": ("avx512f", "avx512dq", "avx512vl", "avx512bw")}
 # Buffers without elements may share an address here, hence -Wno-restrict.
-WARNINGS = (
-    "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wvla -Wshadow -Werror -Wmissing-prototypes -Wno-restrict".split()
-)
+WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wvla -Wshadow -Werror -Wmissing-prototypes -Wno-restrict".split()
 
 
 def missing(isa: str) -> str | None:
@@ -105,14 +103,17 @@ class Library:
         prefix = f"k{number}"
         self._kernels[key] = kernel
         args = [
-            f"({'const ' if b.role == 'input' else ''}{c_type(b.dtype)} *)p[{i}]" for i, b in enumerate(kernel.buffers)
+            f"({'const ' if b.role == 'input' else ''}{c_type(b.dtype)} *)p[{i}]"
+            for i, b in enumerate(kernel.buffers)
         ]
         args += [f"((const ptrdiff_t *)(const void *)w)[{i}]" for i in range(len(kernel.dims))]
         entry = f"entry_{number}"
         head = f"void {entry}(void *const *p, void *const *r, char *w, const void *const *c)"
         call = f"    {prefix}_{kernel.name}({', '.join(args)});"
         unused = "    (void)p, (void)r, (void)w, (void)c;"
-        self._pieces.append("\n".join([print_kernel(kernel, prefix), head + ";", head + " {", unused, call, "}", ""]))
+        self._pieces.append(
+            "\n".join([print_kernel(kernel, prefix), head + ";", head + " {", unused, call, "}", ""])
+        )
         self._entries()[key] = (entry, [])
 
     def _entries(self) -> dict[str, tuple[str, list[Array]]]:
@@ -142,9 +143,23 @@ class Library:
         objects = [self.folder / f"{s.stem}_{isa}.o" for s in sources]
         common = [cc, "-std=c99", "-fPIC", *flags, *ISA[isa]]
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda so: _run([*common, "-c", str(so[0]), "-o", str(so[1])]), zip(sources, objects)))
+            list(
+                pool.map(
+                    lambda so: _run([*common, "-c", str(so[0]), "-o", str(so[1])]), zip(sources, objects)
+                )
+            )
         library = self.folder / f"{self.name}_{isa}.so"
-        _run([cc, "-shared", *map(str, objects), "-o", str(library), "-lm", *[f for f in flags if "sanitize" in f]])
+        _run(
+            [
+                cc,
+                "-shared",
+                *map(str, objects),
+                "-o",
+                str(library),
+                "-lm",
+                *[f for f in flags if "sanitize" in f],
+            ]
+        )
         self._loaded[isa] = ctypes.CDLL(str(library))
 
     def run_plan(self, isa: str, key: str, arrays: Sequence[Array]) -> list[Array]:
@@ -152,15 +167,26 @@ class Library:
         entry, constants = self._entries()[key]
         plan = self.plans[key]
         params = [_guarded(a) for a in arrays]
-        results = [_guarded(np.zeros(_shape(r.type.shape), r.type.dtype.numpy)) for r in plan.export.graph.results]
+        results = [
+            _guarded(np.zeros(_shape(r.type.shape), r.type.dtype.numpy)) for r in plan.export.graph.results
+        ]
         arena = np.zeros(dims.evaluate(plan.arena_bytes, {}) + 64, np.uint8)
         start = -arena.ctypes.data % 64
-        self._call(isa, entry, [p.data for p in params], [r.data for r in results], arena.ctypes.data + start, constants)
+        self._call(
+            isa,
+            entry,
+            [p.data for p in params],
+            [r.data for r in results],
+            arena.ctypes.data + start,
+            constants,
+        )
         for g in (*params, *results):
             g.check()
         return [r.array for r in results]
 
-    def run_kernel(self, isa: str, key: str, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None) -> None:
+    def run_kernel(
+        self, isa: str, key: str, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None
+    ) -> None:
         """Run a kernel on flat arrays, in place."""
         entry, _ = self._entries()[key]
         kernel = self._kernels[key]

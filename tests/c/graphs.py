@@ -35,9 +35,28 @@ def merged(
                 yield Case(f"{op.name}-g{order}", graph, arrays, op.name, order)
 
 
+def _changed(op: Op, s: Sample, change: Callable[[Sample], Sample]) -> Sample:
+    """Bitcasts and the bytes of constants are tied to the sizes of their types and stay as they are."""
+    return s if op.name in ("bitcast", "constant") else change(s)
+
+
 def _cases(op: Op, order: int, change: Callable[[Sample], Sample]) -> Iterator[Case]:
     for i, s in enumerate(cases.samples(op)):
         if s.orders >= order:
-            case = cases.build(op, change(s), order, f"s{i}_")
+            case = cases.build(op, _changed(op, s, change), order, f"s{i}_")
             if case is not None:
                 yield case
+
+
+def separate(
+    change: Callable[[Sample], Sample] = lambda s: s, orders: tuple[int, ...] = (1,)
+) -> Iterator[tuple[Case, Graph]]:
+    """Every sample on its own, with the graph that the gradient belongs to."""
+    for op in OPS.values():
+        for order in orders:
+            for i, s in enumerate(cases.samples(op)):
+                found = cases.build(op, _changed(op, s, change), order) if s.orders >= order else None
+                value = cases.build(op, _changed(op, s, change), order - 1)
+                if found is not None and value is not None and held(found):
+                    found.id = f"{op.name}-{i}-g{order}"
+                    yield found, value.graph
