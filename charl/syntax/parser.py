@@ -35,12 +35,10 @@ class Tables(NamedTuple):
     rules: tuple[Any, ...]
 
 
-@lru_cache(maxsize=1)
-def tables() -> Tables:
-    """The automaton of the grammar, made once in a process."""
+def construct(debug: bool = False) -> Any:
+    """Lark's parser of the grammar; with `debug` it logs conflicts."""
     import lark
     from lark.lexer import Lexer
-    from lark.parsers.lalr_analysis import Shift
 
     class NoLexer(Lexer):
         """Lark is asked for the automaton only."""
@@ -52,16 +50,31 @@ def tables() -> Tables:
             return iter(())
 
     grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
-    made = lark.Lark(
-        grammar, parser="lalr", lexer=NoLexer, start="module", keep_all_tokens=True, maybe_placeholders=False
+    return lark.Lark(
+        grammar,
+        parser="lalr",
+        lexer=NoLexer,
+        start="module",
+        keep_all_tokens=True,
+        maybe_placeholders=False,
+        debug=debug,
     )
+
+
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """The automaton of the grammar, made once in a process."""
+    made = construct()
+    from lark.parsers.lalr_analysis import Shift
+
     configuration = made.parse_interactive().parser_state.parse_conf
     states = {
         state: {symbol: (action is Shift, target) for symbol, (action, target) in actions.items()}
         for state, actions in configuration.states.items()
     }
     terminals = {t.pattern.value: t.name for t in made.terminals if t.pattern is not None}
-    return Tables(states, configuration.start_state, configuration.end_state, terminals, tuple(made.rules))
+    rules = tuple(made.rules)
+    return Tables(states, configuration.start_state, configuration.end_state, terminals, rules)
 
 
 def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:

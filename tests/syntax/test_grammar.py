@@ -1,0 +1,71 @@
+"""The grammar itself: without a conflict, and cheap enough to be read in every process."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from charl.syntax.build_items import Builder
+from charl.syntax.parser import construct, tables
+from charl.syntax.tokens import HARD_KEYWORDS, SOFT_KEYWORDS
+
+TOUR = Path(__file__).parent / "programs"
+
+
+def test_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
+    """Lark raises on reduce/reduce conflicts and logs the shift/reduce ones that it resolved."""
+    import lark
+
+    before = lark.logger.level
+    lark.logger.setLevel(logging.DEBUG)
+    try:
+        lark.Lark('start: "i" start | "i" start "e" start | "x"', parser="lalr", debug=True)
+        assert "Shift/Reduce conflict" in caplog.text  # the check can fail
+        caplog.clear()
+        construct(debug=True)
+    finally:
+        lark.logger.setLevel(before)
+    assert "conflict" not in caplog.text
+
+
+def test_every_alternative_has_a_builder() -> None:
+    rules = tables().rules
+    assert rules
+    for rule in rules:
+        assert rule.alias is not None, rule
+        assert callable(getattr(Builder, rule.alias)), rule
+
+
+def test_every_keyword_is_in_the_grammar() -> None:
+    words = {spelling for spelling in tables().terminals if spelling.isalpha()}
+    assert words == HARD_KEYWORDS | SOFT_KEYWORDS
+
+
+def test_a_new_process_reads_a_program_quickly() -> None:
+    """Measured at 0.2 s with Lark's import and the construction of the tables; the bound leaves room for a busy machine."""
+    code = (
+        "import time; t = time.perf_counter()\n"
+        "from charl.source import Source\nfrom charl.syntax import parse\n"
+        f"m, d = parse(Source('digits.ch', open({str(TOUR / 'digits.ch')!r}).read()))\n"
+        "assert len(m.items) == 7 and not d\nprint(time.perf_counter() - t)"
+    )
+    best = min(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3))
+    assert best < 0.6
+
+
+def test_a_long_file_is_linear() -> None:
+    from tests.syntax.reading import module
+
+    text = (TOUR / "gpt.ch").read_text(encoding="utf-8")
+    start = time.perf_counter()
+    module(text)
+    once = time.perf_counter() - start
+    many = "\n".join(text.split("\n", 5)[5] for _ in range(20))
+    start = time.perf_counter()
+    module(many)
+    assert time.perf_counter() - start < 60 * once + 0.5
