@@ -146,7 +146,7 @@ class Loader:
             return _SEED.format(key=key, counter=counter).splitlines()
         function = next((i.function for i in self.api.initializers if i.struct is s), None)
         if function is None or self.api.seedable is None:
-            return []
+            return _ZERO.splitlines()
         stream = self.classes[self.api.seedable.name]
         if [p.struct for p in function.arguments] != [self.api.seedable]:
             return []
@@ -233,6 +233,12 @@ _SEED = '''
         out.{key} = np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], np.uint32)
         return out'''
 
+_ZERO = '''
+    @classmethod
+    def init(cls) -> Self:
+        """All zeros."""
+        return cls()'''
+
 _INIT = '''
     @classmethod
     def init(cls, seed: int | {stream} = 0) -> Self:
@@ -250,9 +256,13 @@ def numpy_name(dtype: DType) -> str:
     return str(dtype.numpy.name)
 
 
-def size(s: Any) -> str:
+def size(s: Any) -> Any:
     """A size as the loader evaluates it: JSON, which is Python too."""
-    return json.dumps(encode(s))
+    return _json(encode(s))
+
+
+def _json(value: Any) -> Any:
+    return Call("[", tuple(map(_json, value))) if isinstance(value, list) else json.dumps(value)
 
 
 def module(api: Api, version: str, gpu: bool, c: bool = True) -> str:
