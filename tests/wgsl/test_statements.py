@@ -13,7 +13,7 @@ from charl.dims import Func, Size, Value, atom, sym
 from charl.dtypes import DType, boolean, f32, i32, u32
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, apply
-from charl.loops.ir import Accumulator, Buffer, For, If, Kernel, Let, Simd, Stmt, Store, Update
+from charl.loops.ir import Accumulator, Buffer, For, If, Kernel, Let, Local, Simd, Stmt, Store, Update
 from tests.wgsl.device import run
 
 pytestmark = pytest.mark.needs_vulkan
@@ -188,6 +188,36 @@ def test_run_time_indices_lets_and_loops() -> None:
     got = run(kernel, [x, to, flags, np.zeros(n, np.float32)], {"N": n})[3]
     want = [np.where(flags, x[to], 0)[i::2].sum() for i in range(n)]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_local_arrays() -> None:
+    """A tile of each invocation's own, floats and bools."""
+    tile, marks = Buffer("tile", f32, 4, "scratch"), Buffer("marks", boolean, 4, "scratch")
+    kernel = Kernel(
+        "tiles",
+        (X, OUT),
+        ("N",),
+        (
+            over(
+                "i.1",
+                N,
+                Local(tile),
+                Local(marks),
+                For(
+                    "k.3",
+                    4,
+                    (
+                        Store(tile, K, apply("mul", load(X, I), IndexValue(K, f32))),
+                        Store(marks, K, apply("gt", load(tile, K), Const(5.0, f32))),
+                    ),
+                ),
+                Store(OUT, I, apply("select", load(marks, 3), load(tile, 3), load(tile, 1))),
+            ),
+        ),
+    )
+    x = np.arange(7, dtype=np.float32)
+    got = run(kernel, [x, np.zeros(7, np.float32)], {"N": 7})[1]
+    np.testing.assert_array_equal(got, np.where(3 * x > 5, 3 * x, x))
 
 
 def test_stores_add_and_buffers_are_updated_in_place() -> None:

@@ -16,10 +16,10 @@ from charl.backends.names import Names, identifier, stem
 from charl.backends.printing import Level, SizePrinter, Text, infix, source_lines
 from charl.backends.wgsl import scalar
 from charl.backends.wgsl.reserved import RESERVED
-from charl.dtypes import i32
+from charl.dtypes import DType, i32
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref
-from charl.loops.ir import Accumulator, Buffer, Check, For, If, Kernel, Let, Size, Stmt, Store, Update
+from charl.loops.ir import Accumulator, Buffer, Check, For, If, Kernel, Let, Local, Size, Stmt, Store, Update
 
 WORKGROUP = 64
 _DEEPEST = 24  # operators in one expression; shader compilers recurse over them
@@ -91,9 +91,8 @@ class _Printer(SizePrinter):
             if b.dtype.name not in scalar.TYPES:
                 raise InternalError("wgsl", f"buffer {b.name} of {self.kernel.name} holds {b.dtype}")
             access = "read" if b.role == "input" else "read_write"
-            element = "u32" if b.dtype.kind == "bool" else b.dtype.name
-            name = self.buffers[b]
-            self.emit(f"@group(0) @binding({i}) var<storage, {access}> {name}: array<{element}>;")
+            kind = element(b.dtype)
+            self.emit(f"@group(0) @binding({i}) var<storage, {access}> {self.buffers[b]}: array<{kind}>;")
         if self.dims:
             fields = ", ".join(f"{name}: i32" for name in self.dims.values())
             self.emit(f"struct Sizes {{ {fields} }}")
@@ -177,6 +176,8 @@ class _Printer(SizePrinter):
             self.accumulator(s)
         elif isinstance(s, Update):
             self.update(s)
+        elif isinstance(s, Local):
+            self.local(s.buffer)
         elif isinstance(s, For):
             self.loop(s)
         elif isinstance(s, If):
@@ -186,6 +187,11 @@ class _Printer(SizePrinter):
             raise InternalError(
                 "wgsl", f"{type(s).__name__} in kernel {self.kernel.name}, which is for a grid"
             )
+
+    def local(self, b: Buffer) -> None:
+        """An array of the invocation's own."""
+        self.buffers[b] = self.names.allocate(b.name, "tile")
+        self.emit(f"var {self.buffers[b]}: array<{element(b.dtype)}, {self.size(b.size).text}>;")
 
     def store(self, s: Store) -> None:
         place = f"{self.buffers[s.buffer]}[{self.size(s.index).text}]"
@@ -311,6 +317,11 @@ class _Printer(SizePrinter):
                     test = infix(fn, self.size(index), self.size(bound))
                     condition = test if condition is None else infix("and", condition, test)
         return condition
+
+
+def element(t: DType) -> str:
+    """What an array holds for elements of type `t`: a bool is a word."""
+    return "u32" if t.kind == "bool" else t.name
 
 
 def best(name: str) -> str:
