@@ -1,0 +1,53 @@
+"""Calls of `fn main()` on emitted code: every graph that `charl run` meets becomes a package of one export.
+
+Enters: graphs of known sizes with arrays. Leaves: arrays. Compiles each graph once; the same packages as `charl transpile` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from charl.graph.ir import Graph, TensorType
+from charl.program import Argument, Export, Field, Program, Record
+from charl.runtime.native import BACKENDS, import_package
+
+Array = np.ndarray[Any, Any]
+Executor = Callable[[str, Graph, list[Array]], list[Array]]
+
+
+def executor_of(backend: str) -> Executor:
+    """What computes calls on a backend: "c" or "wgpu"."""
+    known: dict[int, tuple[Graph, Callable[..., Any]]] = {}
+
+    def execute(name: str, graph: Graph, arrays: list[Array]) -> list[Array]:
+        found = known.get(id(graph))
+        if found is None:  # the graph is kept, so that no other takes its id
+            found = known[id(graph)] = (graph, _compiled(name or "call", graph, backend))
+        results = found[1](*(a.copy() for a in arrays))
+        return [np.asarray(r, t.dtype.numpy) for r, t in zip(results, graph.results, strict=True)]
+
+    return execute
+
+
+def _compiled(name: str, graph: Graph, backend: str) -> Callable[..., Any]:
+    from charl.backends.capabilities import PORTABLE_C, WGSL
+    from charl.backends.package import files
+    from charl.compile import Options
+    from charl.graph.text import print_graph
+    from charl.passes import optimise
+    from charl.plan.build import plan_program
+
+    arguments = tuple(Argument(f"a{i}", TensorType(p.dtype, p.shape)) for i, p in enumerate(graph.params))
+    result = Record("", "tuple", tuple(Field(str(i), n.type) for i, n in enumerate(graph.results)))
+    digest = sha256(print_graph(graph).encode()).hexdigest()
+    export = Export(name, "", arguments, result, optimise(graph), ())
+    program = Program("main", "", [export], [], digest=digest)
+    target = BACKENDS[backend][0]
+    lowered = plan_program(program, PORTABLE_C if target == "c" else WGSL)
+    package = import_package(files({target: lowered}, Options(targets=(target,)))).load(backend)
+    function: Callable[..., Any] = getattr(package, name)
+    return function
