@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
 
+EFFECTS = ("print", "load", "save", "batches", "seeded")  # what only `fn main()` may call: see charl.run
+
+
+def _nothing_known(el: Elaborator, call: Call) -> Any:
+    """What a file holds is not known while `main` is checked."""
+    raise v.Silenced
+
+
 def check_module(el: Elaborator, module: Module) -> None:
     """Check everything that a file declares."""
     el.checking = True
@@ -117,7 +125,12 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
     if receiver is not None:
         rng = Scope().bind("rng", rng_placeholder(el, f.scope), f.span, mutable=True)
         mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
-    scope = Scope(f.scope, function=Frame(f, mode))
+    outer = f.scope
+    if f.name == "main" and f.owner is None:
+        outer = Scope(outer)
+        for name in EFFECTS:
+            outer.bind(name, v.Builtin(name, _nothing_known))
+    scope = Scope(outer, function=Frame(f, mode))
     if receiver is not None:
         place = Scope().bind("self", receiver, f.span, mutable=True)
         instances.bind_owner(el, scope, f, Variable(place, el.journal))

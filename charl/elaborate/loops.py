@@ -105,6 +105,8 @@ def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements:
 
 def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
     start, stop = el.known(e.start, scope), el.known(e.stop, scope)
+    if in_main(el, scope):  # its loops run: one pass tells what is wrong with the body
+        return Elements([Temporary(ops.parameter("i", statements_scalar()))], True, symbolic=True)
     for x, at in ((start, e.start), (stop, e.stop)):
         if isinstance(x, bool) or not isinstance(x, int):
             if el.checking and not isinstance(x, (Node, float, str)) and x is not None:
@@ -119,6 +121,12 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
     _limit(stop - start, const, e)
     indices = range(start, stop)
     return Elements([Temporary(i if const else ops.constant(i, dtypes.i32)) for i in indices], True)
+
+
+def in_main(el: Elaborator, scope: Scope) -> bool:
+    """Whether this is the check of `fn main()`, where loops need no unrolling."""
+    f = scope.function.function if scope.function is not None else None
+    return el.checking and isinstance(f, v.Function) and f.name == "main" and f.owner is None
 
 
 def statements_scalar() -> Any:
@@ -164,6 +172,9 @@ def _leaves(el: Elaborator, place: Place) -> Elements:
 def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:
     """`while` needs loops in the graph."""
     condition = el.condition(e.condition, scope)
+    if in_main(el, scope):
+        el.evaluate(e.body, Scope(scope))
+        return None
     if condition is False:
         return None
     raise fail(UNROLLED, "`while` is not supported yet", e.condition.span, help="use `for _ in 0..n`")

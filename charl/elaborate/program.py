@@ -38,7 +38,7 @@ def elaborate(
     text. `narrow_f64`: read every f64 of the program as f32. `reveal(expression, value)` is told every value found.
     Raises CharlError with all diagnostics of the file.
     """
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
+    prepare()
     dims, sets = dims or {}, sets or {}
     el = Elaborator(reveal)
     if narrow_f64:
@@ -72,6 +72,11 @@ def elaborate(
         source.path,
         sha256((source.text + "\0" + options).encode()).hexdigest(),
     )
+
+
+def prepare() -> None:
+    """Room for the recursion of the walk."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
 
 
 def stop(el: Elaborator) -> None:
