@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charl import dims, ops
@@ -23,6 +23,7 @@ from charl.passes import optimise
 from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from charl.program import DimVar
+from tests.passes import graphs as random
 from tests.wgsl.device import Batch, export_of, written
 
 Array = np.ndarray[Any, Any]
@@ -146,3 +147,21 @@ def test_no_invocation_writes_what_grows(name: str) -> None:
         for nest in call.kernel.nests:
             count = written(peel(nest)[1])
             assert isinstance(count, int) and count <= 1024, (call.kernel.name, str(count))
+
+
+@pytest.mark.needs_vulkan
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(random.programs)
+def test_random_graphs(program: list[tuple[int, int, int, int]]) -> None:
+    """Optimised, planned and run, a random graph is what the evaluator says of the graph as it was."""
+    graph = random.build(program)
+    export = export_of(optimise(graph))
+    export.dims = (DimVar("N"),)
+    plan = plan_export(export, WGSL)
+    batch = Batch()
+    cases = [(n, random.arguments(graph, n)) for n in (1, 5)]
+    for n, a in cases:
+        batch.add_plan(plan, a, {"N": n})
+    for (n, a), got in zip(cases, batch.results(), strict=True):
+        for have, want in zip(got, evaluate(graph, a, {"N": n}), strict=True):
+            np.testing.assert_allclose(have.reshape(want.shape), want, rtol=2e-4, atol=2e-4)
