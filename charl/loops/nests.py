@@ -188,7 +188,7 @@ def _lane_rows(
     vectors = 2 if heavy and _rereads(reduces, last.name) else 1
     tile = {}
     if heavy and before and _rereads(reduces, before[-1].name):
-        tile = {before[-1].name: _tile_rows(before[-1].extent, caps.registers // 4)}
+        tile = {before[-1].name: _tile_rows(before[-1].extent, caps.registers)}
 
     def columns(start: Size, stop: Size, count: int, partial: bool) -> tuple[Stmt, ...]:
         j = emitter.name(last.name.split(".")[0])
@@ -266,13 +266,18 @@ def _column_loops(
     return out
 
 
-def _tile_rows(extent: Size, limit: int) -> int:
-    """Rows of a register tile: as many as registers allow, dividing a constant extent where one does."""
-    if isinstance(extent, int):
-        if extent <= limit:
-            return extent
-        return max(range(max(limit // 2, 1), limit + 1), key=lambda r: (-(extent % r), r))
-    return limit
+def _tile_rows(extent: Size, registers: int) -> int:
+    """Rows of a register tile of two vectors each, beside the operands.
+
+    A constant extent is divided evenly where some number of rows does; one that is not known takes a power of two, which
+    batch sizes often are multiples of.
+    """
+    limit = (registers - 4) // 2
+    if not isinstance(extent, int):
+        return registers // 4
+    if extent <= limit:
+        return extent
+    return max(range(max(limit // 2, 1), limit + 1), key=lambda r: (-(extent % r), r))
 
 
 def _rereads(reduces: Sequence[Reduce], name: str) -> bool:
