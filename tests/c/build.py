@@ -38,7 +38,17 @@ ISA: dict[str, list[str]] = {
 }
 CPU = {"scalar": (), "avx2": ("avx2", "fma"), "avx512": ("avx512f", "avx512dq", "avx512vl", "avx512bw")}
 # Buffers without elements may share an address here, hence -Wno-restrict.
-WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wvla -Wshadow -Werror -Wmissing-prototypes -Wno-restrict".split()
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wdouble-promotion",
+    "-Wvla",
+    "-Wshadow",
+    "-Werror",
+]
+WARNINGS += ["-Wmissing-prototypes", "-Wno-restrict"]
 
 
 def missing(isa: str) -> str | None:
