@@ -16,13 +16,13 @@ from pathlib import Path, PurePosixPath
 
 from charl.errors import CharlError, InternalError, code, fail
 
-E_WRITE = code("E0703", "a folder or file cannot be written")
+E_WRITE = code("E0720", "the package cannot be written to its folder")
 
 
 def write_package(files: Mapping[str, bytes], folder: Path) -> None:
     """Put `files` (paths with `/`) into `folder`, which is made where it is missing.
 
-    Raises CharlError (E0703) where that is impossible: no permission, no space, a file where a folder must be. Then
+    Raises CharlError (E0720) where that is impossible: no permission, no space, a file where a folder must be. Then
     nothing has changed: no file is new, none is gone, and no folder that was made for this is left.
     """
     for name in files:

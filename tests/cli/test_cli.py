@@ -195,7 +195,7 @@ def test_unreadable_source(tmp_path: Path, make: str) -> None:
 def test_output_in_the_way(good: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
     shown = process("transpile", good, "--out", tmp_path / "out")
-    assert shown.returncode == 1 and "error[E0703]" in shown.stderr
+    assert shown.returncode == 1 and "error[E0720]" in shown.stderr
     assert (tmp_path / "out").read_text() == "precious"
 
 

@@ -86,7 +86,7 @@ def refused(files: dict[str, bytes], out: Path) -> str:
     with pytest.raises(CharlError) as e:
         write_package(files, out)
     (d,) = e.value.diagnostics
-    assert d.code == "E0703" and "nothing was written" in d.message and d.help
+    assert d.code == "E0720" and "nothing was written" in d.message and d.help
     return d.message
 
 
@@ -182,7 +182,7 @@ def test_a_limit_of_file_size_that_the_system_enforces(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 7, done.stderr
-    assert "E0703" in done.stdout and "too large" in done.stdout
+    assert "E0720" in done.stdout and "too large" in done.stdout
     assert everything(tmp_path) == []
 
 
