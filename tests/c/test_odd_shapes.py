@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from charl.dtypes import f64
+from charl.dtypes import f32, f64
 from charl.graph.evaluate import evaluate
 from tests.c import build
 from tests.ops import odd
@@ -32,10 +32,6 @@ def compare(isa: str, drawn: list[Case]) -> None:
                 np.testing.assert_allclose(got, wanted, err_msg=case.id, **bounds)
 
 
-def batches(dtype: object) -> st.SearchStrategy[list[Case]]:
-    return st.lists(odd.cases(2, dtype), min_size=12, max_size=12, unique_by=lambda c: c.id)  # type: ignore[arg-type]
-
-
 # No shrinking: every attempt would compile a library, and the failing case names itself.
 STEADY = settings(
     max_examples=2,
@@ -46,19 +42,13 @@ STEADY = settings(
 )
 
 
-@pytest.mark.parametrize("isa", build.ISA)
-@STEADY
-@given(data=st.data())
-def test_single_precision(isa: str, data: st.DataObject) -> None:
-    if reason := build.missing(isa):
-        pytest.skip(reason)
-    compare(isa, data.draw(batches(odd.f32)))
+CASE = st.sampled_from([f32, f64]).flatmap(lambda dtype: odd.cases(2, dtype))
 
 
 @pytest.mark.parametrize("isa", build.ISA)
 @STEADY
 @given(data=st.data())
-def test_double_precision(isa: str, data: st.DataObject) -> None:
+def test_programs_of_odd_sizes(isa: str, data: st.DataObject) -> None:
     if reason := build.missing(isa):
         pytest.skip(reason)
-    compare(isa, data.draw(batches(f64)))
+    compare(isa, data.draw(st.lists(CASE, min_size=12, max_size=12, unique_by=lambda c: c.id)))
