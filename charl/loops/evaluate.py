@@ -6,7 +6,7 @@ index outside its buffer is an error, never a wrong value. Slow by design: one P
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -51,6 +51,24 @@ class _Register:
     best: Array | None = None
 
 
+class _Visible(Mapping[str, Array]):
+    """Values of registers as an expression sees them: one, or those of the active lanes."""
+
+    def __init__(self, registers: Mapping[str, _Register], active: Array | None) -> None:
+        self._registers = registers
+        self._active = active
+
+    def __getitem__(self, name: str) -> Array:
+        values = self._registers[name].values
+        return values[self._active] if self._active is not None and len(values) > 1 else values[:1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registers)
+
+    def __len__(self) -> int:
+        return len(self._registers)
+
+
 def evaluate(
     kernel: Kernel,
     arrays: Sequence[Array],
@@ -74,13 +92,13 @@ class _Run:
         self.env: dict[str, Any] = {**sizes, "VL32": lanes, "VL64": max(1, lanes // 2)}
         self.checks = checks
         self.registers: dict[str, _Register] = {}
-        self.widths = register_widths(kernel)
+        self.widths: dict[str, int] = {}  # of registers, in this nest
         self.width = 0  # of the vector region around, 0 outside
         self.active: Array = np.zeros(1, np.int64)
 
     def run(self) -> None:
         for nest in self.kernel.nests:
-            self.registers = {}
+            self.registers, self.widths = {}, register_widths(nest)
             self._body(nest)
 
     # ------------------------------------------------------------ values
@@ -96,15 +114,14 @@ class _Run:
 
     def _values(self, e: Expr) -> Array:
         """One value per active lane (one in all outside a region)."""
-        visible = {n: self._visible(r.values) for n, r in self.registers.items()}
-        return ScalarEvaluator(self._fetch, visible).values(e, self.env, len(self.active))
+        return self._evaluator().values(e, self.env, len(self.active))
 
-    def _visible(self, values: Array) -> Array:
-        return values[self.active] if self.width and len(values) > 1 else values[:1]
+    def _evaluator(self) -> ScalarEvaluator:
+        return ScalarEvaluator(self._fetch, _Visible(self.registers, self.active if self.width else None))
 
     def _scalar(self, x: Size) -> int:
-        evaluator = ScalarEvaluator(self._fetch, {n: r.values[:1] for n, r in self.registers.items()})
-        return int(evaluator.size(x, self.env, 1)[0])
+        registers = _Visible(self.registers, None)
+        return int(ScalarEvaluator(self._fetch, registers).size(x, self.env, 1)[0])
 
     def _spread(self, values: Array, dtype: DType) -> Array:
         """Values of the active lanes among all lanes, zero elsewhere."""
@@ -173,7 +190,7 @@ class _Run:
         self.active = self.env[lane] = outer
 
     def _accumulator(self, s: Accumulator) -> None:
-        width = self.width or self.widths.get(s.name, s.dtype.bits)
+        width = self.widths.get(s.name, self.width or 32) if s.dtype.kind == "bool" else s.dtype.bits
         count = self.env[f"VL{width}"] if s.vector else 1
         start = np.full(count, identity(s.fn, s.dtype).value, s.dtype.numpy)
         if s.initial is not None:
@@ -216,8 +233,7 @@ class _Run:
     def _store(self, s: Store) -> None:
         array = self.arrays[s.buffer]
         values = self._values(s.value)
-        visible = {n: self._visible(r.values) for n, r in self.registers.items()}
-        index = ScalarEvaluator(self._fetch, visible).size(s.index, self.env, len(self.active))
+        index = self._evaluator().size(s.index, self.env, len(self.active))
         if len(index) and (int(index.min()) < 0 or int(index.max()) >= len(array)):
             raise InternalError(
                 "loops.evaluate", f"{self.kernel.name} writes {s.buffer.name}[{s.index}] of {len(array)}"

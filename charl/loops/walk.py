@@ -1,6 +1,6 @@
 """Walking statements of the loop IR.
 
-Enters: kernels and statements. Leaves: their parts, in order. Knows which expressions and sizes a statement has, so that no
+Enters: statements. Leaves: their parts, in order. Knows which expressions and sizes a statement has, so that no
 other module lists them again.
 """
 
@@ -15,7 +15,6 @@ from charl.loops.ir import (
     Check,
     For,
     If,
-    Kernel,
     Let,
     Local,
     Simd,
@@ -61,8 +60,8 @@ def statements(inside: tuple[Stmt, ...]) -> Iterator[Stmt]:
         yield from statements(body(s))
 
 
-def register_widths(kernel: Kernel) -> dict[str, int]:
-    """For each register that a vector region updates, the width of the region's elements."""
+def register_widths(nest: tuple[Stmt, ...]) -> dict[str, int]:
+    """For each register of a nest that a vector region updates, the width of the region's elements."""
 
     def walk(inside: tuple[Stmt, ...], width: int) -> Iterator[tuple[str, int]]:
         for s in inside:
@@ -70,7 +69,7 @@ def register_widths(kernel: Kernel) -> dict[str, int]:
                 yield s.name, width
             yield from walk(body(s), s.width if isinstance(s, Simd) else width)
 
-    return {name: width for nest in kernel.nests for name, width in walk(nest, 0)}
+    return dict(walk(nest, 0))
 
 
 def only_checks(s: Stmt) -> bool:

@@ -69,7 +69,7 @@ class KernelPrinter:
         self.scalars = Scalars(self._register, self.buffer)
         self.scalars.symbols.update(self.dims)
         self.scalars.ranges.update(VECTOR_SYMBOLS)
-        self._widths = register_widths(kernel)
+        self._widths: dict[str, int] = {}  # of registers, in this nest
 
     def buffer(self, b: object) -> str:
         """The C name of a buffer."""
@@ -115,6 +115,7 @@ class KernelPrinter:
         """Comment, signature and body."""
         nests = self.kernel.nests
         for n, nest in enumerate(nests):
+            self._widths = register_widths(nest)
             if n:
                 self.lines.append("")
             if len(nests) > 1 and not (len(nest) == 1 and isinstance(nest[0], For)):
