@@ -214,8 +214,6 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
     """Call any callable value."""
     from charl.elaborate import derived, instances
 
-    if el.host is not None and isinstance(callee, (v.Function, v.Method, v.Derived)):
-        return el.host.call(el, callee, call)
     if isinstance(callee, v.Instance):
         from charl.elaborate.scope import Temporary
 
