@@ -47,6 +47,8 @@ class Lowering:
         flops: Size = 0
         for g in step:
             flops = flops + _flops(self, g)
+        order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3}
+        self._buffers = dict(sorted(self._buffers.items(), key=lambda item: order[item[0].kind]))
         kernel = Kernel(
             name,
             tuple(self._buffers.values()),
