@@ -64,7 +64,7 @@ def test_an_update_in_place_is_one_kernel_without_workspace() -> None:
     new = ops.sub(w, ops.mul(full(0.1, (100,)), g))
     plan = plan_export(export([w, g], [], mut=[(w, new)]), PORTABLE_C)
     assert [sorted(n) for n in names(plan)] == [["g", "w"]]
-    assert sorted(b.role for b in plan.calls[0].kernel.buffers) == ["input", "inout"]
+    assert sorted(b.role for b in plan.calls[0].kernel.buffers) == ["inout", "input"]
 
 
 def test_a_parameter_is_overwritten_after_its_last_reader() -> None:
