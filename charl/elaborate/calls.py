@@ -214,6 +214,8 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
     """Call any callable value."""
     from charl.elaborate import derived, instances
 
+    if el.host is not None and el.host.takes(callee):
+        return el.host.call(el, callee, call)
     if isinstance(callee, v.Instance):
         from charl.elaborate.scope import Temporary
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import instances, statements
+from charl.elaborate import host_library, instances, statements
 from charl.elaborate import values as v
 from charl.elaborate.calls import Call, Frame, bind_parameters, fit_result, parameter_name, signature
 from charl.elaborate.calls import Argument
@@ -22,14 +22,6 @@ from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
-
-
-EFFECTS = ("print", "load", "save", "batches", "seeded")  # what only `fn main()` may call: see charl.run
-
-
-def _nothing_known(el: Elaborator, call: Call) -> Any:
-    """What a file holds is not known while `main` is checked."""
-    raise v.Silenced
 
 
 def check_module(el: Elaborator, module: Module) -> None:
@@ -127,9 +119,7 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
     outer = f.scope
     if f.name == "main" and f.owner is None:
-        outer = Scope(outer)
-        for name in EFFECTS:
-            outer.bind(name, v.Builtin(name, _nothing_known))
+        outer = host_library.scope(outer, None)
     scope = Scope(outer, function=Frame(f, mode))
     if receiver is not None:
         place = Scope().bind("self", receiver, f.span, mutable=True)

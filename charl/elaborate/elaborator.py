@@ -37,6 +37,7 @@ class Elaborator:
         self.journal = Journal()
         self.checking = False
         self.reveal = reveal
+        self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.assumed: set[v.Unknown] = set()
         self.depth = 0  # calls under way
         self.active: list[v.Function] = []  # their functions
@@ -202,6 +203,10 @@ class Elaborator:
         with at_span(e.span):
             return operators.binary(self, e.op, left, right, e.op_span)
 
+    def settle(self, value: Any) -> Any:
+        """While `main` runs, the value with everything computed."""
+        return value if self.host is None else self.host.settle(value)
+
     def attempt(self, work: Callable[[], Any]) -> Any:
         """In a body's own check, report a failure and go on with None, so that what stands beside is checked too."""
         if not self.checking or self.depth:
@@ -222,7 +227,7 @@ class Elaborator:
         place = self.place(e.value, scope)
         value = self.present(place.get(), e.value.span)
         name = e.name.name
-        if isinstance(value, v.Instance) and name in value.members:
+        if isinstance(value, (v.Instance, v.Named)) and name in value.members:
             return self.present(value.members[name], e.span)
         if isinstance(value, (v.Tuple, v.Run)) and name.isdigit() and int(name) < len(value.items):
             return value.items[int(name)]
@@ -307,7 +312,7 @@ class Elaborator:
         if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
             return value
         if isinstance(value, Node) and value.dtype == dtypes.boolean and value.rank == 0:
-            return value
+            return value if self.host is None else self.host.truth(value)
         shown = v.describe_value(value)
         raise fail(
             CONDITION,

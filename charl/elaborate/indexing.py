@@ -402,7 +402,7 @@ def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
     with at_span(s.span):
         at = plan(el, x, target, scope)
         if any(a.kind == "take" for a in at):
-            place.set(_scatter(el, x, at, right, s))
+            place.set(el.settle(_scatter(el, x, at, right, s)))
             return
         value = right
         if s.op:
@@ -410,7 +410,7 @@ def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
                 operators.binary(el, s.op, Operand(read(el, x, at, target), target.span), right, s.span),
                 s.value.span,
             )
-        place.set(_stored(el, x, at, value, s))
+        place.set(el.settle(_stored(el, x, at, value, s)))
 
 
 def _stored(el: Elaborator, x: Node, at: list[At], right: Operand, s: ast.Assign) -> Node:

@@ -41,6 +41,8 @@ def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
     elements = iterate(el, e.iterable, scope, e.const)
     if e.condition is not None:
         raise fail(UNROLLED, "`for … while` is not supported yet", e.condition.span)
+    if el.host is not None and not e.const and isinstance(e.iterable, ast.Range):
+        elements = Elements([Temporary(el.settle(p.get())) for p in elements.places], elements.stack)
     frame = scope.function
     yields: list[Any] = []
     if frame is not None:
@@ -118,7 +120,7 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
                 f"a loop bound must be known while transpiling for now, and this is {shown}",
                 at.span,
             )
-    _limit(stop - start, const, e)
+    _limit(stop - start, const or el.host is not None, e)
     indices = range(start, stop)
     return Elements([Temporary(i if const else ops.constant(i, dtypes.i32)) for i in indices], True)
 
@@ -172,6 +174,9 @@ def _leaves(el: Elaborator, place: Place) -> Elements:
 def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:
     """`while` needs loops in the graph."""
     condition = el.condition(e.condition, scope)
+    while el.host is not None and condition is True:
+        el.evaluate(e.body, Scope(scope))
+        condition = el.condition(e.condition, scope)
     if in_main(el, scope):
         el.evaluate(e.body, Scope(scope))
         return None

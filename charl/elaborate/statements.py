@@ -131,11 +131,11 @@ def _assert(el: Elaborator, s: ast.Assert, scope: Scope) -> None:
 
 
 def let(el: Elaborator, s: ast.Let, scope: Scope) -> None:
-    value = el.known(s.value, scope)
+    value = el.settle(el.known(s.value, scope))
     if s.type is not None:
         value = annotated(el, s.type, value, s.value.span, scope)
     elif isinstance(s.pattern, ast.NamePattern) and s.pattern.mut:
-        value = run_time(el, value, s.value.span)
+        value = el.settle(run_time(el, value, s.value.span))
     bind_pattern(el, s.pattern, value, scope, s.value)
 
 
@@ -246,7 +246,7 @@ def store(el: Elaborator, target: Any, value: Any, span: Span, scope: Scope) -> 
     old = place.get()
     if isinstance(old, v.ErrorValue):
         raise v.Silenced
-    place.set(same_type(old, value, target, span))
+    place.set(el.settle(same_type(old, value, target, span)))
 
 
 def require_mutable(place: Place, target: Any) -> None:

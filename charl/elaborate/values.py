@@ -94,6 +94,13 @@ class Instance:
         return Instance(self.type, {**self.members, name: value})
 
 
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Values by name that are no struct (the arrays of a file)."""
+
+    members: Mapping[str, Value]
+
+
 # ---------------------------------------------------------------- functions
 
 
@@ -266,8 +273,8 @@ def plain_name(value: Value) -> str:
         return value.kind
     if isinstance(value, FUNCTIONS):
         return "function"
-    if isinstance(value, ModuleValue):
-        return "module"
+    if isinstance(value, (ModuleValue, Named)):
+        return "module" if isinstance(value, ModuleValue) else "named arrays"
     return "type"
 
 
@@ -325,6 +332,8 @@ def children(value: Value) -> list[tuple[str, Value]]:
     """Named parts of an aggregate; nothing for anything else."""
     if isinstance(value, Instance):
         return [(n, v.value if isinstance(v, Maybe) else v) for n, v in value.members.items()]
+    if isinstance(value, Named):
+        return list(value.members.items())
     if isinstance(value, (Tuple, Run)):
         return [(str(i), v) for i, v in enumerate(value.items)]
     return []
@@ -351,6 +360,8 @@ def rebuild(value: Value, change: Callable[[str, Node], Value], path: str = "") 
     if isinstance(value, Instance):
         new = {n: _rebuild_member(v, change, below(n)) for n, v in value.members.items()}
         return Instance(value.type, new)
+    if isinstance(value, Named):
+        return Named({n: rebuild(v, change, below(n)) for n, v in value.members.items()})
     if isinstance(value, Tuple):
         return Tuple(tuple(rebuild(v, change, below(str(i))) for i, v in enumerate(value.items)))
     if isinstance(value, Run):
