@@ -146,6 +146,7 @@ class _Pointers:
     """The C expression of every place of one function; places of the arena get variables."""
 
     def __init__(self, f: Function, tables: Tables) -> None:
+        self.span = f.export.span
         self.names = f.dim_names()
         self.locals: list[str] = []
         self._tables = tables
@@ -192,7 +193,7 @@ def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
         if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
             count = c_size(place.size, pointers.names)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
-            nans.append(f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span)});")
+            nans.append(f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span or pointers.span)});")
     text = f"{kernel_name(api.prefix, kernel.name)}({', '.join([*arguments, *sizes])});"
     return KernelCall(text, tuple(nans))
 
