@@ -289,12 +289,21 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
     try:
         if el.depth > MAX_DEPTH:
             raise fail(RECURSION, f"`{f.name}` calls itself without end", call.span, help="use a loop")
-        return _call_function(el, f, call, receiver)
+        return _labelled(_call_function(el, f, call, receiver), f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:
         el.depth -= 1
         el.active.pop()
+
+
+def _labelled(value: Any, f: v.Function) -> Any:
+    """A result named after the model or function that made it, for comments and emitted names; a model's name wins."""
+    if f.owner is not None and f.name == "forward":
+        if isinstance(value, Node) and value.op != "parameter":
+            value.name = str(f.owner.name).lower()
+        return value
+    return value if f.name == "closure" else named(value, f.name)
 
 
 def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
@@ -483,7 +492,8 @@ def _bind_parameter(
     if isinstance(p, ast.ClosureParam) and not isinstance(p.pattern, ast.NamePattern):
         statements.bind_pattern(el, p.pattern, value, scope, None)
     else:
-        scope.bind(name, named(value, name), p.span, mutable=is_mut(p))
+        library = f.module is not None and f.module.is_library
+        scope.bind(name, value if library else named(value, name), p.span, mutable=is_mut(p))
 
 
 def named(value: Any, name: str) -> Any:
