@@ -298,12 +298,15 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
 
 
 def _labelled(value: Any, f: v.Function) -> Any:
-    """A result named after the model or function that made it, for comments and emitted names; a model's name wins."""
-    if f.owner is not None and f.name == "forward":
-        if isinstance(value, Node) and value.op != "parameter":
-            value.name = str(f.owner.name).lower()
+    """A result named after the layer of the library or the function that made it, for comments and emitted names."""
+    if f.name == "closure":
         return value
-    return value if f.name == "closure" else named(value, f.name)
+    if f.owner is None or f.name != "forward":
+        return named(value, f.name)
+    layer = str(f.owner.name).lower()
+    if f.module.is_library and isinstance(value, Node) and value.op != "parameter":
+        value.name = layer
+    return named(value, layer)
 
 
 def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
