@@ -66,8 +66,12 @@ def _plan_export(
 ) -> Plan:
     graph, updates = _separate_results(export)
     apart: frozenset[Node] = frozenset()
+    split: frozenset[Node] = frozenset()
     while True:
-        fusion = Fusion(graph, caps, apart)
+        fusion = Fusion(graph, caps, apart, split)
+        if (cut := fusion.overfull(updates)) is not None:
+            split |= {cut}
+            continue
         conflict = in_place_conflict(fusion, updates)
         if conflict is None:
             break

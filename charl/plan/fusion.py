@@ -11,6 +11,7 @@ consumers (its epilogue) and no more; what a contraction reads is stored. Joinin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from charl.backends.capabilities import Capabilities
@@ -35,17 +36,30 @@ class Group:
     space: tuple[Size, ...]  # the sizes of these axes
     heavy: bool = False
     closed: bool = False  # takes nobody in
+    split: bool = (
+        False  # cut off from what it reads, so that both bind few enough buffers: never merged again
+    )
     before: int = 0
     stored: list[Node] = field(default_factory=list)
 
 
 class Fusion:
-    """The result: groups in a valid order, and where each node went. Nodes in `apart` share a group with nobody."""
+    """The result: groups in a valid order, and where each node went.
 
-    def __init__(self, graph: Graph, caps: Capabilities, apart: frozenset[Node] = frozenset()) -> None:
+    Nodes in `apart` share a group with nobody, those in `split` with nothing they read.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        caps: Capabilities,
+        apart: frozenset[Node] = frozenset(),
+        split: frozenset[Node] = frozenset(),
+    ) -> None:
         self.graph = graph
         self.caps = caps
         self.apart = apart
+        self.split = split
         self.order = graph.nodes()
         self.views = {n for n in self.order if is_view(n)}
         self.results = {r for r in graph.results if r.op != "parameter"}
@@ -117,7 +131,8 @@ class Fusion:
                 group.before |= source.before | (1 << source.id)
         self.groups[group.id] = group
         self.group_of[node] = group
-        if group.heavy or group.closed:
+        group.split = node in self.split
+        if group.heavy or group.closed or group.split:
             return
         chosen: list[Group] = []
         for source in self._candidates(fact):
@@ -173,7 +188,14 @@ class Fusion:
 
     def _unites(self, a: Group, b: Group, node: Node, fact: Facts) -> bool:
         """Whether two groups that the node reads from can be one, and the node with them."""
-        if b.closed or (a.heavy and b.heavy) or not self._acyclic(fact, b) or b.before >> a.id & 1:
+        if (
+            b.closed
+            or a.split
+            or b.split
+            or (a.heavy and b.heavy)
+            or not self._acyclic(fact, b)
+            or b.before >> a.id & 1
+        ):
             return False
         rows = min(self._new_rows(node, fact, a), self._new_rows(node, fact, b))
         if a.space[:rows] != b.space[:rows]:
@@ -229,6 +251,20 @@ class Fusion:
         for group in self.groups.values():
             group.members.sort(key=lambda n: position[n])
             group.stored = [n for n in group.members if n in needed]
+
+    def buffers(self, group: Group, updates: Mapping[Node, Node]) -> set[Node]:
+        """The values that a kernel of a group reads or stores; an update shares the buffer of its parameter."""
+        out = {updates.get(n, n) for n in group.stored}
+        for node in group.members:
+            out |= {r.node for r in self.fact(node).reads if r.node not in group.members}
+        return out
+
+    def overfull(self, updates: Mapping[Node, Node]) -> Node | None:
+        """Where to cut a group that binds more buffers than the target has; None where there is none."""
+        for group in self.groups.values():
+            if len(group.members) > 1 and len(self.buffers(group, updates)) > self.caps.max_buffers:
+                return group.members[len(group.members) // 2]
+        return None
 
 
 def _elements(node: Node) -> Size:
