@@ -15,7 +15,16 @@ from tests.support import needs_cc, needs_tools
 from .conftest import emit
 from .programs import lowered
 
-WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wvla -Wshadow -Werror".split()
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wdouble-promotion",
+    "-Wvla",
+    "-Wshadow",
+    "-Werror",
+]
 LANGUAGES = {
     "gcc": ("-std=c99", "-Wmissing-prototypes"),
     "clang": ("-std=c99", "-Wmissing-prototypes"),

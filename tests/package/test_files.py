@@ -19,8 +19,8 @@ from .conftest import emit, module
 from .test_c import build, run
 
 STATUS = {
-    "OK": 0, "BUFFER_TOO_SMALL": 4, "TRUNCATED": 5, "BAD_HEADER": 6, "HEADER_TOO_LONG": 7, "DUPLICATE_NAME": 8, "UNKNOWN_TENSOR": 9,
-    "MISSING_TENSOR": 10, "WRONG_DTYPE": 11, "WRONG_SHAPE": 12, "WRONG_OFFSETS": 13, "BAD_VALUE": 14,
+    "OK": 0, "BUFFER_TOO_SMALL": 4, "TRUNCATED": 5, "BAD_HEADER": 6, "HEADER_TOO_LONG": 7, "DUPLICATE_NAME": 8,
+    "UNKNOWN_TENSOR": 9, "MISSING_TENSOR": 10, "WRONG_DTYPE": 11, "WRONG_SHAPE": 12, "WRONG_OFFSETS": 13, "BAD_VALUE": 14,
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ BAD_FILES = {
     "exponent": (file(braces(GOOD[0].replace("[5, 3]", "[5e0, 3]"), *GOOD[1:])), "BAD_HEADER"),
     "overflow": (file(braces(GOOD[0].replace("[5, 3]", "[18446744073709551621, 3]"), *GOOD[1:])), "BAD_HEADER"),
     "offsets short": (file(braces(GOOD[0].replace("60]", "59]"), *GOOD[1:])), "WRONG_OFFSETS"),
-    "offsets reversed": (file(braces(GOOD[0].replace("[0, 60]", "[60, 0]").replace("[0,60]", "[60,0]"), *GOOD[1:])), "WRONG_OFFSETS"),
+    "offsets reversed": (file(braces(GOOD[0].replace("[0,60]", "[60,0]"), *GOOD[1:])), "WRONG_OFFSETS"),
     "offsets outside": (file(braces(GOOD[0].replace("[0,60]", "[1000000,1000060]"), *GOOD[1:])), "WRONG_OFFSETS"),
     "overlap": (file(braces(GOOD[0], GOOD[1].replace("[60,72]", "[0,12]"), *GOOD[2:])), "WRONG_OFFSETS"),
     "three offsets": (file(braces(GOOD[0].replace("[0,60]", "[0,60,60]"), *GOOD[1:])), "BAD_HEADER"),

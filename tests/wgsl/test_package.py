@@ -194,6 +194,10 @@ def test_an_array_that_is_held_stays_equal_to_the_gpu(program: Program, gpu: Any
     np.testing.assert_allclose(held, wanted[1], rtol=1e-5)
     assert resident[0].array is held
     del held
+    resident[0].array[...] = 0.5  # nobody holds what was written: it travels all the same
+    expected = [np.full((5, 3), 0.5, np.float32), wanted[2], *arrays[2:]]
+    wanted = evaluate(train.graph, expected, {"N": 4})
+    gpu.run("train", [*resident, *arrays[4:]], {"N": 4})
     assert resident[0].exposed is None
     np.testing.assert_allclose(resident[0].array, wanted[1], rtol=1e-5)
 
