@@ -346,7 +346,7 @@ def _einsum(el: Elaborator, c: Call) -> Any:
 
 
 def _check_term(term: str, n: Node, a: Argument, extent: dict[str, Size], span: Any) -> None:
-    if len(term) != n.rank or len(set(term)) != len(term) or not term.isalpha() and term:
+    if len(term) != n.rank or len(set(term)) != len(term) or (not term.isalpha() and term):
         raise fail(EINSUM, f"`{term}` does not name the {n.rank} axes of {n.type} once each", a.span)
     for k, size in zip(term, n.shape, strict=True):
         if extent.setdefault(k, size) != size:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from charl import dtypes, ops
 from charl.elaborate import indexing, instances, loops, operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import Argument, Call, apply as call_value
-from charl.elaborate.calls import pair, parameter_name
+from charl.elaborate.calls import Argument, Call, pair, parameter_name
+from charl.elaborate.calls import apply as call_value
 from charl.elaborate.scope import Temporary
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, at_span
@@ -170,7 +170,7 @@ def _forward(el: Elaborator, d: v.Derived, call: Call) -> Any:
     count = len(inner.params) if isinstance(inner, v.Function) else len(call.arguments) // 2
     arguments, tangents = call.arguments[:count], call.arguments[count:]
     if not tangents or len(tangents) > len(arguments):
-        raise fail(OPERATOR, f"`jvp(f)` takes the arguments of f, then tangents: `jvp(f)(x, v)`", call.span)
+        raise fail(OPERATOR, "`jvp(f)` takes the arguments of f, then tangents: `jvp(f)(x, v)`", call.span)
     primal, tangent = [], []
     for a, t in zip(arguments, tangents, strict=False):
         table = _make_variable(a, call.span)

@@ -110,7 +110,9 @@ class Host:
         return traced.evaluator(arrays)
 
     def _trace(self, el: Elaborator, callee: Any, call: Call, values: list[Any]) -> Traced:
-        inside = [v.rebuild(x, lambda path, n: ops.parameter(n.name or path or "value", n.type)) for x in values]
+        inside = [
+            v.rebuild(x, lambda path, n: ops.parameter(n.name or path or "value", n.type)) for x in values
+        ]
         cells = [Scope().bind("argument", x, call.span, mutable=True) for x in inside]
         own = list(cells)
         if isinstance(callee, v.Method):

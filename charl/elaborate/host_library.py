@@ -80,7 +80,11 @@ def _arrays(path: Path, c: Call) -> dict[str, Any]:
             data = np.load(file, allow_pickle=False)
             found = {"data": data} if isinstance(data, np.ndarray) else {n: data[n] for n in data.files}
     except (OSError, ValueError, EOFError) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else "it is no .npz, .npy or .safetensors file"
+        why = (
+            e.strerror
+            if isinstance(e, OSError) and e.strerror
+            else "it is no .npz, .npy or .safetensors file"
+        )
         raise fail(FILE, f"cannot read {path}: {why}", c.span) from None
     for name, a in found.items():
         if a.dtype.kind not in "fiub":

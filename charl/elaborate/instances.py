@@ -484,9 +484,9 @@ def _inside(scope: Scope, d: v.Declaration) -> bool:
     frame = scope.function
     f = getattr(frame, "function", None)
     return (
-        f is not None
+        (f is not None
         and f.module is d.module
-        and f in d.module.methods.values()
+        and f in d.module.methods.values())
         or (f is not None and f.module is d.module and any(m.name.span == f.span for m in d.ast.methods))
     )
 

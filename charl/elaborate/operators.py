@@ -91,7 +91,7 @@ def _check_integer(value: Any, dtype: DType, span: Span) -> None:
             LITERAL,
             f"the number {value} does not fit the element type {dtype}",
             span,
-            help=f"convert the other operand: `… as f32`, or write an integer",
+            help="convert the other operand: `… as f32`, or write an integer",
         )
     low = -(1 << (dtype.bits - 1)) if dtype.kind == "int" else 0
     high = (1 << (dtype.bits - (1 if dtype.kind == "int" else 0))) - 1

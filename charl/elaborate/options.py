@@ -16,7 +16,6 @@ from charl.elaborate import values as v
 from charl.elaborate.calls import Argument
 from charl.elaborate.names import suggest
 from charl.elaborate.scope import Scope
-from charl.elaborate.types import Alias
 from charl.errors import CharlError, Label, code, fail
 from charl.syntax import ast
 
