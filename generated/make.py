@@ -5,6 +5,7 @@ One row per package: the program, and the options that a user would give on the 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,13 @@ def command(name: str, out: Path) -> list[str]:
 
 
 def main() -> int:
-    return max(
-        subprocess.run(command(name, ROOT / "generated" / name), cwd=ROOT).returncode for name in PACKAGES
-    )
+    status = 0
+    for name in PACKAGES:
+        out = ROOT / "generated" / name
+        if out.exists():
+            shutil.rmtree(out)  # so that nothing stays which the compiler no longer writes
+        status = max(status, subprocess.run(command(name, out), cwd=ROOT).returncode)
+    return status
 
 
 if __name__ == "__main__":

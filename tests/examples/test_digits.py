@@ -82,15 +82,9 @@ def test_curve_is_the_evaluators(backend: tuple[str, str], digits: Any, oracle: 
     np.testing.assert_allclose(first_losses(backend, digits), oracle, rtol=tolerance)
 
 
-SEEDS = [
-    pytest.param(*b.values, range(1 if b is WGSL else 5), marks=b.marks, id=b.id)
-    for b in (EVALUATOR, *C, WGSL)
-]
-
-
-@pytest.mark.parametrize("backend, seeds", SEEDS)
-def test_accuracy_is_pytorchs(backend: tuple[str, str], seeds: range, digits: Any) -> None:
-    found = [example.train(package(backend), digits, seed).accuracies[-1] for seed in seeds]
+@pytest.mark.parametrize("backend", [EVALUATOR, *C, WGSL])
+def test_accuracy_is_pytorchs(backend: tuple[str, str], digits: Any) -> None:
+    found = [example.train(package(backend), digits, seed).accuracies[-1] for seed in range(5)]
     assert np.mean(found) >= ENOUGH, found
 
 

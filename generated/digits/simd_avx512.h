@@ -1,0 +1,198 @@
+/* Vectors of 512 bits: AVX-512 F, DQ, VL and BW. */
+#ifndef CHARL_SIMD_AVX512_H
+#define CHARL_SIMD_AVX512_H
+
+#include "scalar.h"
+
+#include <immintrin.h>
+
+#define VL32 16
+#define VL64 8
+
+typedef __m512 vf32;
+typedef __m512d vf64;
+typedef __m512i vi32;
+typedef __m512i vu32;
+typedef __m512i vi64;
+typedef __m512i vu64;
+typedef __mmask16 vm32;
+typedef __mmask8 vm64;
+
+static inline vf32 vf32_set1(float x) {
+    return _mm512_set1_ps(x);
+}
+
+static inline vi32 vi32_set1(int32_t x) {
+    return _mm512_set1_epi32((int)x);
+}
+
+static inline vu32 vu32_set1(uint32_t x) {
+    return _mm512_set1_epi32((int)x);
+}
+
+static inline vf32 vf32_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+
+/* Elements of the mask, zero elsewhere, where nothing is read. */
+static inline vf32 vf32_load_mask(const float *p, vm32 m) {
+    return _mm512_maskz_loadu_ps(m, p);
+}
+
+static inline void vf32_store(float *p, vf32 x) {
+    _mm512_storeu_ps(p, x);
+}
+
+static inline void vf32_store_mask(float *p, vf32 x, vm32 m) {
+    _mm512_mask_storeu_ps(p, m, x);
+}
+
+/* first + step * lane. */
+static inline vi32 vi32_ramp(int32_t first, int32_t step) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(vi32_set1(first), _mm512_mullo_epi32(lane, vi32_set1(step)));
+}
+
+/* first + step * lane. */
+static inline vu32 vu32_ramp(uint32_t first, uint32_t step) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(vu32_set1(first), _mm512_mullo_epi32(lane, vu32_set1(step)));
+}
+
+static inline vf32 vf32_select(vm32 m, vf32 a, vf32 b) {
+    return _mm512_mask_blend_ps(m, b, a);
+}
+
+static inline vi32 vi32_select(vm32 m, vi32 a, vi32 b) {
+    return _mm512_mask_blend_epi32(m, b, a);
+}
+
+static inline vm32 vf32_eq(vf32 a, vf32 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+static inline vm32 vf32_lt(vf32 a, vf32 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+static inline vm32 vf32_ge(vf32 a, vf32 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+}
+
+static inline vm32 vi32_eq(vi32 a, vi32 b) {
+    return _mm512_cmpeq_epi32_mask(a, b);
+}
+
+static inline vf32 vf32_add(vf32 a, vf32 b) {
+    return _mm512_add_ps(a, b);
+}
+
+static inline vi32 vi32_add(vi32 a, vi32 b) {
+    return _mm512_add_epi32(a, b);
+}
+
+static inline vu32 vu32_add(vu32 a, vu32 b) {
+    return _mm512_add_epi32(a, b);
+}
+
+static inline vf32 vf32_sub(vf32 a, vf32 b) {
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vi32 vi32_sub(vi32 a, vi32 b) {
+    return _mm512_sub_epi32(a, b);
+}
+
+static inline vf32 vf32_mul(vf32 a, vf32 b) {
+    return _mm512_mul_ps(a, b);
+}
+
+static inline vf32 vf32_div(vf32 a, vf32 b) {
+    return _mm512_div_ps(a, b);
+}
+
+/* NaN if either is. */
+static inline vf32 vf32_min(vf32 a, vf32 b) {
+    return _mm512_mask_min_ps(a, vf32_eq(a, a), a, b);
+}
+
+/* NaN if either is. */
+static inline vf32 vf32_max(vf32 a, vf32 b) {
+    return _mm512_mask_max_ps(a, vf32_eq(a, a), a, b);
+}
+
+static inline vu32 vu32_bitxor(vu32 a, vu32 b) {
+    return _mm512_xor_si512(a, b);
+}
+
+/* 0 where the count is at least the width. */
+static inline vi32 vi32_shl(vi32 a, vi32 b) {
+    return _mm512_maskz_sllv_epi32((vm32)-1, a, b);
+}
+
+/* 0 where the count is at least the width. */
+static inline vu32 vu32_shr(vu32 a, vu32 b) {
+    return _mm512_maskz_srlv_epi32((vm32)-1, a, b);
+}
+
+/* Copies of the sign enter; 0 where the count is at least the width. */
+static inline vi32 vi32_shr(vi32 a, vi32 b) {
+    return _mm512_maskz_srav_epi32(_mm512_cmplt_epu32_mask(b, vi32_set1(32)), a, b);
+}
+
+static inline vf32 vf32_round(vf32 x) {
+    return _mm512_maskz_roundscale_ps((vm32)-1, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline vf32 vf32_sqrt(vf32 x) {
+    return _mm512_maskz_sqrt_ps((vm32)-1, x);
+}
+
+static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vf32 vf32_from_u32(vu32 x) {
+    return _mm512_maskz_cvtepu32_ps((vm32)-1, x);
+}
+
+/* Truncated and kept in range; NaN gives 0. */
+static inline vi32 vi32_from_f32(vf32 x) {
+    const vi32 y = _mm512_maskz_cvttps_epi32(vf32_eq(x, x), x);
+    return vi32_select(vf32_ge(x, vf32_set1(2147483648.0f)), vi32_set1(INT32_MAX), y);
+}
+
+static inline vf32 vf32_of_bits_i32(vi32 x) {
+    return _mm512_castsi512_ps(x);
+}
+
+static inline float vf32_reduce_add(vf32 x) {
+    x = vf32_add(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0x4E));
+    x = vf32_add(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0xB1));
+    x = vf32_add(x, _mm512_maskz_permute_ps((vm32)-1, x, 0x4E));
+    x = vf32_add(x, _mm512_maskz_permute_ps((vm32)-1, x, 0xB1));
+    return _mm512_cvtss_f32(x);
+}
+
+static inline float vf32_reduce_max(vf32 x) {
+    x = vf32_max(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0x4E));
+    x = vf32_max(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0xB1));
+    x = vf32_max(x, _mm512_maskz_permute_ps((vm32)-1, x, 0x4E));
+    x = vf32_max(x, _mm512_maskz_permute_ps((vm32)-1, x, 0xB1));
+    return _mm512_cvtss_f32(x);
+}
+
+/* Lanes first <= lane < stop. */
+static inline vm32 vm32_range(ptrdiff_t first, ptrdiff_t stop) {
+    const unsigned low = (unsigned)size_max(0, size_min(first, VL32));
+    const unsigned high = (unsigned)size_max(0, size_min(stop, VL32));
+    return (vm32)(((1u << high) - 1u) & ~((1u << low) - 1u));
+}
+
+static inline vu32 vu32_turn(vu32 x, int count) {
+    return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
+}
+
+#include "simd_math.h"
+
+#endif

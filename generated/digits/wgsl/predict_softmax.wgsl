@@ -1,0 +1,41 @@
+// prelude.ch:98: let e = exp(x - stop_gradient(max(x, axis: axis, keepdims: true)))
+// prelude.ch:99: e / sum(e, axis: axis, keepdims: true)
+
+@group(0) @binding(0) var<storage, read_write> result: array<f32>;
+@group(0) @binding(1) var<storage, read> dense: array<f32>;
+struct Sizes { N: i32 }
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+// Infinity and NaN are no literals of WGSL, and constant expressions must be finite: hence the variable.
+fn from_bits(bits: u32) -> f32 {
+    var runtime = bits;
+    return bitcast<f32>(runtime);
+}
+
+// By the bits: implementations may assume that comparisons never see a NaN.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn max_f32(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let point = invocation.x + 64u * groups.x * invocation.y;
+    if (point < u32(sizes.N)) {
+        let i = i32(point);
+        var largest: f32 = from_bits(0xff800000u);
+        for (var j = 0; j < 10; j++) {
+            largest = max_f32(largest, dense[10 * i + j]);
+        }
+        var sum: f32 = 0.0;
+        for (var j = 0; j < 10; j++) {
+            sum += exp(dense[10 * i + j] - largest);
+        }
+        for (var j = 0; j < 10; j++) {
+            result[10 * i + j] = exp(dense[10 * i + j] - largest) / sum;
+        }
+    }
+}

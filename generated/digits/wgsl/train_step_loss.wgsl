@@ -1,0 +1,73 @@
+// digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
+// prelude.ch:90: let top = stop_gradient(max(x, axis: axis, keepdims: true))
+// prelude.ch:91: let shift = where(abs(top) < infinity, top, 0.0)
+// prelude.ch:92: let total = log(sum(exp(x - shift), axis: axis, keepdims: true)) + shift
+// prelude.ch:116: let loss = total - pick(logits, target)
+
+@group(0) @binding(0) var<storage, read> y: array<i32>;
+@group(0) @binding(1) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(2) var<storage, read> dense: array<f32>;
+@group(0) @binding(3) var<storage, read_write> add_2: array<f32>;
+@group(0) @binding(4) var<storage, read> div_2: array<f32>;
+struct Sizes { N: i32 }
+@group(0) @binding(5) var<uniform> sizes: Sizes;
+
+// Infinity and NaN are no literals of WGSL, and constant expressions must be finite: hence the variable.
+fn from_bits(bits: u32) -> f32 {
+    var runtime = bits;
+    return bitcast<f32>(runtime);
+}
+
+// By the bits: implementations may assume that comparisons never see a NaN.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn max_f32(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+// log(1 + x): near 0 as 2 artanh(x / (2 + x)).
+fn log1p_f32(x: f32) -> f32 {
+    if (x < -0.3 || x > 0.5) {
+        return log(1.0 + x);
+    }
+    let s = x / (2.0 + x);
+    let z = s * s;
+    let p = 0.6666667 + z * (0.4 + z * (0.2857143 + z * (0.2222222 + z * (0.1818182 + z * 0.1538462))));
+    return x - s * (x - z * p);
+}
+
+// Near 1, where implementations may be wrong by 2^-21, by the series of log(1 + x).
+fn log_f32(x: f32) -> f32 {
+    if (abs(x - 1.0) < 0.25) {
+        return log1p_f32(x - 1.0);
+    }
+    return log(x);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let point = invocation.x + 64u * groups.x * invocation.y;
+    if (point < u32(sizes.N)) {
+        let i = i32(point);
+        var largest: f32 = from_bits(0xff800000u);
+        for (var j = 0; j < 10; j++) {
+            largest = max_f32(largest, dense[10 * i + j]);
+        }
+        let t = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
+        var sum: f32 = 0.0;
+        for (var j = 0; j < 10; j++) {
+            sum += exp(dense[10 * i + j] - t);
+        }
+        let t_2 = log_f32(sum) + select(0.0, largest, abs(largest) < from_bits(0x7f800000u)) - dense[10 * i + max(min(y[i], 9), 0)];
+        let t_3 = max(min(y[i], 9), 0);
+        let t_4 = -div_2[0];
+        let t_5 = div_2[0] / sum;
+        let t_6 = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
+        loss[i] = t_2;
+        for (var j = 0; j < 10; j++) {
+            add_2[10 * i + j] = select(0.0, t_4, j == t_3) + t_5 * exp(dense[10 * i + j] - t_6);
+        }
+    }
+}

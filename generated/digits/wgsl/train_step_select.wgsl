@@ -1,0 +1,34 @@
+// nn.ch:9: let y = x @ w
+// prelude.ch:40: where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
+// prelude.ch:48: fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
+
+@group(0) @binding(0) var<storage, read> net_2_w: array<f32>;
+@group(0) @binding(1) var<storage, read_write> select_: array<f32>;
+@group(0) @binding(2) var<storage, read> add: array<f32>;
+@group(0) @binding(3) var<storage, read> unit_interval: array<f32>;
+@group(0) @binding(4) var<storage, read> add_2: array<f32>;
+struct Sizes { N: i32 }
+@group(0) @binding(5) var<uniform> sizes: Sizes;
+
+// By the bits: implementations may assume that comparisons never see a NaN.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn max_f32(a: f32, b: f32) -> f32 {
+    return select(select(max(a, b), b, is_nan(b)), a, is_nan(a));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let point = invocation.x + 64u * groups.x * invocation.y;
+    if (point < u32(64 * sizes.N)) {
+        let i = i32(point / 64u);
+        let j = i32(point % 64u);
+        var sum: f32 = 0.0;
+        for (var k = 0; k < 10; k++) {
+            sum += add_2[10 * i + k] * net_2_w[10 * j + k];
+        }
+        select_[64 * i + j] = select(0.0, select(0.0, sum, unit_interval[64 * i + j] < 0.8) * 1.25, max_f32(add[64 * i + j], 0.0) > 0.0);
+    }
+}
