@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, SCALAR, WGSL, Capabilities
 from charl.errors import Diagnostic, code, fail
+from charl.output import E_WRITE
 from charl.program import Export, Program
 from charl.source import Source
 
@@ -170,7 +171,7 @@ def _dumper(folder: Path | None) -> Dump | None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
         except OSError as e:
-            raise fail(E_MISSING, f"cannot write {folder / name}: {e.strerror}") from e
+            raise fail(E_WRITE, f"cannot write {folder / name}: {e.strerror}", help="choose another `--dump`") from e
 
     return write
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from charl.errors import CharlError, InternalError, code, fail
 
-E_WRITE = code("E0720", "the package cannot be written to its folder")
+E_WRITE = code("E0720", "a file or folder of the output cannot be written")
 
 
 def write_package(files: Mapping[str, bytes], folder: Path) -> None:

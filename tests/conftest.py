@@ -13,6 +13,7 @@ import pytest
 from tests import support
 
 CI = os.environ.get("CHARL_CI") == "1"
+os.environ.setdefault("CHARL_VERIFY", "1")  # graphs are verified after every pass
 
 MARKS = {
     "needs_cc": (support.missing_cc, "needs_cc: calls a C compiler"),

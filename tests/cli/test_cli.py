@@ -175,6 +175,13 @@ def test_dump(good: Path, tmp_path: Path) -> None:
     assert "graph scale" in (tmp_path / "stages" / "scale.graph").read_text()
 
 
+def test_stages_that_cannot_be_written(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "stages").write_text("precious")
+    shown = process("transpile", good, "--out", tmp_path / "out", "--dump", tmp_path / "stages")
+    assert shown.returncode == 1 and shown.stderr.startswith("error[E0720]: cannot write")
+    assert not (tmp_path / "out").exists()
+
+
 def test_mistakes_write_nothing(bad: Path, tmp_path: Path) -> None:
     shown = process("transpile", bad, "--out", tmp_path / "out")
     assert shown.returncode == 1 and shown.stderr.count("error[E") == 2 and not shown.stdout
