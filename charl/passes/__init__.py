@@ -14,28 +14,40 @@ from typing import TypeAlias
 
 from charl.graph.ir import Graph
 from charl.graph.verify import verify
-from charl.passes.common import share
-from charl.passes.fold import folding
+from charl.passes.fold import Folder
+from charl.passes.pattern import stepper
 from charl.passes.rewriter import Rewriter, Step
-from charl.passes.simplify import STEP
+from charl.passes.rules import RULES
 
 Dump: TypeAlias = Callable[[str, Graph], None]
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass. `step` makes the function that replaces values, fresh for each graph."""
+    """One pass; called with a graph, it gives the new one (the same where nothing changes).
+
+    `step` makes the function that replaces values. The engine shares equal values whatever the step does.
+    """
 
     name: str
     help: str
     step: Callable[[], Step]
 
+    def __call__(self, graph: Graph) -> Graph:
+        return self.engine(self).run(graph)
 
-PASSES: tuple[Pass, ...] = (
-    Pass("share", "Compute what is asked for twice once.", lambda: lambda node: None),
-    Pass("fold", "Compute now what depends on no input.", folding),
-    Pass("simplify", "Apply the rewrite rules until none fits.", lambda: STEP),
-)
+    def engine(self, regions: Callable[[Graph], Graph]) -> Rewriter:
+        """The engine of one run; `regions` treats the bodies of loops and branches."""
+        return Rewriter(self.name, self.step(), regions)
+
+
+SHARE = Pass("share", "Compute once what is asked for twice.", lambda: lambda node: None)
+FOLD = Pass("fold", "Compute now what depends on no input.", lambda: Folder().step)
+SIMPLIFY = Pass("simplify", "Apply the rewrite rules until none fits.", lambda: _RULES)
+
+PASSES: tuple[Pass, ...] = (SHARE, FOLD, SIMPLIFY)
+
+_RULES = stepper(RULES)
 
 ROUNDS = 8  # far more than any graph has needed: a round without change ends the run
 
@@ -47,21 +59,21 @@ def optimise(graph: Graph, dump: Dump | None = None, check: bool | None = None) 
     default where the environment sets CHARL_VERIFY). Raises InternalError where a pass breaks the graph.
     """
     check = bool(os.environ.get("CHARL_VERIFY")) if check is None else check
-    engines = [(p, Rewriter(p.name, p.step(), lambda g: optimise(g, None, check))) for p in PASSES]
+    engines = [p.engine(lambda region: optimise(region, None, check)) for p in PASSES]
     for _ in range(ROUNDS):
         before = graph
-        for pass_, engine in engines:
+        for engine in engines:
             new = engine.run(graph)
             if new is graph:
                 continue
             graph = new
             if check:
-                verify(graph, pass_.name)
+                verify(graph, engine.stage)
             if dump is not None:
-                dump(pass_.name, graph)
+                dump(engine.stage, graph)
         if graph is before:
             break
     return graph
 
 
-__all__ = ["PASSES", "Pass", "optimise", "share"]
+__all__ = ["FOLD", "PASSES", "SHARE", "SIMPLIFY", "Pass", "optimise"]

@@ -12,16 +12,33 @@ from typing import Any
 import numpy as np
 
 from charl import ops
-from charl.graph.ir import Graph, Node
+from charl.graph.ir import Node
 from charl.ops.record import OPS
-from charl.passes.rewriter import Rewriter, Step
 
 LIMIT = 4096  # elements of a folded constant
 
 # Worth a table although they count: one element costs more than loading it.
 COSTLY = frozenset(
-    """exp exp2 expm1 log log2 log1p sin cos tan asin acos atan sinh cosh tanh erf pow atan2 random_bits contract
-    cumsum argmax argmin reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or""".split()
+    (
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+    )
+).union(
+    ("erf", "pow", "atan2", "random_bits", "contract", "cumsum", "argmax", "argmin"),
+    ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or"),
 )
 
 Array = np.ndarray[Any, Any]
@@ -64,13 +81,3 @@ class Folder:
         if keep:
             return None
         return new
-
-
-def folding() -> Step:
-    """A new folder's step."""
-    return Folder().step
-
-
-def fold(graph: Graph) -> Graph:
-    """`graph` with its constant parts computed."""
-    return Rewriter("fold", folding(), fold).run(graph)

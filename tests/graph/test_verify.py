@@ -24,7 +24,7 @@ def test_well_formed() -> None:
 
 def test_undeclared_parameter() -> None:
     a, b = pair()
-    with pytest.raises(InternalError, match="`b` parameter.*is not its parameter"):
+    with pytest.raises(InternalError, match=r"`b` parameter.*is not its parameter"):
         verify(Graph("g", [a], [ops.neg(b)]))
 
 

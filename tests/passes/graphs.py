@@ -106,9 +106,10 @@ class Builder:
             widths = [a % 3 if i == axis else 0 for i in range(x.rank)]
             return ops.pad(x, widths, widths[::-1], float(a % 2))
         if kind == 5 and x.rank:
-            fits = (
-                lambda n: n.dtype == f32 and n.rank == x.rank and same_but(n.shape, x.shape, axis)
-            )  # noqa: E731
+
+            def fits(n: Node) -> bool:
+                return n.dtype == f32 and n.rank == x.rank and same_but(n.shape, x.shape, axis)
+
             return ops.concatenate([x, self.pick(a, fits)], axis)
         if kind == 6 and x.rank:
             return ops.reverse(x, (axis,))

@@ -6,8 +6,8 @@ import time
 
 from charl import dims, ops
 from charl.dtypes import f32
-from charl.graph.ir import Graph, Node, TensorType
 from charl.grad import vjp
+from charl.graph.ir import Graph, Node, TensorType
 from charl.passes import optimise
 
 N = dims.sym("N")
@@ -53,4 +53,6 @@ def test_nothing_is_left_to_move() -> None:
     after = optimise(network(3), check=True)
     names = [n.op for n in after.nodes()]
     assert "transpose" not in names and "reshape" not in names
-    assert names.count("contract") == 3 * 3 - 1  # forward, weights, inputs; nothing asks for the gradient of the first x
+    assert (
+        names.count("contract") == 3 * 3 - 1
+    )  # forward, weights, inputs; nothing asks for the gradient of the first x

@@ -6,14 +6,11 @@ import pytest
 
 from charl.graph.text import parse_graph, print_graph
 from charl.graph.verify import verify
-from charl.passes import optimise
-from charl.passes.common import share
-from charl.passes.fold import fold
-from charl.passes.simplify import simplify
+from charl.passes import FOLD, SHARE, SIMPLIFY, optimise
 
 CASES = {
     "what is computed twice is computed once": (
-        share,
+        SHARE,
         """
         %0: f32[N] = parameter "x"
         %1: f32[N] = parameter "y"
@@ -37,7 +34,7 @@ CASES = {
         """,
     ),
     "zeros of both signs and equal numbers of different types are not shared": (
-        share,
+        SHARE,
         """
         %0: f32[] = constant [0.0]
         %1: f32[] = constant [-0.0]
@@ -53,7 +50,7 @@ CASES = {
         """,
     ),
     "random bits of one key and counter are the same": (
-        share,
+        SHARE,
         """
         %0: u32[2] = parameter "key"
         %1: u32[] = parameter "counter"
@@ -71,7 +68,7 @@ CASES = {
         """,
     ),
     "constants are computed now": (
-        fold,
+        FOLD,
         """
         %0: f32[2] = constant [1.0, 2.0]
         %1: f32[] = reduce_sum %0 {axes=(0,)}
@@ -85,7 +82,7 @@ CASES = {
         """,
     ),
     "a table of one number is a broadcast scalar": (
-        fold,
+        FOLD,
         """
         %0: f32[2] = constant [1.0, 2.0]
         %1: f32[2] = sub %0, %0
@@ -98,7 +95,7 @@ CASES = {
         """,
     ),
     "counting is no table, but what is costly to make of it is": (
-        fold,
+        FOLD,
         """
         %0: f32[3] = iota {axis=0, dtype=#type f32, shape=(3,)}
         %1: f32[3] = add %0, %0
@@ -113,7 +110,7 @@ CASES = {
         """,
     ),
     "large and symbolic constants stay as they are": (
-        fold,
+        FOLD,
         """
         %0: f32[] = constant [3.0]
         %1: f32[100, 100] = broadcast %0 {axes=(), shape=(100, 100)}
@@ -125,7 +122,7 @@ CASES = {
         None,
     ),
     "x @ w.T reads w where it lies": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N, 3] = parameter "x"
         %1: f32[5, 3] = parameter "w"
@@ -141,7 +138,7 @@ CASES = {
         """,
     ),
     "a transposed gradient is a product of the other order": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N, 3] = parameter "x"
         %1: f32[N, 5] = parameter "d"
@@ -157,7 +154,7 @@ CASES = {
         """,
     ),
     "heads of attention are not moved": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[B, T, 4, 8] = parameter "q"
         %1: f32[B, T, 4, 8] = parameter "k"
@@ -174,7 +171,7 @@ CASES = {
         """,
     ),
     "axes kept for broadcasting vanish": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N, 5] = parameter "x"
         %1: f32[N] = reduce_max %0 {axes=(1,)}
@@ -192,7 +189,7 @@ CASES = {
         """,
     ),
     "arithmetic on scalars is done once": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[] = parameter "lr"
         %1: f32[] = parameter "s"
@@ -214,7 +211,7 @@ CASES = {
         """,
     ),
     "weights repeated over a batch are one large product": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[B, T, 3] = parameter "x"
         %1: f32[3, 5] = parameter "w"
@@ -230,7 +227,7 @@ CASES = {
         """,
     ),
     "an outer product is no contraction": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N, 1] = parameter "a"
         %1: f32[1, 3] = parameter "b"
@@ -249,7 +246,7 @@ CASES = {
         """,
     ),
     "a sum over repeated elements is a product by a size": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[3] = parameter "b"
         %1: f32[N, 3] = broadcast %0 {axes=(1,), shape=(N, 3)}
@@ -265,7 +262,7 @@ CASES = {
         """,
     ),
     "what NaN, infinity or -0 forbid is not done": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N] = parameter "x"
         %1: f32[] = constant [0.0]
@@ -281,7 +278,7 @@ CASES = {
         None,
     ),
     "parts of a concatenation are the parts": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[N, 2] = parameter "a"
         %1: f32[N, 3] = parameter "b"
@@ -299,7 +296,7 @@ CASES = {
         """,
     ),
     "learnt positions are a slice of their table": (
-        simplify,
+        SIMPLIFY,
         """
         %0: f32[64, 8] = parameter "table"
         %1: i32[16] = iota {axis=0, dtype=#type i32, shape=(16,)}
