@@ -41,13 +41,13 @@ class Pass:
         return Rewriter(self.name, self.step(), regions)
 
 
+_RULES = stepper(RULES)
+
 SHARE = Pass("share", "Compute once what is asked for twice.", lambda: lambda node: None)
 FOLD = Pass("fold", "Compute now what depends on no input.", lambda: Folder().step)
 SIMPLIFY = Pass("simplify", "Apply the rewrite rules until none fits.", lambda: _RULES)
 
 PASSES: tuple[Pass, ...] = (SHARE, FOLD, SIMPLIFY)
-
-_RULES = stepper(RULES)
 
 ROUNDS = 8  # far more than any graph has needed: a round without change ends the run
 

@@ -12,34 +12,18 @@ from typing import Any
 import numpy as np
 
 from charl import ops
+from charl.dims import Dim
 from charl.graph.ir import Node
 from charl.ops.record import OPS
 
 LIMIT = 4096  # elements of a folded constant
 
 # Worth a table although they count: one element costs more than loading it.
-COSTLY = frozenset(
-    (
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log2",
-        "log1p",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-    )
-).union(
-    ("erf", "pow", "atan2", "random_bits", "contract", "cumsum", "argmax", "argmin"),
-    ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or"),
-)
+COSTLY = frozenset((
+    "exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
+    "erf", "pow", "atan2", "random_bits", "contract", "cumsum", "argmax", "argmin",
+    "reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or",
+))  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 
@@ -54,6 +38,11 @@ def _sizes(node: Node) -> tuple[int, ...] | None:
     return tuple(int(n) for n in node.shape if isinstance(n, int)) if total <= LIMIT else None
 
 
+def _symbolic(value: Any) -> bool:
+    """Whether an attribute depends on a dimension variable."""
+    return isinstance(value, Dim) or (isinstance(value, tuple) and any(map(_symbolic, value)))
+
+
 class Folder:
     """The values known so far; `counted` are those that hang on an `iota`."""
 
@@ -66,7 +55,7 @@ class Folder:
         shape = _sizes(node)
         if shape is None or node.op == "parameter" or node.regions:
             return None
-        if node.op == "size_value" and not isinstance(node.attrs["size"], int):
+        if any(map(_symbolic, node.attrs.values())):
             return None
         if not all(i in self.known for i in node.inputs):
             return None

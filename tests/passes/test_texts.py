@@ -121,6 +121,16 @@ CASES = {
         """,
         None,
     ),
+    "what depends on a size is not known": (
+        FOLD,
+        """
+        %0: i32[3] = constant [1, 2, 3]
+        %1: i32[1] = slice %0 {sizes=(1,), starts=(N,), strides=(1,)}
+        %2: i32[] = size_value {dtype=#type i32, size=N}
+        return %1, %2
+        """,
+        None,
+    ),
     "x @ w.T reads w where it lies": (
         SIMPLIFY,
         """
