@@ -196,7 +196,7 @@ static inline float vf32_reduce_$S(vf32 x) {
     x = vf32_$S(x, _mm512_maskz_shuffle_f32x4((vm32)-1, x, x, 0xB1));
     x = vf32_$S(x, _mm512_maskz_permute_ps((vm32)-1, x, 0x4E));
     x = vf32_$S(x, _mm512_maskz_permute_ps((vm32)-1, x, 0xB1));
-    return _mm_cvtss_f32(_mm512_castps512_ps128(x));
+    return _mm512_cvtss_f32(x);
 }
 
 //: f64 | add mul max min
@@ -204,7 +204,7 @@ static inline double vf64_reduce_$S(vf64 x) {
     x = vf64_$S(x, _mm512_maskz_shuffle_f64x2((vm64)-1, x, x, 0x4E));
     x = vf64_$S(x, _mm512_maskz_shuffle_f64x2((vm64)-1, x, x, 0xB1));
     x = vf64_$S(x, _mm512_maskz_permute_pd((vm64)-1, x, 0x55));
-    return _mm_cvtsd_f64(_mm512_castpd512_pd128(x));
+    return _mm512_cvtsd_f64(x);
 }
 
 //: i32 i64

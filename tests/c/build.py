@@ -48,7 +48,7 @@ WARNINGS = [
     "-Wshadow",
     "-Werror",
 ]
-WARNINGS += ["-Wmissing-prototypes", "-Wno-restrict"]
+WARNINGS += ["-Wmissing-prototypes", "-Wno-unknown-warning-option", "-Wno-restrict"]
 
 
 def missing(isa: str) -> str | None:
@@ -78,6 +78,7 @@ class Library:
     name: str
     folder: Path
     chunks: int = 2
+    guard: int = 64  # bytes behind every buffer that nothing may change
     plans: dict[str, Plan] = field(default_factory=dict)
     _pieces: list[str] = field(default_factory=list)
     _kernels: dict[str, Kernel] = field(default_factory=dict)
@@ -176,9 +177,10 @@ class Library:
         """Results of a plan. Every buffer has guard words behind it that nothing may change."""
         entry, constants = self._entries()[key]
         plan = self.plans[key]
-        params = [_guarded(a) for a in arrays]
+        params = [_guarded(a, self.guard) for a in arrays]
         results = [
-            _guarded(np.zeros(_shape(r.type.shape), r.type.dtype.numpy)) for r in plan.export.graph.results
+            _guarded(np.zeros(_shape(r.type.shape), r.type.dtype.numpy), self.guard)
+            for r in plan.export.graph.results
         ]
         arena = np.zeros(dims.evaluate(plan.arena_bytes, {}) + 64, np.uint8)
         start = -arena.ctypes.data % 64
@@ -200,7 +202,7 @@ class Library:
         """Run a kernel on flat arrays, in place."""
         entry, _ = self._entries()[key]
         kernel = self._kernels[key]
-        guarded = [_guarded(a) for a in arrays]
+        guarded = [_guarded(a, self.guard) for a in arrays]
         values = np.array([(sizes or {})[d] for d in kernel.dims] or [0], np.int64)
         self._call(isa, entry, [g.data for g in guarded], [], values.ctypes.data, [])
         for a, g in zip(arrays, guarded):
@@ -248,11 +250,11 @@ class _Guarded:
         return self.array.ctypes.data
 
     def check(self) -> None:
-        assert (self.whole[-64:] == 0xA5).all(), "written behind the end of a buffer"
+        assert (self.whole[self.array.nbytes :] == 0xA5).all(), "written behind the end of a buffer"
 
 
-def _guarded(a: Array) -> _Guarded:
-    whole = np.full(a.nbytes + 64, 0xA5, np.uint8)
+def _guarded(a: Array, guard: int) -> _Guarded:
+    whole = np.full(a.nbytes + guard, 0xA5, np.uint8)
     inside = whole[: a.nbytes].view(a.dtype).reshape(a.shape)
     inside[...] = a
     return _Guarded(inside, whole)

@@ -116,6 +116,8 @@ class Scalars:
         if isinstance(e, IndexValue):
             return self._index_value(e.index, e.dtype)
         if isinstance(e, Guard):
+            if self.never(e):
+                return self.expression(e.other)
             condition = self.condition(e)
             if condition is None:
                 return self.expression(e.then)
@@ -133,6 +135,10 @@ class Scalars:
         if t.kind == "bool":
             return binary("!=", spelling.EQUAL, self.size(index), Text("0", ATOM))
         return cast(spelling.c_type(t), self.size(index))
+
+    def never(self, guard: Guard) -> bool:
+        """Whether some range of a guard is provably empty: compilers warn of comparisons that exclude each other."""
+        return any(dims.nonnegative(low - high, self.ranges) for _, low, high in guard.ranges)
 
     def condition(self, guard: Guard) -> Text | None:
         """Whether a guard's ranges hold; None where that is proved."""

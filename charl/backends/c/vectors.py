@@ -293,6 +293,8 @@ class Vectors:
     # ------------------------------------------------------------ guards
 
     def _guard(self, e: Guard) -> str:
+        if self.host.scalars.never(e):
+            return self.vector(e.other)
         if not any(self._varies(i) for i in e.indices()):
             return self._uniform_guard(e)
         condition = self._range_mask(e)
