@@ -14,9 +14,9 @@ from charl import dims, dtypes, ops
 from charl.dims import Dim
 from charl.elaborate import operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
+from charl.elaborate.parameters import COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size
 from charl.source import Span

@@ -20,8 +20,8 @@ from charl.elaborate.builtins import (
     tensor,
     tensor_list,
 )
-from charl.elaborate.calls import Argument, Call, tensor_of_run
 from charl.elaborate.operators import Operand
+from charl.elaborate.parameters import Argument, Call, tensor_of_run
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, TensorType
 
@@ -69,12 +69,10 @@ _filled("ones", 1.0)
 @builtin("full", shape=None, value=Missing)
 def _full(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """`full([2, 3], 1.5)`; as an initializer `full(value: 1.5)`."""
-    shape = p["shape"] if isinstance(p["shape"], Argument) else (shape_extra(c) or [None])[0]
-    if shape is None:
+    given = [p["shape"]] if isinstance(p["shape"], Argument) else shape_extra(c)
+    if not given:
         raise fail(TENSOR, "`full` needs a shape", c.span)
-    a = p["value"]
-    value = tensor("full", a)
-    return operators.broadcast_to(value, sizes([shape]))
+    return operators.broadcast_to(tensor("full", p["value"]), sizes(given))
 
 
 @builtin("zeros_like", x=Missing)

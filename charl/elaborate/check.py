@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 from charl import ops
 from charl.elaborate import host_library, instances, statements
 from charl.elaborate import values as v
-from charl.elaborate.calls import Argument, Call, Frame, bind_parameters, fit_result, parameter_name, signature
 from charl.elaborate.modules import Module
+from charl.elaborate.parameters import (
+    Argument,
+    Call,
+    Frame,
+    bind_parameters,
+    fit_result,
+    parameter_name,
+    signature,
+)
 from charl.elaborate.scope import Mode, Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
 from charl.errors import CharlError

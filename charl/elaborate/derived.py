@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from charl import dtypes, ops
 from charl.elaborate import indexing, instances, loops, operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import Argument, Call, pair, parameter_name
 from charl.elaborate.calls import apply as call_value
+from charl.elaborate.parameters import Argument, Call, pair, parameter_name
 from charl.elaborate.scope import Temporary
 from charl.errors import Label, code, fail
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, Size, at_span
 from charl.source import Span
 
 if TYPE_CHECKING:
@@ -221,35 +221,37 @@ def _vmap(el: Elaborator, d: v.Derived, call: Call) -> Any:
     """`vmap(f)(xs)`: f on every element of the first axis, stacked."""
     if all(isinstance(a.value, (v.Run, v.Tuple)) for a in call.arguments):
         return _map(el, d, call)
-    lengths = set()
+    lengths: dict[Size, None] = {}
     for a in call.arguments:
         for _, n in v.leaves(a.value):
             if n.rank == 0:
                 raise fail(OPERATOR, f"`vmap` goes over the first axis, and {n.type} has none", a.span)
-            lengths.add(n.shape[0])
+            lengths[n.shape[0]] = None
     if len(lengths) != 1:
         raise fail(
             OPERATOR, f"the first axes of the arguments differ: {', '.join(map(str, lengths))}", call.span
         )
-    n = lengths.pop()
-    if not isinstance(n, int):
+    (size,) = lengths
+    if not isinstance(size, int):
         if not el.checking:
             raise fail(
-                OPERATOR, f"`vmap` over {n} elements is not supported yet: fix the dimension", call.span
+                OPERATOR, f"`vmap` over {size} elements is not supported yet: fix the dimension", call.span
             )
         first = _lane(el, d, call, 0)
-        return v.rebuild(first, lambda _, x: ops.broadcast(x, (n, *x.shape), tuple(range(1, x.rank + 1))))
-    if n > loops.LIMIT:
+        return v.rebuild(first, lambda _, x: ops.broadcast(x, (size, *x.shape), tuple(range(1, x.rank + 1))))
+    if size > loops.LIMIT:
         raise fail(
-            OPERATOR, f"`vmap` over {n} elements would be unrolled; at most {loops.LIMIT} are", call.span
+            OPERATOR, f"`vmap` over {size} elements would be unrolled; at most {loops.LIMIT} are", call.span
         )
-    lanes = [dict(v.leaves(_lane(el, d, call, i))) for i in range(n)]
-    shape = _lane(el, d, call, 0)
+    results = [_lane(el, d, call, i) for i in range(size)]
+    if not results:
+        raise fail(OPERATOR, "`vmap` over no elements has no result", call.span)
+    lanes = [dict(v.leaves(x)) for x in results]
 
     def stack(path: str, node: Node) -> Node:
         return ops.concatenate([ops.reshape(lane[path], (1, *node.shape)) for lane in lanes], axis=0)
 
-    return v.rebuild(shape, stack)
+    return v.rebuild(results[0], stack)
 
 
 def _lane(el: Elaborator, d: v.Derived, call: Call, i: int) -> Any:
@@ -283,9 +285,11 @@ def operator(name: str) -> v.Builtin:
                 )
             options["wrt"] = a.value
         f = c.arguments[0].value
-        if isinstance(f, v.Instance):
-            f = instances.method(el, f, Temporary(f), "forward")
-        return v.Derived(name, f, options)
+        return v.Derived(
+            name,
+            instances.method(el, f, Temporary(f), "forward") if isinstance(f, v.Instance) else f,
+            options,
+        )
 
     return v.Builtin(name, call)
 

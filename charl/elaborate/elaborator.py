@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from charl import dtypes, ops
-from charl.elaborate import calls, indexing, instances, operators, statements
+from charl.elaborate import branches, calls, indexing, instances, loops, operators, statements
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
@@ -64,10 +64,10 @@ class Elaborator:
             ast.Index: lambda e, s: indexing.index_expression(self, e, s),
             ast.Closure: lambda e, s: calls.closure(self, e, s),
             ast.Block: lambda e, s: statements.block(self, e, s),
-            ast.If: lambda e, s: statements.if_expression(self, e, s),
-            ast.For: lambda e, s: statements.for_expression(self, e, s),
-            ast.While: lambda e, s: statements.while_expression(self, e, s),
-            ast.Match: lambda e, s: statements.match_expression(self, e, s),
+            ast.If: lambda e, s: branches.if_expression(self, e, s),
+            ast.For: lambda e, s: loops.for_expression(self, e, s),
+            ast.While: lambda e, s: loops.while_expression(self, e, s),
+            ast.Match: lambda e, s: branches.match_expression(self, e, s),
         }
 
     # ------------------------------------------------------------ diagnostics
@@ -194,9 +194,8 @@ class Elaborator:
 
     def _binary(self, e: ast.Binary, scope: Scope) -> Any:
         left = self.attempt(lambda: self.operand(e.left, scope))
-        if left is not None and e.op in ("and", "or"):
-            if isinstance(left.value, bool) and left.value == (e.op == "or"):
-                return left.value
+        if e.op in ("and", "or") and left is not None and left.value is (e.op == "or"):
+            return left.value
         right = self.operand(e.right, scope)
         if left is None:
             raise v.Silenced
@@ -264,9 +263,8 @@ class Elaborator:
             value = base.get()
             if isinstance(value, v.Instance) and e.name.name in value.members:
                 return Part(base, e.name.name)
-            if isinstance(value, (v.Tuple, v.Run)) and e.name.name.isdigit():
-                if int(e.name.name) < len(value.items):
-                    return Part(base, e.name.name)
+            if isinstance(value, (v.Tuple, v.Run)) and any(n == e.name.name for n, _ in v.children(value)):
+                return Part(base, e.name.name)
         elif isinstance(e, ast.Index) and len(e.items) == 1:
             base = self.place(e.value, scope)
             value = base.get()

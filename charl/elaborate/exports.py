@@ -14,9 +14,9 @@ from charl import ops
 from charl.dims import Dim, sym
 from charl.elaborate import initial, instances, statements
 from charl.elaborate import values as v
-from charl.elaborate.calls import Argument as Given
-from charl.elaborate.calls import Call, Frame, bind_parameters, fit_result, signature
 from charl.elaborate.options import Bounds, bounds_of
+from charl.elaborate.parameters import Argument as Given
+from charl.elaborate.parameters import Call, Frame, bind_parameters, fit_result, signature
 from charl.elaborate.scope import Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
 from charl.errors import code, fail

@@ -15,7 +15,8 @@ import numpy as np
 
 from charl import ops
 from charl.elaborate import values as v
-from charl.elaborate.calls import Call, Frame, apply
+from charl.elaborate.calls import apply
+from charl.elaborate.parameters import Call, Frame
 from charl.elaborate.scope import Scope, Variable
 from charl.errors import code, fail
 from charl.graph.evaluate import Evaluator

@@ -14,8 +14,8 @@ import numpy as np
 from charl import ops
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant
-from charl.elaborate.calls import MUT_MARK, Argument, Call
 from charl.elaborate.initial import seeded
+from charl.elaborate.parameters import MUT_MARK, Argument, Call
 from charl.elaborate.scope import Scope
 from charl.errors import code, fail
 from charl.graph.ir import Node
@@ -119,7 +119,7 @@ def _save(el: Elaborator, host: Host, c: Call) -> None:
     try:
         if path.suffix == ".npz":
             with open(partial, "wb") as file:
-                np.savez(file, **tensors)
+                np.savez(file, **tensors)  # type: ignore[arg-type]  # names are no options here
         else:
             partial.write_bytes(safetensors.dump(tensors))
         partial.replace(path)

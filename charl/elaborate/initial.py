@@ -13,7 +13,8 @@ import numpy as np
 from charl import dtypes, ops
 from charl.elaborate import instances, operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import MISSING, MUT_MARK, Argument, Call, apply, arguments
+from charl.elaborate.calls import apply, arguments
+from charl.elaborate.parameters import MISSING, MUT_MARK, Argument, Call
 from charl.elaborate.scope import Scope, Temporary, Variable
 from charl.elaborate.types import Matcher
 from charl.errors import Label, code, fail

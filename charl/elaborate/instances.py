@@ -14,11 +14,11 @@ from charl.dims import sym
 from charl.dtypes import DType
 from charl.elaborate import operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.names import suggest
-from charl.elaborate.scope import Part, Place, Scope, Temporary, Variable
+from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
+from charl.elaborate.scope import Part, Place, Scope
 from charl.elaborate.types import NO_DEFAULT, TYPE_ARGUMENTS, Alias, FunctionType, Matcher, Mismatch, expected
-from charl.errors import CharlError, Label, code, fail
+from charl.errors import Label, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.source import Span
 from charl.syntax import ast
@@ -26,7 +26,6 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-FIELD = code("E0405", "a struct is not made of its members")
 STATIC = code("E0406", "a type has no function of that name")
 LAYER = code("E0407", "an entry of `layers` is neither a model nor a function")
 
@@ -163,7 +162,7 @@ def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
         default = el.known(p.default, scope)
         if isinstance(default, v.FUNCTIONS):
             return v.OpaqueFunction(text, None, scope)
-        if isinstance(default, bool) or isinstance(default, float):
+        if isinstance(default, (bool, float)):
             return unknown("bool" if isinstance(default, bool) else "float", text)
         return sym(text) if isinstance(default, int) else default
     if p.default is not None:
@@ -231,7 +230,7 @@ def placeholder(el: Elaborator, t: Any, leaf: Leaf, path: str = "") -> Any:
         items = tuple(placeholder(el, x, leaf, below(str(i))) for i, x in zip(range(n), types, strict=False))
         return v.Run(items, t.length)
     if isinstance(t, v.OpaqueType):
-        return v.Instance(t, {"leaf": leaf(below("leaf"), t.leaf)})  # type: ignore[arg-type]
+        return v.Instance(t, {"leaf": leaf(below("leaf"), t.leaf)})
     if isinstance(t, v.InstanceType):
         if t.part == "grad":
             whole = v.InstanceType(t.declaration, t.arguments)
@@ -277,6 +276,8 @@ def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:
     layers = getattr(t.declaration.ast, "layers", None)
     if layers is None:
         return []
+    from charl.elaborate.construction import construct
+
     scope = instance_scope(t)
     out = []
     for i, e in enumerate(layers.entries):
@@ -284,7 +285,7 @@ def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:
         if isinstance(value, v.Declaration):
             value = construct(el, value, Call([], e.span, scope))
         elif isinstance(value, Alias):
-            value = Matcher(el, scope).resolve(ast.NamedType(e.span, e, (), None))  # type: ignore[arg-type]
+            value = Matcher(el, scope).resolve(ast.NamedType(e.span, e, (), None))
         if not isinstance(value, (v.InstanceType, *v.FUNCTIONS)):
             raise fail(
                 LAYER, f"an entry of `layers` is a model or a function, not {v.describe_value(value)}", e.span
@@ -305,9 +306,11 @@ def bind_owner(el: Elaborator, scope: Scope, f: v.Function, receiver: Place | No
     for n, x in value.type.arguments:
         outer.bind(n, x)
     outer.bind("self", None, f.span, alias=receiver)
-    d = value.type.declaration if isinstance(value.type, v.InstanceType) else None
-    for m in d.ast.methods if d is not None else ():
-        outer.bind(m.name.name, v.Method(function_of(d, m.name.name), receiver), m.name.span)
+    d = value.type.declaration
+    for m in d.ast.methods:
+        own = function_of(d, m.name.name)
+        if own is not None:
+            outer.bind(m.name.name, v.Method(own, receiver), m.name.span)
     for n in value.members:
         outer.bind(n, None, _field_span(value.type.declaration, n), alias=Part(receiver, n))
     scope.parent = outer
@@ -418,105 +421,6 @@ def static(el: Elaborator, value: Any, e: ast.Member) -> Any:
 # ---------------------------------------------------------------- construction
 
 
-def construct(el: Elaborator, d: Any, call: Call) -> Any:
-    """`Dense(64, 10)` is a model's type; `Cache(k: …, v: …)` a struct made of its members."""
-    if isinstance(d, Alias):
-        t = Matcher(el, d.scope).resolve(d.ast.type)
-        return _from_members(el, t.declaration, call, t)
-    if d.kind == "struct":
-        return _from_members(el, d, call, None)
-    named = {a.name: a for a in call.arguments if a.name is not None}
-    positional = [a for a in call.arguments if a.name is None]
-    names = [p.name.name for p in d.ast.params]
-    for name, a in named.items():
-        if name not in names:
-            raise fail(
-                UNKNOWN_ARGUMENT,
-                f"`{d.name}` has no parameter `{name}`",
-                a.name_span or a.span,
-                help=suggest(name or "", names),
-            )
-    given = [
-        (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)
-        for p in d.ast.params
-    ]
-    if positional:
-        raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
-    return with_arguments(el, d, (), given, call.span)
-
-
-def _from_members(el: Elaborator, d: v.Declaration, call: Call, known: v.InstanceType | None) -> v.Instance:
-    given = {a.name: a for a in call.arguments}
-    fields = [f.name.name for f in d.ast.fields]
-    for a in call.arguments:
-        if a.name not in fields:
-            shown = f"no member `{a.name}`" if a.name else "members, and they are given by name"
-            raise fail(
-                FIELD, f"`{d.name}` has {shown}", a.name_span or a.span, help=suggest(a.name or "", fields)
-            )
-    scope = instance_scope(known) if known is not None else Scope(d.scope)
-    names = [g.name.name for g in d.ast.generics] + [p.name.name for p in d.ast.params]
-    matcher = Matcher(el, scope, frozenset(g.name.name for g in d.ast.generics))
-    for n in names:
-        outer = call.scope.find(n) if _inside(call.scope, d) else None
-        if known is None and outer is not None:
-            scope.bind(n, outer.value)
-    members: dict[str, Any] = {}
-    for f in d.ast.fields:
-        a = given.get(f.name.name)
-        if a is None and f.default is None:
-            raise fail(
-                FIELD,
-                f"`{d.name}` needs its member `{f.name}`",
-                call.span,
-                labels=(Label(f.span, "this one"),),
-            )
-        a = a or Argument(el.known(f.default, scope), f.default.span)
-        members[f.name.name] = _member_value(el, matcher, d, f, a)
-    matcher.finish()
-    if known is not None:
-        return v.Instance(known, members)
-    arguments = tuple((n, _inferred(matcher, d, n, call)) for n in names)
-    return v.Instance(v.InstanceType(d, arguments), members)
-
-
-def _inside(scope: Scope, d: v.Declaration) -> bool:
-    frame = scope.function
-    f = getattr(frame, "function", None)
-    return (
-        (f is not None
-        and f.module is d.module
-        and f in d.module.methods.values())
-        or (f is not None and f.module is d.module and any(m.name.span == f.span for m in d.ast.methods))
-    )
-
-
-def _member_value(el: Elaborator, matcher: Matcher, d: v.Declaration, f: Any, a: Argument) -> Any:
-    try:
-        value = fit(el, matcher, f.type, a.value, a.span)
-        matcher.match(f.type, v.type_of(value))
-        return value
-    except Mismatch:
-        raise fail(
-            FIELD,
-            f"`{f.name}` of `{d.name}` is {expected(matcher, f.type)}, and this is {v.describe_value(a.value)}",
-            a.span,
-            labels=(Label(f.span, "declared here"),),
-        ) from None
-
-
-def _inferred(matcher: Matcher, d: v.Declaration, name: str, call: Call) -> Any:
-    value = matcher.lookup(name)
-    if value is None:
-        raise fail(
-            TYPE_ARGUMENTS,
-            f"nothing determines `{name}` of `{d.name}`",
-            call.span,
-            help="it must stand bare in the type of a member",
-        )
-    return value
-
-
 def opaque(name: str, bound: str | None) -> Any:
     """A type parameter in the check of a generic body."""
     if bound is not None:
@@ -524,18 +428,3 @@ def opaque(name: str, bound: str | None) -> Any:
         like = dtypes.f32 if kind == "float" else dtypes.i32
         return DType(name, kind, like.bytes, like.numpy)
     return v.OpaqueType(name, TensorType(dtypes.f32, (sym(f"{name}.0"), sym(f"{name}.1"))))
-
-
-def temporary(value: Any) -> Place:
-    """A value as a place that cannot be written."""
-    return Temporary(value)
-
-
-def variable(el: Elaborator, scope: Scope, name: str) -> Place:
-    """A bound name as a place."""
-    binding = scope.find(name)
-    assert binding is not None
-    return Variable(binding, el.journal)
-
-
-__all__ = ["CharlError", "construct", "instance_type", "member", "method", "placeholder"]

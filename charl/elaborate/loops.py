@@ -160,15 +160,12 @@ def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements:
 
 
 def _leaves(el: Elaborator, place: Place) -> Elements:
-    from charl.elaborate.operators import trained_leaves
     from charl.elaborate.scope import Leaf
+    from charl.elaborate.trained import trained_leaves
 
     value = place.get()
-    if isinstance(value, v.Instance):
-        paths = [p for p, _ in trained_leaves(value)]
-    else:
-        paths = [p for p, _ in v.leaves(value)]
-    return Elements([Leaf(place, p) for p in paths], False)
+    found = trained_leaves(value) if isinstance(value, v.Instance) else list(v.leaves(value))
+    return Elements([Leaf(place, p) for p, _ in found], False)
 
 
 def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:

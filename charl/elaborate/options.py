@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from charl import dims
 from charl.dims import Dim
 from charl.elaborate import values as v
-from charl.elaborate.calls import Argument
 from charl.elaborate.names import suggest
+from charl.elaborate.parameters import Argument
 from charl.elaborate.scope import Scope
 from charl.errors import CharlError, Label, code, fail
 from charl.syntax import ast

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from charl import ops
-from charl.dims import Dim
 from charl.elaborate import indexing, operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import MUT_MARK, Frame, Returned, fit, named
+from charl.elaborate.calls import Returned
 from charl.elaborate.operators import Operand
+from charl.elaborate.parameters import Frame, fit, named
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
@@ -25,14 +24,12 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-BRANCHES = code("E0212", "the branches of an `if` differ")
 PATTERN = code("E0214", "a pattern does not fit its value")
 ANNOTATION = code("E0216", "a value does not fit its annotation")
 IMMUTABLE = code("E0307", "an immutable name is assigned")
 UNUSED = code("E0311", "the value of a statement is lost")
 UNSUPPORTED_RETURN = code("E0219", "`return` stands in a run-time branch")
 ASSERTION = code("E0315", "an assertion fails")
-NO_MATCH = code("E0316", "no pattern matches")
 
 
 def function_body(el: Elaborator, body: Any, scope: Scope) -> Any:
@@ -224,7 +221,9 @@ def assign(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
             store(el, t, x, s.value.span, scope)
         return
     if isinstance(s.target, ast.Index) and _is_tensor(el, s.target.value, scope):
-        indexing.write(el, s, scope)
+        from charl.elaborate import writing
+
+        writing.write(el, s, scope)
         return
     right = el.operand(s.value, scope)
     value = right.value
@@ -267,12 +266,11 @@ def require_mutable(place: Place, target: Any) -> None:
 
 def same_type(old: Any, value: Any, target: Any, span: Span) -> Any:
     """The value converted to the type that a place has."""
-    if isinstance(old, Node) and not isinstance(value, Node):
-        if isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value):
-            if old.rank == 0:
-                return named(operators.to_node(value, old.dtype, span), old.name or "_")
     if isinstance(value, v.ErrorValue):
         raise v.Silenced
+    number = isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value)
+    if number and isinstance(old, Node) and old.rank == 0:
+        return named(operators.to_node(value, old.dtype, span), old.name or "_")
     if v.type_of(old) != v.type_of(value):
         raise fail(
             ANNOTATION,
@@ -284,218 +282,3 @@ def same_type(old: Any, value: Any, target: Any, span: Span) -> Any:
     if isinstance(value, Node) and value.name is None and isinstance(old, Node):
         value.name = old.name
     return value
-
-
-# ---------------------------------------------------------------- if
-
-
-def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
-    condition = el.condition(e.condition, scope)
-    if isinstance(condition, bool):
-        if condition:
-            return el.evaluate(e.then, scope)
-        return el.evaluate(e.otherwise, scope) if e.otherwise is not None else None
-    if isinstance(condition, v.Unknown):
-        if el.checking:
-            return _check_both(el, e, condition, scope)
-        from charl.dtypes import boolean
-
-        condition = condition.build(boolean)
-    return _select(el, e, condition, scope)
-
-
-def _sides(
-    el: Elaborator, e: ast.If, scope: Scope, lenient: bool, condition: Any
-) -> tuple[Any, Any, Any, Any]:
-    """Values of both sides, and what each wrote."""
-    frame = scope.function
-    if frame is not None and not lenient:
-        frame.inside_branch += 1
-    try:
-        with el.journal.frame() as first:
-            if lenient:
-                el.assumed.add(condition)
-            then = _side(el, e.then, scope, lenient)
-        after_then = {b: b.value for b in first}
-        for b, old in first.items():
-            b.value = old
-        el.assumed.discard(condition)
-        with el.journal.frame() as second:
-            other = _side(el, e.otherwise, scope, lenient) if e.otherwise is not None else None
-        after_other = {b: b.value for b in second}
-        for b, old in second.items():
-            b.value = old
-    finally:
-        el.assumed.discard(condition)
-        if frame is not None and not lenient:
-            frame.inside_branch -= 1
-    return then, other, after_then, after_other
-
-
-def _side(el: Elaborator, e: Any, scope: Scope, lenient: bool) -> Any:
-    if not lenient:
-        return el.evaluate(e, scope)
-    try:
-        return el.evaluate(e, scope)
-    except CharlError as error:
-        el.report(error)
-    except v.Silenced:
-        pass
-    except Returned as r:
-        return _Early(r.value)
-    return v.ERROR
-
-
-class _Early:
-    """A side that returned."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
-    """A compile-time condition not known in the check for all instances: both sides must be right."""
-    then, other, after_then, after_other = _sides(el, e, scope, True, condition)
-    for b in {**after_then, **after_other}:
-        x, y = after_then.get(b, b.value), after_other.get(b, b.value)
-        el.journal.note(b)
-        b.value = x if _alike(x, y) else v.ERROR
-    if isinstance(then, _Early) and isinstance(other, _Early):
-        raise Returned(then.value, e.span)
-    if isinstance(then, _Early):
-        return other
-    if isinstance(other, _Early):
-        return then
-    return then if _alike(then, other) else v.ERROR
-
-
-def _alike(x: Any, y: Any) -> bool:
-    try:
-        return bool(v.type_of(x) == v.type_of(y))
-    except v.Silenced:
-        return False
-
-
-def _select(el: Elaborator, e: ast.If, condition: Node, scope: Scope) -> Any:
-    """A run-time branch."""
-    then, other, after_then, after_other = _sides(el, e, scope, False, None)
-    order = list(dict.fromkeys([*after_then, *after_other]))
-    for b in order:
-        merged = merge(el, condition, after_then.get(b, b.value), after_other.get(b, b.value), e)
-        el.journal.note(b)
-        b.value = merged
-    if e.otherwise is None:
-        return None
-    return merge(el, condition, then, other, e)
-
-
-def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
-    """`x` where the condition holds, else `y`, leaf by leaf."""
-    if x is y or (
-        not isinstance(x, Node) and not isinstance(y, Node) and not v.children(x) and el.same(x, y)
-    ):
-        return x
-    x, y = _one_stage(x, y, e)
-    if v.type_of(x) != v.type_of(y):
-        raise fail(
-            BRANCHES,
-            f"the branches differ: {v.describe_value(x)} and {v.describe_value(y)}",
-            e.span,
-            labels=(
-                Label(_end(e.then).span, v.describe_value(x)),
-                Label(_end(e.otherwise or e.then).span, v.describe_value(y)),
-            ),
-        )
-    others = dict(v.leaves(y))
-
-    def choose(path: str, node: Node) -> Node:
-        other = others[path]
-        return (
-            node if node is other else ops.select(operators.broadcast_to(condition, node.shape), node, other)
-        )
-
-    return v.rebuild(x, choose)
-
-
-def _one_stage(x: Any, y: Any, e: Any) -> tuple[Any, Any]:
-    if isinstance(x, Node) and not isinstance(y, Node) and not v.children(y) and y is not None:
-        return x, operators.to_node(y, x.dtype, e.span)
-    if isinstance(y, Node) and not isinstance(x, Node) and not v.children(x) and x is not None:
-        return operators.to_node(x, y.dtype, e.span), y
-    number = (int, float, Dim, v.Unknown)
-    if isinstance(x, number) and isinstance(y, number):
-        floats = isinstance(x, float) or isinstance(y, float)
-        dtype = operators.default_dtype(0.5 if floats else x)
-        return operators.to_node(x, dtype, e.span), operators.to_node(y, dtype, e.span)
-    return x, y
-
-
-def _end(e: Any) -> Any:
-    while isinstance(e, ast.Block) and e.value is not None:
-        e = e.value
-    return e
-
-
-# ---------------------------------------------------------------- match
-
-
-def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
-    """`match` on a compile-time value."""
-    subject = el.known(e.subject, scope)
-    if isinstance(subject, (Node, v.Unknown, Dim)):
-        if not isinstance(subject, Node) and el.checking:
-            for arm in e.arms:
-                _side(el, arm.body, scope, True)
-            return v.ERROR
-        return _run_time_match(el, e, subject, scope)
-    for arm in e.arms:
-        if not arm.patterns or any(_matches(el, p, subject, scope) for p in arm.patterns):
-            return el.evaluate(arm.body, scope)
-    raise fail(NO_MATCH, f"no pattern matches {subject}", e.subject.span, help="add `_ => …`")
-
-
-def _matches(el: Elaborator, p: Any, subject: Any, scope: Scope) -> bool:
-    if isinstance(p, ast.Range):
-        return bool(el.known(p.start, scope) <= subject < el.known(p.stop, scope))
-    return el.same(el.known(p, scope), subject)
-
-
-def _run_time_match(el: Elaborator, e: ast.Match, subject: Any, scope: Scope) -> Any:
-    """`match` on a run-time integer: a chain of `if`."""
-    arms = list(e.arms)
-    if not arms or arms[-1].patterns:
-        raise fail(NO_MATCH, "a `match` on a run-time value needs `_ => …`", e.span)
-    chain: Any = _as_block(arms[-1].body)
-    for arm in reversed(arms[:-1]):
-        test: Any = None
-        for p in arm.patterns:
-            one = _test(e.subject, p)
-            test = one if test is None else ast.Binary(p.span, "or", test, one, p.span)
-        chain = ast.If(arm.span, test, _as_block(arm.body), chain)
-    return el.evaluate(chain, scope)
-
-
-def _test(subject: Any, p: Any) -> Any:
-    if isinstance(p, ast.Range):
-        low = ast.Binary(p.span, ">=", subject, p.start, p.span)
-        return ast.Binary(p.span, "and", low, ast.Binary(p.span, "<", subject, p.stop, p.span), p.span)
-    return ast.Binary(p.span, "==", subject, p, p.span)
-
-
-def _as_block(e: Any) -> Any:
-    return e if isinstance(e, (ast.Block, ast.If)) else ast.Block(e.span, (), e)
-
-
-def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
-    from charl.elaborate import loops
-
-    return loops.for_expression(el, e, scope)
-
-
-def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:
-    from charl.elaborate import loops
-
-    return loops.while_expression(el, e, scope)
-
-
-__all__ = ["MUT_MARK", "block", "function_body", "statement"]

@@ -18,7 +18,6 @@ from charl.elaborate import values as v
 from charl.elaborate.scope import Scope
 from charl.errors import CharlError, code, fail
 from charl.graph.ir import TensorType
-from charl.source import Span
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -144,11 +143,8 @@ class Matcher:
     def _bind_parameter(self, name: ast.Name, actual: Any) -> None:
         bound = self.el.bound_of(self.scope, name.name)
         if bound is not None:
-            if not isinstance(actual, DType) and isinstance(actual, TensorType):
-                actual_dtype = actual.dtype
-            else:
-                actual_dtype = actual
-            if not isinstance(actual_dtype, DType) or not BOUNDS.get(bound, lambda _: True)(actual_dtype):
+            dtype = actual.dtype if isinstance(actual, TensorType) else actual
+            if not isinstance(dtype, DType) or (bound in BOUNDS and not BOUNDS[bound](dtype)):
                 raise Mismatch(name, f"`{name}` must be of kind {bound}")
         self.scope.bind(name.name, actual, name.span)
 
@@ -435,13 +431,8 @@ def expected(matcher: Matcher, t: Any) -> str:
                 known.append(f"*{node.name} = ({', '.join(map(str, value.items))})")
         elif isinstance(node, ast.Name) and node.name not in dtypes.ALL:
             value = matcher.lookup(node.name)
-            if isinstance(value, DType) or v.is_type(value) or isinstance(value, (int, Dim)):
-                if str(value) != node.name:
-                    known.append(f"{node.name} = {value}")
+            shown = isinstance(value, (DType, int, Dim)) or v.is_type(value)
+            if shown and str(value) != node.name:
+                known.append(f"{node.name} = {value}")
     text = " ".join(t.span.text.split())
     return f"{text} with {', '.join(dict.fromkeys(known))}" if known else text
-
-
-def span_of(node: Any) -> Span:
-    """Where something of the AST stands."""
-    return node.span  # type: ignore[no-any-return]

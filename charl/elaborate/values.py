@@ -87,7 +87,7 @@ class Run:
 class Instance:
     """A struct or model with a value for every member, in declaration order."""
 
-    type: InstanceType
+    type: Any  # InstanceType, or OpaqueType in the check of a generic body
     members: Mapping[str, Value]
 
     def replace(self, name: str, value: Value) -> Instance:

@@ -19,7 +19,7 @@ def f32(*shape: int) -> Any:
 
 X, Y, V = f32(5, 3), f32(5, 3), f32(3)
 A, B = f32(2, 4, 3), f32(2, 3, 6)
-I, J = np.array([4, 0, 2], np.int32), np.array([0, 1, 2], np.int32)
+IDX, J = np.array([4, 0, 2], np.int32), np.array([0, 1, 2], np.int32)
 T = np.array(2, np.int32)
 SIG = {
     "x": ("f32[N, 3]", X),
@@ -27,7 +27,7 @@ SIG = {
     "v": ("f32[3]", V),
     "a": ("f32[P, 4, Q]", A),
     "b": ("f32[P, Q, R]", B),
-    "i": ("i32[K]", I),
+    "i": ("i32[K]", IDX),
     "j": ("i32[K]", J),
     "t": ("i32", T),
     "s": ("f32", np.float32(0.5)),
