@@ -328,6 +328,7 @@ def file_code(api: Api, tables: list[FileTable]) -> str:
         ]
         contexts.append({"struct": t.struct.name, "rows": rows, "header": len(t.header), "bytes": t.bytes})
     numbers = ", ".join(str(n) for s in pool for n in s) or "0"
-    return templating.load("c/files.c.j2").render(
-        p=api.prefix, u=api.upper, shapes=textwrap.wrap(numbers, 104), tables=contexts
+    tables_text = templating.load("c/tables.c.j2").render(
+        p=api.prefix, shapes=textwrap.wrap(numbers, 104), tables=contexts
     )
+    return templating.fill("c/files.c.j2", p=api.prefix, u=api.upper) + "\n" + tables_text
