@@ -77,6 +77,8 @@ class Inliner:
             out = self.element(e.source, tuple(self.index(i, memo) for i in e.index))
         elif isinstance(e, Const):
             out = e
+        elif isinstance(e, Guard):
+            out = self._guard(e, memo)
         elif isinstance(e, Reduce) and any(extent == 1 for _, extent in e.over):
             out = self.map(_without_single(e), memo)
         else:
@@ -84,9 +86,7 @@ class Inliner:
                 for name, extent in e.over:
                     self.ranges[name] = (0, self.index(extent, memo) - 1)
             out = e.rebuild(lambda c: self.map(c, memo), lambda i: self.index(i, memo))
-            if isinstance(out, Guard):
-                out = self._decide(out)
-            elif isinstance(out, Reduce) and not out.over:
+            if isinstance(out, Reduce) and not out.over:
                 out = Const(0, out.dtype) if out.fn.startswith("arg") else out.body
             elif isinstance(out, IndexValue) and isinstance(out.index, int):
                 value = float(out.index) if out.dtype.is_float else out.index
@@ -102,16 +102,18 @@ class Inliner:
             return dims.substitute(i, {}, value=lambda e: self.map(e, memo), ranges=self.ranges)
         return i
 
-    def _decide(self, guard: Guard) -> Expr:
-        """Drop the bounds that the ranges prove; a guard that is always or never true disappears."""
+    def _guard(self, guard: Guard, memo: dict[int, Expr]) -> Expr:
+        """A guard without the bounds that the ranges prove; only what may be evaluated is looked at."""
         left: list[tuple[Size, Size, Size]] = []
-        for i, low, high in guard.ranges:
+        for bounds in guard.ranges:
+            i, low, high = (self.index(x, memo) for x in bounds)
             inside = dims.nonnegative(i - low, self.ranges) and dims.nonnegative(high - 1 - i, self.ranges)
             if dims.nonnegative(low - 1 - i, self.ranges) or dims.nonnegative(i - high, self.ranges):
-                return guard.other
+                return self.map(guard.other, memo)
             if not inside:
                 left.append((i, low, high))
-        return Guard(tuple(left), guard.then, guard.other) if left else guard.then
+        then = self.map(guard.then, memo)
+        return Guard(tuple(left), then, self.map(guard.other, memo)) if left else then
 
 
 def _without_single(e: Reduce) -> Reduce:

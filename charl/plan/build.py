@@ -64,7 +64,8 @@ def _check_types(export: Export, caps: Capabilities) -> None:
 def _plan_export(
     export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
 ) -> Plan:
-    graph, updates = _separate_results(export)
+    narrow = replace(export, graph=_narrowed(export.graph, caps.max_buffers))
+    graph, updates = _separate_results(narrow)
     apart: frozenset[Node] = frozenset()
     split: frozenset[Node] = frozenset()
     while True:
@@ -88,6 +89,21 @@ def _plan_export(
         kernel = kernels.setdefault(key(kernel), kernel)
         calls.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
     return Plan(export, tuple(calls), places.arena_bytes, places.live_bytes, flops)
+
+
+def _narrowed(graph: Graph, limit: int) -> Graph:
+    """The graph with concatenations of at least `limit` values (their result needs a buffer too) made of smaller ones."""
+    new: dict[Node, Node] = {}
+    for node in graph.nodes():
+        inputs = tuple(new[x] for x in node.inputs)
+        while node.op == "concatenate" and len(inputs) >= limit:
+            parts = (inputs[i : i + limit - 1] for i in range(0, len(inputs), limit - 1))
+            inputs = tuple(make("concatenate", *p, **node.attrs) if len(p) > 1 else p[0] for p in parts)
+        same = inputs == node.inputs
+        new[node] = (
+            node if same else Node(node.op, inputs, node.attrs, node.type, node.regions, node.span, node.name)
+        )
+    return Graph(graph.name, graph.params, [new[r] for r in graph.results], graph.span)
 
 
 # ---------------------------------------------------------------- results
