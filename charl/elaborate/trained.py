@@ -6,7 +6,7 @@ Enters: a value. Leaves: its floating leaves; of a model, those of its `param`s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from charl.elaborate import values as v
 from charl.graph.ir import Node
