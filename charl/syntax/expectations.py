@@ -34,6 +34,7 @@ _SPELLING = {
     "RANGE": "..",
     "DOT": ".",
 }
+MEMBER = frozenset({"COLON"})  # what follows the name of a member, and nothing else
 _NEEDED = frozenset({"an expression", "a type", "a pattern", "a name", "a string"})
 _STATEMENT_HEADS = frozenset(
     {
@@ -132,6 +133,8 @@ def _special(token: Token, previous: Token | None, expected: frozenset[str], spa
 def _help(token: Token, previous: Token | None, expected: frozenset[str]) -> str | None:
     if token.type == "LBRACE" and "LPAR" in expected and SEP in expected:
         return "a struct is made by field: `Cache(k: …, v: …)`"
+    if expected == MEMBER:
+        return "a member is written `name: type`; what a model pipes through stands inside `layers { … }`"
     if token.type == "SEMICOLON":
         return "`;` separates statements inside `{ }`, and the element from the count in `[x; n]`"
     if token.type == "COLON" and "RPAR" in expected:

@@ -40,6 +40,7 @@ _BINARY = frozenset(
     | {"AT_LEAST", "AND", "OR", "AS"}
 )
 _STATEMENT_WORDS = frozenset({"LET", "RETURN", "YIELD", "ASSERT"})
+_MEMBER_FOLLOWERS = {"FN": "NAME", "PARAM": "NAME", "STATE": "NAME", "LAYERS": "LBRACE"}
 _ITEM_FOLLOWERS = {
     "FN": "NAME",
     "STRUCT": "NAME",
@@ -57,6 +58,12 @@ def begins_item(token: Token, following: Token) -> bool:
     return following.type in _ITEM_FOLLOWERS.get(token.type, "").split()
 
 
+def _begins_line(token: Token, following: Token) -> bool:
+    """Whether two tokens begin a statement or a member, and nothing that could stand between `(` and `)`."""
+    member = token.first and following.type == _MEMBER_FOLLOWERS.get(token.type)
+    return member or token.type in _STATEMENT_WORDS
+
+
 def arrange(lexed: Lexed) -> tuple[list[Token], list[Diagnostic]]:
     """The tokens for the parser, ending with END, and what is wrong with brackets and line beginnings."""
     layout = _Layout(lexed)
@@ -71,6 +78,7 @@ class _Layout:
         self.out: list[Token] = []
         self.open: list[Token] = []
         self.diagnostics: list[Diagnostic] = []
+        self.mended = False  # in the present item: closing brackets may be left over by that
         self.balanced = _balanced(lexed.tokens)
 
     def run(self) -> None:
@@ -176,21 +184,25 @@ class _Layout:
         self._stray(token)
 
     def _stray(self, token: Token) -> None:
-        self._report(codes.STRAY_BRACKET, f"nothing is open that this `{token.text}` could close", token)
+        if not self.mended:
+            self._report(codes.STRAY_BRACKET, f"nothing is open that this `{token.text}` could close", token)
 
     def _close_before(self, token: Token, following: Token) -> None:
         """Close what an unbalanced file left open, where `token` cannot stand inside it."""
         stack = self.open
+        column_one = token.start == 0 or self.source.text[token.start - 1] == "\n"
+        item = token.first and column_one and begins_item(token, following)
         if not stack:
+            self.mended = self.mended and not item
             if token.type in CLOSERS:
                 self._stray(token)
             return
-        column_one = token.start == 0 or self.source.text[token.start - 1] == "\n"
-        if token.first and column_one and begins_item(token, following):
+        if item:
             self._unclosed(self._suspect(stack[-1]), token, "an item begins here")
             self._close_down(0)
-        elif stack[-1].type != "LBRACE" and token.type in _STATEMENT_WORDS:
-            self._unclosed(stack[-1], token, "a statement begins here")
+            self.mended = False
+        elif stack[-1].type != "LBRACE" and _begins_line(token, following):
+            self._unclosed(stack[-1], token, "this cannot stand inside it")
             depth = len(stack)
             while depth and stack[depth - 1].type != "LBRACE":
                 depth -= 1
@@ -230,6 +242,7 @@ class _Layout:
     # ---- reports
 
     def _unclosed(self, opener: Token, at: Token, why: str) -> None:
+        self.mended = True
         labels = () if at.type == END else (Label(Span(self.source, at.start, at.end), why),)
         note = (why,) if at.type == END else ()
         self._report(codes.UNCLOSED, f"this `{opener.text}` is never closed", opener, labels, notes=note)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from charl.errors import Diagnostic
-from charl.source import Source, Span
+from charl.source import Source
 from charl.syntax import ast
 from charl.syntax.build_items import Builder
-from charl.syntax.expectations import unexpected
+from charl.syntax.expectations import MEMBER, unexpected
 from charl.syntax.layout import arrange, begins_item
 from charl.syntax.lexer import lex
+from charl.syntax.mistakes import independent, without_broken
 from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 
 _RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
@@ -86,31 +86,10 @@ def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
     parser = _Parser(automaton, builder, tokens)
     module = parser.run()
     certain = lexed.diagnostics + bracket_errors
-    spans = [d.span for d in certain if d.span is not None]
-    follow_ups = parser.diagnostics + builder.diagnostics
-    found = certain + [d for d in follow_ups if not _caused(d, spans, tokens)]
-    found.sort(key=lambda d: (d.span.start, d.span.end) if d.span is not None else (0, 0))
+    found = independent(certain, parser.diagnostics + builder.diagnostics, parser.structural, tokens)
     if found:
-        module = _without_broken(module, tokens, found)
+        module = without_broken(module, tokens, found)
     return module, found
-
-
-def _caused(d: Diagnostic, certain: list[Span], tokens: list[Token]) -> bool:
-    """Whether what the parser found is the consequence of something already reported: a word on the same line that
-    could not be read, or a bracket around it that was never closed."""
-    assert d.span is not None
-    if any(span.line == d.span.line for span in certain):
-        return True
-    open_brackets = {span.start for span in certain if span.text in ("(", "[")}
-    stack: list[Token] = []
-    for token in tokens:
-        if token.type in OPENERS:
-            stack.append(token)
-        elif token.type in CLOSERS:
-            opener = stack.pop()
-            if opener.start in open_brackets and opener.start < d.span.start <= token.start:
-                return True
-    return False
 
 
 class _Parser:
@@ -123,6 +102,11 @@ class _Parser:
         self.before: list[Any] = []
         self.values: list[Any] = []
         self.diagnostics: list[Diagnostic] = []
+        self.structural: list[Diagnostic] = []  # the kind of thing is wrong, not its form
+        self.restarted = 0
+        self.told: set[tuple[int, frozenset[str]]] = (
+            set()
+        )  # per brace, so that a list of layers is one mistake
         self.build: dict[Any, Callable[[list[Any]], Any]] = {
             rule: getattr(builder, rule.alias) for rule in automaton.rules if rule.alias
         }
@@ -167,37 +151,47 @@ class _Parser:
 
     def recover(self, at: int) -> int:
         """Report tokens[at], drop what it interrupts, and find where to go on."""
-        tokens, stack, values = self.tokens, self.state_stack, self.values
+        tokens = self.tokens
         taken = tokens[at - 1] if at > 1 and tokens[at - 2].type != SEP else None
-        if taken is not None and taken is values[-1] and taken.first and begins_item(taken, tokens[at]):
+        if taken is not None and taken is self.values[-1] and taken.first and begins_item(taken, tokens[at]):
             at -= 1  # a soft keyword, taken for a name
-            stack.pop()
-            values.pop()
-            self.before = stack[:]
-        if not tokens[at].inserted:
+            self.state_stack.pop()
+            self.values.pop()
+            self.before = self.state_stack[:]
+        expected = self.expected()
+        brace = self.abandon()
+        mistake = (brace.start if brace else -1, expected)
+        if not tokens[at].inserted and not (expected == MEMBER and mistake in self.told):
             previous = tokens[at - 1] if at else None
-            source = self.builder.source
-            self.diagnostics.append(unexpected(source, tokens[at], previous, self.expected()))
-        token = tokens[at]
+            self.diagnostics.append(unexpected(self.builder.source, tokens[at], previous, expected))
+            if expected == MEMBER or tokens[at].type in _RESTART or "STRUCT" in expected:
+                self.structural.append(self.diagnostics[-1])
+            self.told.add(mistake)
+        assert self.feed(Token(ERROR, "", tokens[at].start, tokens[at].start, False))
+        return self.resume(at, brace.depth + 1 if brace else 0)
+
+    def abandon(self) -> Token | None:
+        """Drop the innermost unfinished statement, member, arm or item; the brace that it stood in."""
+        stack, values = self.state_stack, self.values
         closed = 0  # brackets that are complete in the text, though not yet reduced
         while closed or ERROR not in self.states[stack[-1]]:
             stack.pop()
             value = values.pop()
             if isinstance(value, Token):
                 closed += (value.type in CLOSERS) - (value.type in OPENERS and closed > 0)
-        braces = [v for v in values if isinstance(v, Token) and v.type == "LBRACE"]
-        depth = braces[-1].depth + 1 if braces else 0
-        error = Token(ERROR, "", token.start, token.start, False)
-        assert self.feed(error)
-        for i in range(at, len(tokens)):
-            token = tokens[i]
+        return next((v for v in reversed(values) if isinstance(v, Token) and v.type == "LBRACE"), None)
+
+    def resume(self, at: int, depth: int) -> int:
+        """The first token from `at` on that ends what was abandoned, or begins the next, inside `depth` brackets."""
+        for i in range(at, len(self.tokens)):
+            token = self.tokens[i]
             if token.type == END or (token.type == SEP and token.depth == depth):
                 return i
             if token.type == "RBRACE" and token.depth < depth:
                 return i
-            if token.first and token.depth == depth and i > 0 and self._restarts(token, tokens[i + 1]):
-                separator = Token(SEP, "", token.start, token.start, False)
-                assert self.feed(separator)
+            if token.first and token.depth == depth and i > self.restarted and self._restarts(i):
+                self.restarted = i  # once: the same token may not fit there either
+                assert self.feed(Token(SEP, "", token.start, token.start, False))
                 return i
         raise AssertionError("tokens end with END")
 
@@ -220,33 +214,5 @@ class _Parser:
             if stack[-1] == self.accepting:
                 return kind == END
 
-    def _restarts(self, token: Token, following: Token) -> bool:
-        return token.type in _RESTART or begins_item(token, following)
-
-
-def _without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnostic]) -> ast.Module:
-    """`module` without the items in which something was found, and the names that are missing by that."""
-    places = [d.span.start for d in found if d.span is not None]
-    whole, broken = [], set()
-    for item in module.items:
-        if any(item.span.start <= place <= item.span.end for place in places):
-            broken.update(_bound(item))
-        else:
-            whole.append(item)
-    kept = [item.span for item in module.items]
-    heads = [t for t in tokens if t.depth == 0]
-    for token, following in pairwise(heads):
-        if any(span.start <= token.start < span.end for span in kept):
-            continue
-        if begins_item(token, following):
-            named = following.type == "NAME" and token.type != "FROM"
-            broken.add(following.text if named else "*")
-    return ast.Module(module.span, module.docs, tuple(whole), frozenset(broken) or frozenset({"*"}))
-
-
-def _bound(item: ast.Item) -> list[str]:
-    if isinstance(item, ast.Import):
-        return [(n.alias or n.name).name for n in item.names]
-    if isinstance(item, ast.Const | ast.TypeAlias | ast.Function | ast.Struct | ast.Model):
-        return [item.name.name]
-    return []
+    def _restarts(self, i: int) -> bool:
+        return self.tokens[i].type in _RESTART or begins_item(self.tokens[i], self.tokens[i + 1])

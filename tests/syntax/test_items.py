@@ -149,7 +149,8 @@ def test_imports() -> None:
 
 def test_const_alias_test() -> None:
     const, typed, alias, general, test = module(
-        '/// Ten.\nconst A = 10\nconst B: int = A\ntype Net = Model(1)\ntype Pair<M>(n: int) = (M, f32[n])\ntest "t" { assert true }\n'
+        "/// Ten.\nconst A = 10\nconst B: int = A\ntype Net = Model(1)\ntype Pair<M>(n: int) = (M, f32[n])\n"
+        'test "t" { assert true }\n'
     ).items
     assert isinstance(const, ast.Const) and (const.docs, short(const.value), const.type) == (
         "Ten.",
