@@ -77,6 +77,8 @@ class Rewriter:
         key = self._key(current)
         known = self.table.get(key)
         if known is not None:
+            if known.name is None:
+                known.name = node.name  # a hint from the user's source survives the merging
             self.settled[node] = known
             return
         with at_span(current.span):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from charl.compile import SIMD, TARGETS
 from charl.errors import InternalError
 from charl.progress import Progress
 
+DIGITS = Path(__file__).parents[2] / "examples" / "tour" / "digits.ch"
 GOOD = """export fn scale(x: f32[N], s: f32) -> f32[N] {
     x * s
 }
@@ -180,6 +182,49 @@ def test_stages_that_cannot_be_written(good: Path, tmp_path: Path) -> None:
     shown = process("transpile", good, "--out", tmp_path / "out", "--dump", tmp_path / "stages")
     assert shown.returncode == 1 and shown.stderr.startswith("error[E0720]: cannot write")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "args, says",
+    [
+        (["--dim", "M=3"], "M"),
+        (["--set", "net.depth=2"], "net.depth"),
+        (["--embed", "missing.safetensors"], "missing.safetensors"),
+    ],
+)
+def test_options_that_contradict_the_program(good: Path, tmp_path: Path, args: list[str], says: str) -> None:
+    shown = process("transpile", good, "--out", tmp_path / "out", *args)
+    assert shown.returncode == 1 and shown.stderr.startswith("error[E") and says in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_prefix(good: Path, tmp_path: Path) -> None:
+    shown = charl("transpile", good, "--out", tmp_path / "out", "--prefix", "mine", "--target", "c")
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "out" / "mine.h").is_file() and not (tmp_path / "out" / "scale.h").exists()
+    assert "mine_scale" in (tmp_path / "out" / "mine.h").read_text()
+
+
+def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
+    outs = [tmp_path / "a", tmp_path / "b"]
+    for seed, out in zip(("1", "2"), outs):
+        done = process("transpile", DIGITS, "--out", out, "--report", PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+    first, second = (
+        {str(p.relative_to(o)): p.read_bytes() for p in o.rglob("*") if p.is_file()} for o in outs
+    )
+    assert first == second and len(first) > 10
+
+
+def test_a_cold_start_is_quick(tmp_path: Path) -> None:
+    """A second of processor time from nothing to the package; twice that is the limit here, for slower machines."""
+    best = 1e9
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert process("transpile", DIGITS, "--out", tmp_path / "out").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert best < 2
 
 
 def test_mistakes_write_nothing(bad: Path, tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ CASES = {
         return %0, %1, %0, %2
         """,
     ),
+    "the name of either survives": (
+        SHARE,
+        """
+        %0: f32[N] = parameter "x"
+        %1: f32[N] = neg %0
+        %2: f32[N] = neg %0  // name="h"
+        %3: f32[N] = neg %0  // name="other"
+        return %1, %2, %3
+        """,
+        """
+        %0: f32[N] = parameter "x"
+        %1: f32[N] = neg %0  // name="h"
+        return %1, %1, %1
+        """,
+    ),
     "random bits of one key and counter are the same": (
         SHARE,
         """
