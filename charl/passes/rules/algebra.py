@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -89,6 +90,18 @@ def _times_reciprocal(m: Match) -> Node:
 def _reciprocal_root(m: Match) -> Node:
     """1 / sqrt(x + 0): the sum turns -0.0 into 0.0, of which both sides give inf."""
     return ops.rsqrt(ops.add(m["x"], full_like(m["x"], 0)))
+
+
+def _repeated_negation(op: str, m: Match) -> Node:
+    """x + broadcast(-y) is x - broadcast(y), and the other way round."""
+    repeat = next(i for i in m.root.inputs[::-1] if i.op == "broadcast" and i.inputs[0].op == "neg")
+    return ops.make(op, m["x"], ops.make("broadcast", m["y"], **repeat.attrs))
+
+
+def _repeated_samples(op: str) -> list[Node]:
+    x, y = ops.parameter("x", TensorType(f32, (3, 4))), ops.parameter("y", TensorType(f32, (3,)))
+    repeated = ops.broadcast(ops.neg(y), (3, 4), (0,))
+    return [ops.make(op, x, repeated), *([ops.add(repeated, x)] if op == "add" else [])]
 
 
 def _associated(m: Match) -> Node:
@@ -174,6 +187,20 @@ _SUMS = [
     Rule("0 - x of integers", sub(ZERO, X), neg(X), kinds=INT),
     Rule("x + -y", add(X, neg(Y)), sub(X, Y), kinds=NUMBER),
     Rule("x - -y", sub(X, neg(Y)), add(X, Y), kinds=NUMBER),
+    Rule(
+        "x + broadcast(-y)",
+        add(X, _op("broadcast", neg(Y))),
+        partial(_repeated_negation, "sub"),
+        kinds=NUMBER,
+        samples=lambda: _repeated_samples("add"),
+    ),
+    Rule(
+        "x - broadcast(-y)",
+        sub(X, _op("broadcast", neg(Y))),
+        partial(_repeated_negation, "add"),
+        kinds=NUMBER,
+        samples=lambda: _repeated_samples("sub"),
+    ),
     Rule("-(x - y) of integers", neg(sub(X, Y)), sub(Y, X), kinds=INT),
     Rule("(x + k) + l of integers", add(add(X, K), L), _associated, kinds=INT),
 ]

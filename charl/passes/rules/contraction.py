@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from charl import ops
-from charl.dtypes import accumulator, f32, i8
+from charl.dtypes import f32, i8
 from charl.graph.ir import Node
 from charl.passes.pattern import Apply, Match, Rule, Var
 from charl.passes.rules.reduction import WHOLE
@@ -134,9 +134,7 @@ def _of_broadcast(side: int, m: Match) -> Node | None:
     repeated = [a for a in range(inner.rank) if a not in places]
     summed = [i for i, a in enumerate(s.sums[side]) if a in repeated]
     batched = [i for i, a in enumerate(s.batch[side]) if a in repeated]
-    if summed and m.root.dtype not in WHOLE:
-        return None
-    if summed and accumulator(x.dtype) != x.dtype:
+    if summed and x.dtype not in WHOLE:
         return None
     # Every axis of the result gets the name of its source: (side, axis), batch axes that of the other side.
     wanted = [(1 - side, a) for a in s.batch[1 - side]]
@@ -243,7 +241,9 @@ def _signed() -> list[Node]:
     return [_product(ops.neg(x), ops.neg(y))]
 
 
-def _of_negation(side: int, m: Match) -> Node:
+def _of_negation(side: int, m: Match) -> Node | None:
+    if m["x"].dtype not in WHOLE:
+        return None  # the least small integer is its own negation
     s = Sides.of(m.root)
     s.nodes[side] = m["x"]
     return ops.neg(s.build())

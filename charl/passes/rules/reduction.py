@@ -162,6 +162,14 @@ def _single(op: str) -> Rule:
 
 RULES: list[Rule] = [
     *(rule for op in EVERY for rule in _rules(op)),
+    Rule(
+        "reduce_sum of negation",  # a sum that is zero may change its sign
+        Apply("reduce_sum", (Apply("neg", (X,)),)),
+        lambda m: ops.neg(make("reduce_sum", m["x"], **m.root.attrs)),
+        where=lambda m: m["x"].dtype in WHOLE,
+        promise="rounded",
+        samples=lambda: [ops.reduce_sum(ops.neg(param((3, 4), t)), (1,)) for t in (f32, i32)],
+    ),
     _single("argmax"),
     _single("argmin"),
     Rule(
