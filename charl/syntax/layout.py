@@ -190,8 +190,7 @@ class _Layout:
     def _close_before(self, token: Token, following: Token) -> None:
         """Close what an unbalanced file left open, where `token` cannot stand inside it."""
         stack = self.open
-        column_one = token.start == 0 or self.source.text[token.start - 1] == "\n"
-        item = token.first and column_one and begins_item(token, following)
+        item = token.column_one and begins_item(token, following)
         if not stack:
             self.mended = self.mended and not item
             if token.type in CLOSERS:

@@ -137,7 +137,8 @@ class _Lexer:
         return self.out
 
     def _add(self, type_: str, start: int, end: int) -> None:
-        self.out.tokens.append(Token(type_, self.text[start:end], start, end, self.first))
+        column_one = self.first and (start == 0 or self.text[start - 1] in "\n\ufeff")
+        self.out.tokens.append(Token(type_, self.text[start:end], start, end, self.first, column_one))
         self.first = False
         if self.docs:
             self.out.docs[start] = "\n".join(self.docs)

@@ -27,7 +27,7 @@ def independent(
     """
     lines = {_span(d).line for d in certain}
     inside = _unclosed(certain, tokens)
-    heads = [a.start for a, b in pairwise(tokens) if a.first and begins_item(a, b)]
+    heads = [a.start for a, b in pairwise(tokens) if a.column_one and begins_item(a, b)]
     found: list[Diagnostic] = []
     for d in sorted([*certain, *possible], key=lambda d: (_span(d).start, _span(d).end)):
         span = _span(d)

@@ -35,14 +35,17 @@ SOFT_KEYWORDS = frozenset({"model", "state", "param", "layers", "type", "from", 
 class Token:
     """One word: its terminal of the grammar, its text, and where it stands (characters start..end)."""
 
-    __slots__ = ("depth", "end", "first", "inserted", "start", "text", "type")
+    __slots__ = ("column_one", "depth", "end", "first", "inserted", "start", "text", "type")
 
-    def __init__(self, type_: str, text: str, start: int, end: int, first: bool) -> None:
+    def __init__(
+        self, type_: str, text: str, start: int, end: int, first: bool, column_one: bool = False
+    ) -> None:
         self.type = type_
         self.text = text
         self.start = start
         self.end = end
         self.first = first  # the first word of its line
+        self.column_one = column_one  # and without a space before it
         self.depth = 0  # open brackets around it; of a bracket: around the pair
         self.inserted = False  # not in the file: closes what was left open
 
