@@ -7,8 +7,11 @@ memory: the plan has done that.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -39,7 +42,7 @@ class Check:
 class KernelCall:
     """One kernel, and for debug builds the macro calls that look for the first NaN in what it wrote."""
 
-    text: str
+    lines: tuple[str, ...]
     nans: tuple[str, ...]
 
 
@@ -124,7 +127,11 @@ def entry(api: Api, f: Function, tables: Tables) -> Entry:
     assert f.plan is not None
     pointers = _Pointers(f, tables)
     calls = tuple(_call(api, call, pointers) for call in f.plan.calls)
-    used = {word for line in (*(c.text for c in calls), *pointers.locals) for word in _WORD.findall(line)}
+    used = {
+        word
+        for line in (*(t for c in calls for t in c.lines), *pointers.locals)
+        for word in _WORD.findall(line)
+    }
     checks = (*_null_checks(api, f), *_dimension_checks(api, f), *_workspace_checks(api, f))
     names = f.dim_names()
     return Entry(
@@ -176,7 +183,7 @@ class _Pointers:
         offset = "" if place.offset == 0 else f" + {c_size(place.offset, self.names)}"
         at = f"(arena{offset})" if offset else "arena"
         ctype = c_type(place.dtype)
-        shape = f"/* {c_size(place.size, self.names)} elements */"
+        shape = f"/* [{c_size(place.size, self.names)}] */"
         self.locals.append(f"{ctype} *const {name} = ({ctype} *){at}; {shape}")
         return name
 
@@ -193,9 +200,22 @@ def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
         if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
             count = c_size(place.size, pointers.names)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
-            nans.append(f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span or pointers.span)});")
-    text = f"{kernel_name(api.prefix, kernel.name)}({', '.join([*arguments, *sizes])});"
-    return KernelCall(text, tuple(nans))
+            nans.append(
+                f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span or pointers.span)});"
+            )
+    lines = _wrapped(kernel_name(api.prefix, kernel.name), [*arguments, *sizes])
+    return KernelCall(lines, tuple(nans))
+
+
+def _wrapped(function: str, arguments: list[str]) -> tuple[str, ...]:
+    """A call as a statement, with its arguments on lines of their own where it is long."""
+    line = f"{function}({', '.join(arguments)});"
+    if len(line) <= 106:
+        return (line,)
+    lines = textwrap.wrap(
+        ", ".join(a.replace(" ", "\0") for a in arguments) + ");", 102, break_long_words=False
+    )
+    return (f"{function}(", *(f"    {part}".replace("\0", " ") for part in lines))
 
 
 def kernel_name(prefix: str, name: str) -> str:
@@ -227,7 +247,7 @@ def _null_checks(api: Api, f: Function) -> tuple[Check, ...]:
         if not isinstance(dims.product(leaf.type.shape), int)
     ]
     status = f"{api.upper}_NULL_POINTER"
-    return tuple(Check(f"{p} == NULL", status) for p in pointers)
+    return (Check(" || ".join(f"{p} == NULL" for p in pointers), status),) if pointers else ()
 
 
 def _dimension_checks(api: Api, f: Function) -> tuple[Check, ...]:
@@ -244,44 +264,79 @@ def _dimension_checks(api: Api, f: Function) -> tuple[Check, ...]:
         broken = f"({b}) % ({a}) != 0" if relation == "divides" else f"!({a} {relation} {b})"
         out.append(Check(broken, status, text))
     if any(d.high is None for d in f.dimensions):
-        out.append(
-            Check(f"{_bytes_estimate(f)} > (double)PTRDIFF_MAX", status, "sizes must fit the address space")
-        )
+        out.append(Check(_too_large(f), status))
     return tuple(out)
 
 
-def _bytes_estimate(f: Function) -> str:
-    """An upper bound of all memory a call touches, in double so that it cannot overflow."""
+def _too_large(f: Function) -> str:
+    """Whether the memory that a call touches could exceed the address space, computed without overflow."""
     assert f.plan is not None
     total: Size = f.plan.arena_bytes
     for p in f.parameters:
         for t in p.types():
             total = total + dims.product(t.shape) * t.dtype.bytes
-    names = {d.source: f"(double){d.name}" for d in f.dimensions}
-    terms = [(m, c) for m, c in total.terms if c > 0] if not isinstance(total, int) else []
-
-    def leaf(a: dims.Atom) -> str:
-        if isinstance(a, dims.Sym):
-            return names[a.name]
-        assert isinstance(a, dims.Func), a
-        args = [_double(arg, leaf) for arg in a.args]
-        if a.name == "ceildiv":
-            return f"({args[0]} + 1.0)"
-        return args[0] if a.name in ("floordiv", "min") else f"({args[0]} + {args[1]})"
-
-    return " + ".join(_double_term(m, c, leaf) for m, c in terms) or "0.0"
-
-
-def _double(x: Size, leaf: object) -> str:
-    if isinstance(x, int):
-        return f"{max(x, 0)}.0"
-    parts = [_double_term(m, c, leaf) for m, c in x.terms if c > 0]
-    return f"({' + '.join(parts)})" if parts else "0.0"
+    terms = {m: ceil(c) for m, c in _majorant(total).items()}
+    constant = terms.pop((), 0)
+    names = f.dim_names()
+    if len(terms) == 1 and [p for m in terms for _, p in m] == [1]:
+        ((monomial, slope),) = terms.items()
+        assert isinstance(monomial[0][0], dims.Sym)
+        return f"{names[monomial[0][0].name]} > (PTRDIFF_MAX - {constant}) / {slope}"
+    products = [
+        " * ".join(
+            [
+                f"{c}.0",
+                *(f"(double){names[a.name]}" for a, p in m if isinstance(a, dims.Sym) for _ in range(p)),
+            ]
+        )
+        for m, c in terms.items()
+    ]
+    return f"{' + '.join([*products, f'{constant}.0'])} > (double)PTRDIFF_MAX"
 
 
-def _double_term(monomial: dims.Monomial, c: object, leaf: object) -> str:
-    factors = [leaf(a) for a, power in monomial for _ in range(max(power, 0))]  # type: ignore[operator]
-    return " * ".join([f"{float(c)!r}", *factors])  # type: ignore[arg-type]
+def _majorant(size: Size) -> dict[dims.Monomial, Fraction]:
+    """A polynomial over dimension variables, without functions and negative terms, that is nowhere less than `size`."""
+    if isinstance(size, int):
+        return {(): Fraction(max(size, 0))}
+    total: dict[dims.Monomial, Fraction] = {}
+    for monomial, c in size.terms:
+        if c < 0:
+            continue
+        product: dict[dims.Monomial, Fraction] = {(): Fraction(c)}
+        for atom, power in monomial:
+            for _ in range(power):  # a divisor of at least 1 only makes it smaller
+                product = _times(product, _atom_majorant(atom))
+        for m, k in product.items():
+            total[m] = total.get(m, Fraction(0)) + k
+    return total
+
+
+def _atom_majorant(atom: dims.Atom) -> dict[dims.Monomial, Fraction]:
+    if isinstance(atom, dims.Sym):
+        return {((atom, 1),): Fraction(1)}
+    assert isinstance(atom, dims.Func), atom
+    x, y = (_majorant(arg) for arg in atom.args)
+    if atom.name in ("floordiv", "ceildiv"):
+        divisor = atom.args[1] if isinstance(atom.args[1], int) else 1
+        out = {m: c / max(divisor, 1) for m, c in x.items()}
+        return {**out, (): out.get((), Fraction(0)) + (atom.name == "ceildiv")}
+    if atom.name in ("min", "mod"):
+        return x
+    return {m: x.get(m, Fraction(0)) + y.get(m, Fraction(0)) for m in {**x, **y}}
+
+
+def _times(
+    x: dict[dims.Monomial, Fraction], y: dict[dims.Monomial, Fraction]
+) -> dict[dims.Monomial, Fraction]:
+    out: dict[dims.Monomial, Fraction] = {}
+    for m, c in x.items():
+        for n, d in y.items():
+            powers = dict(m)
+            for atom, p in n:
+                powers[atom] = powers.get(atom, 0) + p
+            key = tuple(sorted(powers.items(), key=lambda t: t[0].key))
+            out[key] = out.get(key, Fraction(0)) + c * d
+    return out
 
 
 def _workspace_checks(api: Api, f: Function) -> tuple[Check, ...]:

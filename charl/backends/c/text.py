@@ -15,7 +15,7 @@ from charl import dims, dtypes, templating
 from charl.backends.c import api as c_api
 from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api, Function, Parameter
-from charl.backends.c.entry import Entry
+from charl.backends.c.entry import Check, Entry
 from charl.backends.c.printer import plain, quoted
 from charl.backends.c.spelling import C_TYPES, c_type, literal
 from charl.backends.c.state import FileTable
@@ -281,19 +281,21 @@ def body(api: Api, e: Entry) -> dict[str, Any]:
         "locals": e.locals,
         "has_nans": any(c.nans for c in e.calls),
         "unused": e.unused,
-        "checks": [
-            {
-                "condition": c.condition,
-                "status": c.status,
-                "comment": f" /* {plain(c.comment)} */" if c.comment else "",
-            }
-            for c in e.checks
-        ],
+        "checks": [{"lines": _condition(c), "status": c.status} for c in e.checks],
         "regions": e.regions,
         "where": c_entry.where(f.export.span),
         "title": quoted(f.export.name),
         "calls": e.calls,
     }
+
+
+def _condition(c: Check) -> list[str]:
+    comment = f" /* {plain(c.comment)} */" if c.comment else ""
+    words = f"if ({c.condition}){comment}".replace(" == ", "\0==\0")
+    lines = textwrap.wrap(
+        words, 102, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def table(name: str, ctype: str, data: np.ndarray[Any, Any]) -> dict[str, Any]:
