@@ -84,9 +84,7 @@ def call(library: build.Library, isa: str, key: str, arguments: list[Any], resul
 
 def sweep(t: DType, count: int) -> Any:
     """Floats of every exponent, both signs, and what is special."""
-    bits = np.linspace(
-        0, 2**t.bits, count, endpoint=False, dtype=np.float64 if t.bits == 32 else np.longdouble
-    )
+    bits = np.arange(count, dtype=np.longdouble) * (np.longdouble(2) ** t.bits / count)
     words = bits.astype(np.uint32 if t.bits == 32 else np.uint64)
     special = np.array(
         [0.0, -0.0, 1, -1, 2, 0.5, np.inf, -np.inf, np.nan, 88.7, -103.9, 709.7, 1e-30, 0.625, 0.9277]

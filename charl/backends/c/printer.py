@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from charl import dtypes
+from charl import dims, dtypes
 from charl.backends.c import spelling
+from charl.backends.c.layout import WIDTH, wrapped
 from charl.backends.c.scalars import Scalars
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
 from charl.backends.c.vectors import Region, Register, Vectors, vector_type
 from charl.backends.c.words import Scope
 from charl.errors import InternalError
-from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref
+from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref, Size
 from charl.loops.emit import identity
 from charl.loops.ir import (
     Accumulator,
@@ -82,8 +83,8 @@ class KernelPrinter:
     # ------------------------------------------------------------ lines
 
     def emit(self, line: str) -> None:
-        """One line at the present depth."""
-        self.lines.append(_INDENT * self.depth + line)
+        """One line at the present depth, or several where it is long."""
+        self.lines += wrapped(_INDENT * self.depth + line)
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
@@ -107,7 +108,7 @@ class KernelPrinter:
         parameters += [f"ptrdiff_t {name}" for name in self.dims.values()]
         head = f"{'static ' if static else ''}void {self.prefix}_{self.kernel.name}("
         line = head + ", ".join(parameters or ["void"]) + ")"
-        if len(line) <= 110:
+        if len(line) <= WIDTH:
             return line
         return head + "".join(f"\n{_INDENT * 2}{p}," for p in parameters)[:-1] + ")"
 
@@ -202,7 +203,7 @@ class KernelPrinter:
     def _simd(self, s: Simd) -> None:
         if self.vectors is not None:
             raise InternalError("backends.c", f"a vector region inside another in kernel {self.kernel.name}")
-        count = None if s.count is None else self.scalars.size(s.count)
+        count = None if s.count is None else self.scalars.size(_uncapped(s.count, s.width))
         region = Region(s.lane, s.width, count)
         if count is not None:
             self.lines.append(None)
@@ -239,7 +240,8 @@ class KernelPrinter:
         name = self.scope.allocate(s.name)
         kind = vector_type(t, width) if vector else c_type(t)
         self.emit(f"const {kind} {name} = {value};")
-        self.registers[s.name] = Register(name, t, vector, width, region=self._region())
+        zero = self.vectors is not None and self.vectors.zero_outside(s.value)
+        self.registers[s.name] = Register(name, t, vector, width, region=self._region(), zero=zero)
 
     def _region(self) -> object:
         return self.vectors.region if self.vectors is not None else None
@@ -296,7 +298,8 @@ class KernelPrinter:
             new = f"{v}_fma({a}, {b}, {r.name})"
         else:
             new = f"{v}_{s.fn}({r.name}, {self.vectors.vector(e)})"
-        mask = self.vectors.mask() if r.region is not self.vectors.region else None
+        same = s.fn == "add" and self.vectors.zero_outside(e)
+        mask = None if same or r.region is self.vectors.region else self.vectors.mask()
         self.emit(f"{r.name} = {f'{v}_select({mask}, {new}, {r.name})' if mask else new};")
 
     def _update_position(self, s: Update, r: Register) -> None:
@@ -391,6 +394,18 @@ class KernelPrinter:
         else:
             test = at(self.scalars.expression(s.condition), CHOICE)
         self.emit(f"{macro}({test}, {quoted(s.what)}, {quoted(where)});")
+
+
+def _uncapped(count: Size, width: int) -> Size:
+    """A number of lanes without its upper bound, which masks have by themselves."""
+    atoms = list(dims.atoms(count))
+    if len(atoms) == 1 and count == dims.atom(atoms[0]) and isinstance(atoms[0], dims.Func):
+        lanes = dims.sym(f"VL{width}")
+        if atoms[0].name == "min" and lanes in atoms[0].args:
+            a, b = atoms[0].args
+            other: Size = b if a == lanes else a
+            return other
+    return count
 
 
 def _widened(position: Expr, width: int) -> Expr:

@@ -45,6 +45,7 @@ class Register:
     width: int = 0
     best: str = ""
     region: object = None
+    zero: bool = False  # 0 in lanes that do not take part
 
 
 @dataclass(eq=False)
@@ -289,6 +290,16 @@ class Vectors:
             one, zero = (spelling.literal(float(b) if result.is_float else b, result).text for b in (1, 0))
             return f"{v}_select({x}, {v}_set1({one}), {v}_set1({zero}))"
         return f"{self.type(result)}_from_{source.name}({x})"
+
+    def zero_outside(self, e: Expr) -> bool:
+        """Whether the lanes that do not take part hold 0: what is loaded there, and sums and products of that."""
+        if isinstance(e, Load):
+            return self.stride(e.index[0]) not in (None, 0)
+        if isinstance(e, Ref):
+            return self.host.registers[e.name].zero
+        if isinstance(e, Apply) and e.fn in ("add", "sub", "mul"):
+            return all(self.zero_outside(a) for a in e.args)
+        return False
 
     # ------------------------------------------------------------ guards
 
