@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from charl import ops
 from charl.errors import InternalError
 from charl.graph.ir import Node, at_span, topological
@@ -79,13 +77,5 @@ def _through(node: Node, ct: Node, behind: bool, active: set[Node]) -> list[tupl
         if part.type != x.type:
             raise InternalError("grad", f"the gradient rule of {node.op} gives {part.type} for {x.type}")
         masked = behind and record.singular is not None and record.singular(node, k)
-        parts.append((x, _finite(ct, part) if masked else part))
+        parts.append((x, ops.zero_safe(ct, part) if masked else part))
     return parts
-
-
-def _finite(ct: Node, part: Node) -> Node:
-    """`part`, or 0 where it is not finite although the cotangent is 0."""
-    zero = ops.zeros(ct.type)
-    top = float(np.finfo("float32" if ct.dtype.name == "bf16" else ct.dtype.numpy).max)
-    fine = ops.le(ops.abs_(part), ops.full(top, ct.type))
-    return ops.select(ops.or_(ops.ne(ct, zero), fine), part, zero)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from charl.graph.ir import Node
 from charl.ops.contraction import *
+from charl.ops.conversion import *
 from charl.ops.cutting import *
 from charl.ops.elementwise import *
 from charl.ops.indexing import *

@@ -13,14 +13,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from charl.dtypes import ALL, DType, boolean
+from charl import ops
+from charl.dtypes import ALL, boolean
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index
 from charl.ops import numeric
-from charl.ops.common import Array, cast_expr, require, scalar_like, shown
-from charl.ops.elementwise_samples import bitcast_samples, cast_samples, samples_of, select_samples
-from charl.ops.numeric import floor_mod, saturating_cast, shift_left, shift_right
+from charl.ops.common import Array, require, scalar_like, shown
+from charl.ops.elementwise_samples import samples_of
+from charl.ops.numeric import floor_mod, shift_left, shift_right
 from charl.ops.record import Op, Vjp, make, register
 
 Singular: TypeAlias = Callable[[Node, int], bool]
@@ -34,7 +35,7 @@ ANY = ("float", "int", "uint", "bool")
 BOOL = ("bool",)
 
 
-def _same(name: str, types: Sequence[TensorType], kinds: Sequence[str], arity: int) -> TensorType:
+def same_types(name: str, types: Sequence[TensorType], kinds: Sequence[str], arity: int) -> TensorType:
     require(len(types) == arity, f"{name} takes {arity} inputs, not {len(types)}")
     first = types[0]
     require(first.dtype.kind in kinds, f"{name} is not defined for {first.dtype}")
@@ -55,7 +56,7 @@ def _row(
     singular: Singular | None,
 ) -> None:
     def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-        same = _same(name, types, kinds, arity)
+        same = same_types(name, types, kinds, arity)
         return TensorType(boolean, same.shape) if logical else same
 
     def meaning(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
@@ -122,9 +123,9 @@ def _pow_vjp(node: Node, ct: Node) -> tuple[Node, Node]:
     a, b = node.inputs
     zero = _c(a, 0)
     slope = mul(b, pow_(a, sub(b, _c(b, 1))))
-    to_a = mul(ct, select(eq(b, zero), zero, slope))
+    to_a = mul(ct, ops.select(eq(b, zero), zero, slope))
     rising = and_(eq(a, zero), ge(b, zero))  # 0 ** b stays 0: no NaN from 0 * log(0)
-    to_b = mul(ct, select(rising, zero, mul(node, log(select(rising, _c(a, 1), a)))))
+    to_b = mul(ct, ops.select(rising, zero, mul(node, log(ops.select(rising, _c(a, 1), a)))))
     return to_a, to_b
 
 
@@ -163,11 +164,11 @@ def _extreme_vjp(wins: str) -> Vjp:
         a, b = node.inputs
         zero = _c(ct, 0)
         if is_constant(b):  # from the result alone: the input need not be kept
-            return select(make(wins, node, b), ct, zero), None
+            return ops.select(make(wins, node, b), ct, zero), None
         if is_constant(a):
-            return None, select(make(wins, node, a), ct, zero)
-        tie = select(eq(a, b), mul(ct, _c(ct, 0.5)), zero)
-        return select(make(wins, a, b), ct, tie), select(make(wins, b, a), ct, tie)
+            return None, ops.select(make(wins, node, a), ct, zero)
+        tie = ops.select(eq(a, b), mul(ct, _c(ct, 0.5)), zero)
+        return ops.select(make(wins, a, b), ct, tie), ops.select(make(wins, b, a), ct, tie)
 
     return vjp
 
@@ -292,106 +293,6 @@ erf: Unary = _unary(
     singular=_anywhere,
 )
 
-# ---------------------------------------------------------------- select, cast, bitcast
-
-
-def select(c: Node, a: Node, b: Node) -> Node:
-    """`a` where `c`, else `b`."""
-    return make("select", c, a, b)
-
-
-def cast(x: Node, dtype: DType) -> Node:
-    """`x` as `dtype`, itself where it is that already. To integers: truncates, saturates, NaN gives 0."""
-    return x if x.dtype == dtype else make("cast", x, dtype=dtype)
-
-
-def bitcast(x: Node, dtype: DType) -> Node:
-    """The bits of `x` read as `dtype` of the same size."""
-    return x if x.dtype == dtype else make("bitcast", x, dtype=dtype)
-
-
-def stop_gradient(x: Node) -> Node:
-    """`x`, through which no derivative passes."""
-    return make("stop_gradient", x)
-
-
-def _select_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    require(len(types) == 3, "select takes a condition and two values")
-    require(types[0].dtype == boolean, f"select: the condition is bool, not {types[0].dtype}")
-    out = _same("select", types[1:], ANY, 2)
-    require(types[0].shape == out.shape, f"select: {shown(types[0].shape)} meets {shown(out.shape)}")
-    return out
-
-
-def _select_vjp(node: Node, ct: Node) -> tuple[Node | None, Node, Node]:
-    c = node.inputs[0]
-    zero = _c(ct, 0)
-    return None, select(c, ct, zero), select(c, zero, ct)
-
-
-def _bitcast_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    (x,), t = types, attrs["dtype"]
-    require(
-        x.dtype.bytes == t.bytes and boolean not in (x.dtype, t), f"bitcast: {x.dtype} and {t} differ in size"
-    )
-    return TensorType(t, x.shape)
-
-
-def _bitcast_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
-    x, t = np.ascontiguousarray(arrays[0]), attrs["dtype"].numpy
-    if x.dtype.itemsize == t.itemsize:
-        return np.asarray(x.view(t).reshape(shape))
-    if x.dtype == np.float64:  # an f32 that is evaluated in double precision
-        return np.asarray(x.astype(np.float32).view(t).reshape(shape))
-    return np.asarray(x.view(np.float32).astype(t).reshape(shape))
-
-
-register(
-    Op(
-        "select",
-        "The second where the first holds, else the third.",
-        _select_infer,
-        lambda arrays, attrs, shape: np.where(*arrays),
-        lambda node, index: scalar.apply("select", *(scalar.read(x, index) for x in node.inputs)),
-        _select_vjp,
-        select_samples,
-        branches=True,
-    )
-)
-register(
-    Op(
-        "cast",
-        "Another element type; to integers truncating and saturating, NaN giving 0; to bool: not 0.",
-        lambda types, attrs: TensorType(attrs["dtype"], types[0].shape),
-        lambda arrays, attrs, shape: saturating_cast(arrays[0], attrs["dtype"].numpy),
-        lambda node, index: cast_expr(scalar.read(node.inputs[0], index), node.dtype),
-        lambda node, ct: (cast(ct, node.inputs[0].dtype) if node.inputs[0].dtype.is_float else None,),
-        cast_samples,
-    )
-)
-register(
-    Op(
-        "bitcast",
-        "The same bits as another element type of the same size.",
-        _bitcast_infer,
-        _bitcast_ref,
-        lambda node, index: scalar.apply("bitcast", scalar.read(node.inputs[0], index), dtype=node.dtype),
-        lambda node, ct: (None,),
-        bitcast_samples,
-    )
-)
-register(
-    Op(
-        "stop_gradient",
-        "The input, through which no derivative passes.",
-        lambda types, attrs: types[0],
-        lambda arrays, attrs, shape: arrays[0],
-        lambda node, index: scalar.read(node.inputs[0], index),
-        lambda node, ct: (None,),
-        lambda rng: select_samples(rng, only_value=True),
-    )
-)
-
 __all__ = [
     "abs_",
     "acos",
@@ -401,11 +302,9 @@ __all__ = [
     "atan",
     "atan2",
     "bitand",
-    "bitcast",
     "bitnot",
     "bitor",
     "bitxor",
-    "cast",
     "ceil",
     "cos",
     "cosh",
@@ -435,14 +334,12 @@ __all__ = [
     "pow_",
     "round_",
     "rsqrt",
-    "select",
     "shl",
     "shr",
     "sign",
     "sin",
     "sinh",
     "sqrt",
-    "stop_gradient",
     "sub",
     "tan",
     "tanh",

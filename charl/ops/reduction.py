@@ -160,7 +160,7 @@ def _prod_vjp(node: Node, ct: Node) -> tuple[Node]:
     others_ = ops.broadcast(flat, pairs, (*range(r - 1), r))
     factor = reduce_prod(ops.select(own, scalar_like(others_, 1), others_), (r,))
     spread = ops.broadcast(ct, flat.shape, tuple(range(r - 1)))
-    return (back(ops.mul(spread, factor)),)
+    return (back(ops.zero_safe(spread, ops.mul(spread, factor))),)
 
 
 # ---------------------------------------------------------------- samples

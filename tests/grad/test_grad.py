@@ -160,6 +160,14 @@ def test_no_nan_through_reductions_and_movement_behind_a_branch() -> None:
     assert slope(f, [0, 1, -1]) == [1, 1, 1]
 
 
+def test_no_nan_through_a_product_behind_a_branch() -> None:
+    def f(x: Node) -> Node:
+        spread = ops.broadcast(ops.reduce_prod(ops.log(x), (0,)), x.shape, ())
+        return ops.select(ops.gt(x, ops.full(99, x.type)), spread, x)
+
+    assert slope(f, [0, 1, 2]) == [1, 1, 1]
+
+
 def test_zero_factors_behind_a_branch_keep_their_second_derivative() -> None:
     """The product is replaced by 0 only where it is not finite: at x = 0 here d2/dxdy of x * log(y) is 1 / y."""
     x, y = param("x", (1,)), param("y", (1,))
