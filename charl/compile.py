@@ -171,7 +171,9 @@ def _dumper(folder: Path | None) -> Dump | None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
         except OSError as e:
-            raise fail(E_WRITE, f"cannot write {folder / name}: {e.strerror}", help="choose another `--dump`") from e
+            raise fail(
+                E_WRITE, f"cannot write {folder / name}: {e.strerror}", help="choose another `--dump`"
+            ) from e
 
     return write
 
