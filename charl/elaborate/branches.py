@@ -158,11 +158,11 @@ def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
 
 
 def _one_stage(x: Any, y: Any, e: Any) -> tuple[Any, Any]:
-    if isinstance(x, Node) and not isinstance(y, Node) and not v.children(y) and y is not None:
-        return x, operators.to_node(y, x.dtype, e.span)
-    if isinstance(y, Node) and not isinstance(x, Node) and not v.children(x) and x is not None:
-        return operators.to_node(x, y.dtype, e.span), y
     number = (int, float, Dim, v.Unknown)
+    if isinstance(x, Node) and isinstance(y, number):
+        return x, operators.to_node(y, x.dtype, e.span)
+    if isinstance(y, Node) and isinstance(x, number):
+        return operators.to_node(x, y.dtype, e.span), y
     if isinstance(x, number) and isinstance(y, number):
         floats = isinstance(x, float) or isinstance(y, float)
         dtype = operators.default_dtype(0.5 if floats else x)

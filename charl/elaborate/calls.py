@@ -8,6 +8,7 @@ body with parameters whose types do not fit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 NOT_CALLABLE = code("E0306", "what is called is no function")
 RECURSION = code("E0314", "calls go too deep")
 MAX_DEPTH = 120
+HERE = "in this call"
 
 
 class Returned(Exception):
@@ -281,10 +283,18 @@ def _labelled(value: Any, f: v.Function) -> Any:
     return named(value, layer)
 
 
+def _called_here(d: Diagnostic, call: Call) -> Diagnostic:
+    """A mistake that shows only for certain arguments also points at the call that gave them."""
+    said = any(label.text == HERE for label in d.labels)
+    if said or d.span is None or (d.span.start >= call.span.start and d.span.end <= call.span.end):
+        return d
+    return replace(d, labels=(*d.labels, Label(call.span, HERE)))
+
+
 def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
     """A mistake inside the library is shown at the user's call of it."""
     if f.module is None or not f.module.is_library:
-        return e
+        return CharlError([_called_here(d, call) for d in e.diagnostics])
     caller = call.span.source
     out = []
     for d in e.diagnostics:

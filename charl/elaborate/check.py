@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from charl import ops
 from charl.elaborate import host_library, instances, statements
 from charl.elaborate import values as v
-from charl.elaborate.modules import Module
+from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
     Argument,
     Call,
@@ -101,7 +101,7 @@ def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> N
                 if isinstance(condition, v.Unknown):
                     el.assumed = {condition}
             declared = Matcher(el, scope).resolve(f.type)
-            initial.initial_value(el, f, declared, scope, initial.placeholder_stream(el, scope))
+            initial.initial_value(el, f, declared, scope, rng_placeholder(el))
         el.assumed.clear()
 
 
@@ -122,7 +122,7 @@ def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: A
 def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) -> None:
     mode = None
     if receiver is not None:
-        rng = Scope().bind("rng", rng_placeholder(el, f.scope), f.span, mutable=True)
+        rng = Scope().bind("rng", rng_placeholder(el), f.span, mutable=True)
         mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
     outer = f.scope
     if f.name == "main" and f.owner is None:
@@ -137,8 +137,6 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
     matcher = signature(el, f, scope)
     for g in f.generics:
         scope.bind(g.name.name, instances.opaque(g.name.name, g.bound.name if g.bound is not None else None))
-    if any(p.type is None for p in f.params):
-        return
     values = symbolic_arguments(el, matcher, f)
     call = Call([], f.span, scope)  # type: ignore[arg-type]
     pairs = [(p, Argument(x, p.span)) for p, x in zip(f.params, values, strict=True)]
@@ -161,11 +159,9 @@ def _is_static(f: v.Function, owner: Any) -> bool:
     return f.name == "init"
 
 
-def rng_placeholder(el: Elaborator, scope: Scope) -> Any:
+def rng_placeholder(el: Elaborator) -> Any:
     """A stream about which nothing is known."""
-    found = scope.find("Rng")
-    assert found is not None
-    return instances.placeholder(el, v.InstanceType(found.value, ()), parameter, "rng")
+    return instances.placeholder(el, rng_type(), parameter, "rng")
 
 
 def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
@@ -175,7 +171,9 @@ def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[
     for p in f.params:
         t = p.type
         name = parameter_name(p)
-        if isinstance(t, ast.FnType) or (
+        if t is None:
+            value = v.ERROR  # anything at all: what does not depend on it is checked
+        elif isinstance(t, ast.FnType) or (
             isinstance(t, ast.NamedType) and t.name.name in ("int", "float", "bool", "fn", "str")
         ):
             value = instances.symbolic(el, p, name, matcher.scope)

@@ -20,12 +20,16 @@ from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variab
 from charl.elaborate.types import Matcher
 from charl.errors import CharlError, Diagnostic, Label, code, fail
 from charl.graph.ir import Node, at_span
+from charl.ops import TypeRuleError
 from charl.source import Span
 from charl.syntax import ast
 
 UNKNOWN_NAME = code("E0301", "unknown name")
 UNKNOWN_MEMBER = code("E0302", "unknown member")
 ABSENT = code("E0401", "a member may be absent")
+ENDLESS = code("E0408", "a type contains itself")
+MAX_NESTING = 60
+RULE = code("E0215", "an operation refuses its operands")
 CONDITION = code("E0210", "a condition is not a truth value")
 
 
@@ -40,6 +44,7 @@ class Elaborator:
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.assumed: set[v.Unknown] = set()
         self.depth = 0  # calls under way
+        self.nesting = 0  # types inside types
         self.active: list[v.Function] = []  # their functions
         self.overrides: dict[tuple[str, str], Any] = {}  # (declaration, hyper-parameter) from --set
         self.dtypes = dtypes.ALL
@@ -88,6 +93,17 @@ class Elaborator:
         except v.Silenced:
             pass
 
+    @contextmanager
+    def nested(self, name: str, span: Span) -> Iterator[None]:
+        """One level of a type inside another; a type that contains itself has no end of them."""
+        self.nesting += 1
+        try:
+            if self.nesting > MAX_NESTING:
+                raise fail(ENDLESS, f"`{name}` contains itself", span)
+            yield
+        finally:
+            self.nesting -= 1
+
     # ------------------------------------------------------------ expressions
 
     def evaluate(self, e: Any, scope: Scope) -> Any:
@@ -95,7 +111,10 @@ class Elaborator:
         evaluator = self._evaluators.get(type(e))
         if evaluator is None:
             raise fail(UNKNOWN_NAME, "this has no meaning here", e.span)
-        value = evaluator(e, scope)
+        try:
+            value = evaluator(e, scope)
+        except TypeRuleError as error:
+            raise fail(RULE, str(error), e.span) from None
         if self.reveal is not None:
             self.reveal(e, value)
         return value

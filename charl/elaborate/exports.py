@@ -14,6 +14,7 @@ from charl import ops
 from charl.dims import Dim, sym
 from charl.elaborate import initial, instances, statements
 from charl.elaborate import values as v
+from charl.elaborate.modules import rng_type
 from charl.elaborate.options import Bounds, bounds_of
 from charl.elaborate.parameters import Argument as Given
 from charl.elaborate.parameters import Call, Frame, bind_parameters, fit_result, signature
@@ -197,9 +198,7 @@ def instances_in(value: Any) -> Iterator[v.Instance]:
 def model_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     """Parameters from their initializers; the stream is the one argument."""
     scope = t.declaration.scope
-    found = scope.find("Rng")
-    assert found is not None
-    rng = instances.placeholder(el, v.InstanceType(found.value, ()), ops.parameter, "rng")
+    rng = instances.placeholder(el, rng_type(), ops.parameter, "rng")
     place = Scope().bind("rng", rng, None, mutable=True)
     span = t.declaration.ast.name.span
     given = Given(rng, span, None, Variable(place, el.journal))

@@ -63,13 +63,6 @@ def derived_stream(base: v.Instance, path: str) -> v.Instance:
     return v.Instance(base.type, {"key": key, "counter": ops.constant(0, dtypes.u32)})
 
 
-def placeholder_stream(el: Elaborator, scope: Scope) -> v.Instance:
-    """A stream about which nothing is known (in the check for all instances)."""
-    from charl.elaborate.check import rng_placeholder
-
-    return rng_placeholder(el, scope)  # type: ignore[no-any-return]
-
-
 def initialize(el: Elaborator, t: Any, base: v.Instance, path: str = "") -> Any:
     """A value of a type whose members come from their initializers."""
 
@@ -156,9 +149,9 @@ def _fitted(value: Any, declared: TensorType, f: Any) -> Node:
 def seeded(el: Elaborator, scope: Scope, seed: int) -> Any:
     """A stream from a seed: its low and high words are the key."""
     key = ops.constant(np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], dtype=np.uint32), dtypes.u32)
-    found = scope.find("Rng")
-    assert found is not None
-    return v.Instance(v.InstanceType(found.value, ()), {"key": key, "counter": ops.constant(0, dtypes.u32)})
+    from charl.elaborate.modules import rng_type
+
+    return v.Instance(rng_type(), {"key": key, "counter": ops.constant(0, dtypes.u32)})
 
 
 __all__ = ["Temporary", "initialize", "model_init"]

@@ -255,6 +255,12 @@ def _plain(t: v.Plain, path: str) -> Any:
 
 def _members(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:
     d = t.declaration
+    with el.nested(d.name, d.ast.name.span):
+        return _member_values(el, t, leaf, below)
+
+
+def _member_values(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:
+    d = t.declaration
     scope = instance_scope(t)
     members: dict[str, Any] = {}
     for f in d.ast.fields:

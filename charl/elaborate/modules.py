@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DUPLICATE = code("E0309", "a name is declared twice")
 NO_MODULE = code("E0310", "what is imported does not exist")
-CYCLE = code("E0317", "files import each other")
+CYCLE = code("E0317", "files or constants depend on each other")
 
 LIBRARY = Path(__file__).resolve().parent.parent / "lib"
 
@@ -80,6 +80,11 @@ def prelude() -> Scope:
     return module.scope
 
 
+def rng_type() -> v.InstanceType:
+    """The type of streams of random numbers."""
+    return v.InstanceType(prelude().names["Rng"].value, ())
+
+
 _POPULATED: set[str] = set()
 
 
@@ -113,10 +118,7 @@ def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
     for item in module.ast.items:
         with el.guarded():
             _declare(module, item)
-    for item in module.ast.items:
-        if isinstance(item, ast.Const):
-            with el.guarded():
-                _constant(el, module, item)
+    _constants(el, module)
 
 
 def _declare(module: Module, item: Any) -> None:
@@ -134,6 +136,19 @@ def _declare(module: Module, item: Any) -> None:
     else:
         return
     _bind(module, item.name, value)
+    for m in (item, *getattr(item, "methods", ())):
+        _once([p.name for p in getattr(m, "params", ())])
+    _once([f.name for f in (*getattr(item, "fields", ()), *getattr(item, "methods", ()))])
+
+
+def _once(names: list[ast.Name]) -> None:
+    """Refuses a name that stands twice among parameters or members."""
+    first: dict[str, ast.Name] = {}
+    for n in names:
+        if n.name in first:
+            labels = (Label(first[n.name].span, "declared here first"),)
+            raise fail(DUPLICATE, f"`{n}` is declared twice", n.span, labels=labels)
+        first[n.name] = n
 
 
 def _bind(module: Module, name: ast.Name, value: Any) -> None:
@@ -142,6 +157,28 @@ def _bind(module: Module, name: ast.Name, value: Any) -> None:
         labels = (Label(old.span, "declared here first"),) if old.span is not None else ()
         raise fail(DUPLICATE, f"`{name}` is declared twice", name.span, labels=labels)
     module.scope.bind(name.name, value, name.span)
+
+
+def _constants(el: Elaborator, module: Module) -> None:
+    """Constants in any order: those that need others wait for them."""
+    waiting = [i for i in module.ast.items if isinstance(i, ast.Const)]
+    failed = False
+    while waiting:
+        later = []
+        for item in waiting:
+            try:
+                _constant(el, module, item)
+            except v.Silenced:
+                later.append(item)
+            except CharlError as e:
+                el.report(e)
+                failed = True
+        if len(later) == len(waiting):
+            if not failed and not el.diagnostics:
+                names = ", ".join(f"`{i.name}`" for i in later)
+                el.report(fail(CYCLE, f"constants depend on each other: {names}", later[0].name.span))
+            return
+        waiting = later
 
 
 def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:

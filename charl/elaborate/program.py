@@ -16,7 +16,7 @@ from charl.elaborate import check, exports, modules
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
 from charl.elaborate.options import Bound, apply_sets, check_dims
-from charl.errors import CharlError
+from charl.errors import CharlError, InternalError
 from charl.program import Export, Program
 from charl.source import Source
 from charl.syntax import ast
@@ -62,6 +62,8 @@ def elaborate(
     with el.guarded():
         out += exports.initializers(el, mentioned, {e.name for e in out})
     stop(el)
+    if len([e for e in out if e.role == "export"]) != len(found):
+        raise InternalError("elaboration", "an export has no graph, and nothing says why")
     trees = [t for e in out for t in (*(a.type for a in e.arguments), e.result)]
     options = repr((sorted(dims.items()), sorted(sets.items()), narrow_f64))
     return Program(

@@ -74,7 +74,7 @@ def _bind_errors(s: Any, scope: Scope) -> None:
             root = root.value
         if isinstance(root, ast.Name):
             binding = scope.find(root.name)
-            if binding is not None and binding.alias is None:
+            if binding is not None and binding.alias is None and binding.mutable:
                 binding.value = v.ERROR
 
 

@@ -34,7 +34,7 @@ def trained_leaves(value: Any, path: str = "") -> list[tuple[str, Node]]:
 
 def state_members(value: Any) -> frozenset[str]:
     """Members of a model that are kept but not trained."""
-    if isinstance(value, v.Instance):
+    if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType):
         fields = value.type.declaration.ast.fields
         return frozenset(f.name.name for f in fields if f.kind == "state")
     return frozenset()

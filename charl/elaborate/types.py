@@ -228,6 +228,11 @@ class Matcher:
             raise Mismatch(t)
 
     def alias_type(self, t: ast.NamedType, alias: Alias) -> Any:
+        """The type that an alias stands for."""
+        with self.el.nested(alias.name, alias.ast.name.span):
+            return self._alias_type(t, alias)
+
+    def _alias_type(self, t: ast.NamedType, alias: Alias) -> Any:
         scope = Scope(alias.scope)
         for p, a in zip(alias.ast.params, t.args or (), strict=False):
             scope.bind(p.name.name, self.el.evaluate(a.value, self.scope))

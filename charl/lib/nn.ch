@@ -41,3 +41,28 @@ model LayerNorm(d: int, eps: float = 1e-5) {
         centred * rsqrt(power + eps) * scale + shift
     }
 }
+
+/// Normalises every channel of [batch, channels, …] (Ioffe and Szegedy, 2015): by the batch in training, where the running mean and
+/// variance move by `momentum`, else by those. The running variance is the unbiased one, as in PyTorch.
+model BatchNorm(channels: int, eps: float = 1e-5, momentum: float = 0.1) {
+    param scale: f32[channels] = ones()
+    param shift: f32[channels] = zeros()
+    state mean: f32[channels] = zeros()
+    state variance: f32[channels] = ones()
+
+    fn forward(x: f32[N, channels, *S]) -> f32[N, channels, *S] {
+        let rows = x.reshape(N, channels, prod(*S))
+        let (m, v) = if training {
+            let m = sum(rows, axis: (0, 2)) / (N * prod(*S))
+            let v = sum((rows - m[:, None]) ** 2, axis: (0, 2)) / (N * prod(*S))
+            let n = (N * prod(*S)) * 1.0
+            mean = (1.0 - momentum) * mean + momentum * stop_gradient(m)
+            variance = (1.0 - momentum) * variance + momentum * stop_gradient(v) * (n / (n - 1.0))
+            (m, v)
+        } else {
+            (mean, variance)
+        }
+        let y = (rows - m[:, None]) * (rsqrt(v + eps) * scale)[:, None] + shift[:, None]
+        y.reshape(N, channels, *S)
+    }
+}
