@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 E_MISSING = code("E0701", "a file cannot be read")
 E_ENCODING = code("E0702", "a source file is not UTF-8 text")
+E_EMPTY = code("E0621", "a program exports nothing")
 E_TARGET = code("E0901", "a target cannot hold an export")
 W_TARGET = code("W0902", "an export was left out of a target that cannot hold it")
 
@@ -121,6 +122,9 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
     tell = progress or (lambda stage: None)
     tell("checking")
     program = elaborated(source, options)
+    if not program.exports:
+        remedy = "write `export` before the functions that a package should offer"
+        raise fail(E_EMPTY, f"{source.path} exports nothing, so there is nothing to make", help=remedy)
     dump = _dumper(options.dump)
     if dump is not None:
         from charl.graph.text import print_graph

@@ -244,6 +244,13 @@ def test_unreadable_source(tmp_path: Path, make: str) -> None:
     assert shown.returncode == 1 and shown.stderr.startswith("error[E07") and "Traceback" not in shown.stderr
 
 
+def test_nothing_to_make(tmp_path: Path) -> None:
+    (tmp_path / "x.ch").write_text("fn f(x: f32) -> f32 = x\n")
+    shown = process("transpile", tmp_path / "x.ch", "--out", tmp_path / "out")
+    assert shown.returncode == 1 and "error[E0621]" in shown.stderr and "export" in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_output_in_the_way(good: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
     shown = process("transpile", good, "--out", tmp_path / "out")
