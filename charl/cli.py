@@ -244,7 +244,7 @@ def run(file: Path, backend: str) -> None:
 
 def _show(diagnostics: list[Diagnostic]) -> None:
     """Diagnostics on standard error, in colour on a terminal."""
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     if diagnostics:
         click.echo("\n\n".join(render(d, colour) for d in diagnostics), err=True)
 
