@@ -310,7 +310,7 @@ def test_colour_only_on_a_terminal(bad: Path) -> None:
     """The line of progress, where the machine is slow enough for one, is no part of the message."""
     for plain in ("", "1"):
         status, shown = on_terminal("check", bad, TERM="xterm", NO_COLOR=plain)
-        head, found, message = shown.rpartition("error")
+        _, found, message = shown.rpartition("error")
         assert status == 1 and found
         assert ("\x1b[" in message) == (not plain), shown
 
