@@ -363,6 +363,16 @@ def _regions(f: Function) -> tuple[Region, ...]:
     for p in f.parameters:
         if p.struct is not None:
             regions.append(Region(quoted(p.source), p.name, f"sizeof *{p.name}", p.written))
+            regions += [
+                Region(
+                    quoted(f"{p.source}.{leaf.path}"),
+                    pointer,
+                    f"{_size_t(factor(dims.product(leaf.type.shape), names))} * sizeof *{pointer}",
+                    p.written,
+                )
+                for leaf, pointer in zip(p.struct.leaves(), p.pointers())
+                if not isinstance(dims.product(leaf.type.shape), int)
+            ]
         elif p.kind == "tensor":
             assert p.tensor is not None
             count = factor(dims.product(p.tensor.shape), names)

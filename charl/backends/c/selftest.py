@@ -93,7 +93,9 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
         "name": f.name,
         "title": quoted(f"{f.name}({', '.join(f'{k} = {v}' for k, v in sizes.items())})"),
         "types": {leaf.type.dtype for leaf in inputs},
-        "declarations": [_declaration(p, sizes) for p in f.parameters],
+        "declarations": [_declaration(p, sizes) for p in f.parameters]
+        + [f"static {ctype} {name}[{count}];" for _, ctype, name, count in _pointed(f, sizes)],
+        "pointers": [f"{place} = {name};" for place, _, name, _ in _pointed(f, sizes)],
         "workspace": max(dims.evaluate(f.plan.arena_bytes, sizes), 0),
         "fills": list(_fill_calls(f, inputs, fills, sizes)),
         "call": f"{f.name}({', '.join(_call_arguments(f, sizes))})",
@@ -206,6 +208,15 @@ def _declaration(p: Parameter, sizes: Mapping[str, int]) -> str:
     if p.kind == "value":
         return f"{C_TYPES[p.tensor.dtype.name]} {p.name};"
     return f"static {C_TYPES[p.tensor.dtype.name]} {p.name}[{_extent(p, sizes)}];"
+
+
+def _pointed(f: Function, sizes: Mapping[str, int]) -> Iterator[tuple[str, str, str, int]]:
+    """(place, C type, name, elements) of the arrays that structs only point to."""
+    for p in f.parameters:
+        for i, leaf in enumerate(p.struct.leaves() if p.struct is not None else ()):
+            if not isinstance(dims.product(leaf.type.shape), int):
+                count = max(prod(dims.evaluate(n, sizes) for n in leaf.type.shape), 1)
+                yield f"{p.name}.{leaf.place}", C_TYPES[leaf.type.dtype.name], f"{p.name}_array_{i}", count
 
 
 def _places(f: Function, results: bool) -> Iterator[tuple[Parameter, str, str]]:
