@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from charl import dims
 from charl.backends.capabilities import Capabilities
-from charl.dims import product
+from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
 from charl.plan.access import Facts, Read, is_view
@@ -113,9 +114,52 @@ class Fusion:
                 continue
             inputs = {r.node for r in facts.reads}
             cost = facts.cost + sum(total.get(i, 0) for i in inputs)
-            if cost <= _RECOMPUTE and len(inputs) <= 1:
+            spread = len(inputs) == 2 and all(
+                i.rank < node.rank for i in inputs
+            )  # an outer product, of smaller values
+            if cost <= _RECOMPUTE and (len(inputs) <= 1 or spread):
                 total[node] = cost
                 self.cheap.add(node)
+        self._mark_moved(spoiled)
+
+    def _mark_moved(self, spoiled: set[Node]) -> None:
+        """Elementwise values whose one use takes them through views (transposed, cut, …): computed where they are used."""
+        uses: dict[Node, list[Node]] = {node: [] for node in self.order}
+        for node in self.order:
+            for i in node.inputs:
+                uses[i].append(node)
+        for node in self.order:
+            if node in self.views or self.leaf(node) or {node} & (self.results | spoiled | self.cheap):
+                continue
+            last = node
+            while (
+                len(uses[last]) == 1 and uses[last][0] in self.views and self._no_larger(uses[last][0], last)
+            ):
+                last = uses[last][0]
+            if last is node or len(uses[last]) != 1 or last in self.results:
+                continue
+            user = uses[last][0]
+            if (
+                user in self.views
+                or not self._once(user, uses)
+                or Facts(node, self.views.__contains__).reduces
+            ):
+                continue
+            reads = [r for r in Facts(user, lambda n: False).reads if r.node is last]
+            own = tuple(dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(user.shape))
+            if user.shape == last.shape and all(r.index == own and not r.reduced for r in reads):
+                self.cheap.add(node)
+
+    def _once(self, node: Node, uses: Mapping[Node, list[Node]]) -> bool:
+        """Whether each element of an elementwise value is evaluated at most once, wherever it is expanded."""
+        while node in self.cheap or node in self.views:
+            if len(uses[node]) != 1 or not self._no_larger(uses[node][0], node):
+                return False
+            node = uses[node][0]
+        return True
+
+    def _no_larger(self, view: Node, of: Node) -> bool:
+        return nonnegative(_elements(of) - _elements(view))
 
     # ------------------------------------------------------------ grouping
 
