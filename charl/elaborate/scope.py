@@ -10,32 +10,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Protocol
 
 from charl.elaborate.values import Absent, Instance, Maybe, Run, Tuple, Value, leaves, rebuild
 from charl.graph.ir import Node
 from charl.source import Span
 
+_BIRTHS = count()  # orders variables and marks by when they came to be; nothing else depends on it
+
 
 class Journal:
-    """Which variables were written since a mark, and what they held before."""
+    """Which variables that existed at a mark were written since, and what they held before."""
 
     def __init__(self) -> None:
-        self._frames: list[dict[Binding, Value]] = []
+        self._frames: list[tuple[int, dict[Binding, Value]]] = []
 
     def note(self, binding: Binding) -> None:
-        for frame in self._frames:
-            frame.setdefault(binding, binding.value)
+        for start, frame in self._frames:
+            if binding.born < start:
+                frame.setdefault(binding, binding.value)
 
     @contextmanager
     def frame(self) -> Iterator[dict[Binding, Value]]:
         """Collects {variable: value before} of everything written inside."""
         before: dict[Binding, Value] = {}
-        self._frames.append(before)
+        self._frames.append((next(_BIRTHS), before))
         try:
             yield before
         finally:
-            self._frames.remove(before)
+            self._frames.pop()
 
 
 @dataclass(eq=False)
@@ -47,7 +51,7 @@ class Binding:
     mutable: bool = False
     span: Span | None = None
     alias: Place | None = None
-    member: bool = False  # reaches a member of the receiver by its bare name
+    born: int = field(default_factory=lambda: next(_BIRTHS))
 
 
 @dataclass(eq=False)
