@@ -23,6 +23,7 @@ from charl.elaborate.types import Matcher, skolem_dims
 from charl.errors import code, fail
 from charl.graph.ir import Graph, Node, TensorType, topological
 from charl.program import Argument, DimVar, Export, Field, Record, Tree
+from charl.source import Span
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def export_function(
     values = []
     for p in f.params:
         value = instances.placeholder(el, matcher.resolve(p.type), ops.parameter, p.name.name)
+        _refuse_parts(value, p.name.name, f, p.span)
         values.append(value)
         scope.bind(p.name.name, value, p.span)
     params = [n for x in values for _, n in v.leaves(x)]
@@ -68,7 +70,8 @@ def export_function(
     value = statements.function_body(el, f.body, Scope(scope))
     if f.result is not None:
         value = fit_result(el, matcher, f, value, call)
-    value = statements.run_time(el, value, f.span)
+    value = _run_time(el, value, f.span)
+    _refuse_parts(value, "result", f, f.span)
     finals = [scope.names[p.name.name].value for p in f.params if p.mut]
     results = [n for x in [value, *finals] for _, n in v.leaves(x)]
     mentioned.extend(i for x in [*values, value] for i in instances_in(x))
@@ -101,6 +104,28 @@ def _refuse_compile_time(f: v.Function, p: Any) -> None:
             p.span,
             help=f"a run-time scalar is `{hint}`" if hint else "call it from an export with that argument",
         )
+
+
+def _refuse_parts(value: Any, path: str, f: v.Function, span: Span) -> None:
+    """Parts of an aggregate that are known while transpiling only have no place in a package."""
+    if isinstance(value, (Dim, v.Unknown, v.OpaqueFunction, bool, int, float, str)):
+        raise fail(
+            EXPORTED,
+            f"`{path}` is known while transpiling only, so it cannot cross the border of `{f.name}`",
+            span,
+            help="give it an element type (`i32`, `f32`, `bool[]`), or make it a parameter of its struct",
+        )
+    for name, part in v.children(value):
+        _refuse_parts(part, f"{path}.{name}", f, span)
+
+
+def _run_time(el: Elaborator, value: Any, span: Span) -> Any:
+    """Compile-time numbers of a result as run-time scalars, those in tuples and runs too."""
+    if isinstance(value, v.Tuple):
+        return v.Tuple(tuple(_run_time(el, x, span) for x in value.items))
+    if isinstance(value, v.Run):
+        return v.Run(tuple(_run_time(el, x, span) for x in value.items), value.length)
+    return statements.run_time(el, value, span)
 
 
 # ---------------------------------------------------------------- trees

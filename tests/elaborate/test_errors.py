@@ -405,6 +405,20 @@ export fn f(n: int) -> f32 = 1.0
     ),
     (
         """
+struct Box { x: f32[3], flag: bool }
+export fn f(b: Box) -> f32[3] = if b.flag { b.x } else { -b.x }
+""",
+        [("E0605", "b: Box")],
+    ),
+    (
+        """
+struct Box { x: f32[3], n: int }
+export fn f(x: f32[3]) -> Box = Box(x: x, n: 4)
+""",
+        [("E0605", "f")],
+    ),
+    (
+        """
 fn f(x: f32) -> f32 = f(x)
 export fn g(x: f32) -> f32 = f(x)
 """,

@@ -257,3 +257,10 @@ def test_return_leaves_early_under_a_compile_time_condition() -> None:
     export fn f(x: f32) -> (f32, f32) = (pick_one(x, true), pick_one(x, false))
     """
     assert [float(v) for v in run(text, np.float32(3))] == [3, 4]
+
+
+def test_sizes_in_a_result_are_run_time_scalars() -> None:
+    rows, both = run(
+        "export fn f(x: f32[N, 3]) -> (int, (i32, f32[3])) = (N, (2 * N, x[0]))", np.ones((5, 3), "f4")
+    )[:2]
+    assert (rows, both) == (5, 10) and rows.dtype == both.dtype == np.int32
