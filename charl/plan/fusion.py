@@ -114,10 +114,9 @@ class Fusion:
                 continue
             inputs = {r.node for r in facts.reads}
             cost = facts.cost + sum(total.get(i, 0) for i in inputs)
-            spread = len(inputs) == 2 and all(
-                i.rank < node.rank for i in inputs
-            )  # an outer product, of smaller values
-            if cost <= _RECOMPUTE and (len(inputs) <= 1 or spread):
+            # two smaller values: an outer product
+            smaller = all(nonnegative(_elements(node) - _elements(i) - 1) for i in inputs)
+            if cost <= _RECOMPUTE and (len(inputs) <= 1 or (len(inputs) == 2 and smaller)):
                 total[node] = cost
                 self.cheap.add(node)
         self._mark_moved(spoiled)
