@@ -7,6 +7,7 @@ operation has an effect or traps, so this is what running one side means.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
@@ -37,44 +38,36 @@ def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
         return el.evaluate(e.otherwise, scope) if e.otherwise is not None else None
     if isinstance(condition, v.Unknown):
         if el.checking:
-            return _check_both(el, e, condition, scope)
+            return check_both(el, e, condition, scope)
         from charl.dtypes import boolean
 
         condition = condition.build(boolean)
-    return _select(el, e, condition, scope)
-
-
-def _sides(
-    el: Elaborator, e: ast.If, scope: Scope, lenient: bool, condition: Any
-) -> tuple[Any, Any, Any, Any]:
-    """Values of both sides, and what each wrote."""
     frame = scope.function
-    if frame is not None and not lenient:
+    if frame is not None:
         frame.inside_branch += 1
     try:
-        with el.journal.frame() as first:
-            if lenient:
-                el.assumed.add(condition)
-            then = _side(el, e.then, scope, lenient)
-        after_then = {b: b.value for b in first}
-        for b, old in first.items():
-            b.value = old
-        el.assumed.discard(condition)
-        with el.journal.frame() as second:
-            other = _side(el, e.otherwise, scope, lenient) if e.otherwise is not None else None
-        after_other = {b: b.value for b in second}
-        for b, old in second.items():
-            b.value = old
+        return select(el, e, condition, lambda side: None if side is None else el.evaluate(side, scope))
     finally:
-        el.assumed.discard(condition)
-        if frame is not None and not lenient:
+        if frame is not None:
             frame.inside_branch -= 1
-    return then, other, after_then, after_other
 
 
-def _side(el: Elaborator, e: Any, scope: Scope, lenient: bool) -> Any:
-    if not lenient:
-        return el.evaluate(e, scope)
+def _sides(el: Elaborator, e: ast.If, side: Callable[[Any], Any]) -> tuple[Any, Any, Any, Any]:
+    """Values of both sides from the same state, and what each wrote. Leaves the state as it was."""
+    out: list[Any] = []
+    for branch in (e.then, e.otherwise):
+        with el.journal.frame() as before:
+            value = side(branch)
+        out.append((value, {b: b.value for b in before}))
+        for b, old in before.items():
+            b.value = old
+    return out[0][0], out[1][0], out[0][1], out[1][1]
+
+
+def _lenient(el: Elaborator, e: Any, scope: Scope) -> Any:
+    """A side whose failures are told and forgotten."""
+    if e is None:
+        return None
     try:
         return el.evaluate(e, scope)
     except CharlError as error:
@@ -93,9 +86,19 @@ class _Early:
         self.value = value
 
 
-def _check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
+def check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
     """A compile-time condition not known in the check for all instances: both sides must be right."""
-    then, other, after_then, after_other = _sides(el, e, scope, True, condition)
+
+    def side(branch: Any) -> Any:
+        if branch is not e.then:
+            return _lenient(el, branch, scope)
+        el.assumed.add(condition)
+        try:
+            return _lenient(el, branch, scope)
+        finally:
+            el.assumed.discard(condition)
+
+    then, other, after_then, after_other = _sides(el, e, side)
     for b in {**after_then, **after_other}:
         x, y = after_then.get(b, b.value), after_other.get(b, b.value)
         el.journal.note(b)
@@ -116,16 +119,14 @@ def _alike(x: Any, y: Any) -> bool:
         return False
 
 
-def _select(el: Elaborator, e: ast.If, condition: Node, scope: Scope) -> Any:
-    """A run-time branch."""
-    then, other, after_then, after_other = _sides(el, e, scope, False, None)
+def select(el: Elaborator, e: ast.If, condition: Node, side: Callable[[Any], Any]) -> Any:
+    """A run-time branch: `side` gives the value of a side (None: there is none), and both are selected from."""
+    then, other, after_then, after_other = _sides(el, e, side)
     order = list(dict.fromkeys([*after_then, *after_other]))
     for b in order:
         merged = merge(el, condition, after_then.get(b, b.value), after_other.get(b, b.value), e)
         el.journal.note(b)
         b.value = merged
-    if e.otherwise is None:
-        return None
     return merge(el, condition, then, other, e)
 
 
@@ -182,7 +183,7 @@ def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
     if isinstance(subject, (Node, v.Unknown, Dim)):
         if not isinstance(subject, Node) and el.checking:
             for arm in e.arms:
-                _side(el, arm.body, scope, True)
+                _lenient(el, arm.body, scope)
             return v.ERROR
         return _run_time_match(el, e, subject, scope)
     for arm in e.arms:

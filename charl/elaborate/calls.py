@@ -221,11 +221,12 @@ class _Spanned:
 
 def _call_method(el: Elaborator, m: v.Method, call: Call) -> Any:
     """A method: training mode from `rng: mut r`, else from the method it is called in."""
+    from charl.elaborate import initial
+
     names = {p.name.name for p in m.function.params}
     explicit = [a for a in call.arguments if a.name == "rng" and "rng" not in names]
     if explicit:
-        if explicit[0].place is None:
-            raise fail(MUT_MARK, "`rng` moves on: write `rng: mut …`", explicit[0].span)
+        initial.stream(explicit[0], "rng: mut r")
         call.arguments = [a for a in call.arguments if a is not explicit[0]]
         call.mode = Mode(True, explicit[0].place)
     elif call.mode is None:

@@ -38,7 +38,9 @@ def check_module(el: Elaborator, module: Module) -> None:
         for item in module.ast.items:
             binding = module.scope.names.get(item.name.name) if hasattr(item, "name") else None
             if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
+                el.exporting = item.export
                 check_function(el, binding.value)
+                el.exporting = False
             elif isinstance(item, (ast.Struct, ast.Model)) and binding is not None:
                 if isinstance(binding.value, v.Declaration) and binding.value.ast is item:
                     check_declaration(el, binding.value)
@@ -47,7 +49,7 @@ def check_module(el: Elaborator, module: Module) -> None:
                     scope = Scope(module.scope, function=Frame(None))
                     statements.function_body(el, item.body, Scope(scope))
     finally:
-        el.checking = False
+        el.checking = el.exporting = False
 
 
 def parameter(path: str, t: TensorType) -> Node:

@@ -39,7 +39,8 @@ class Elaborator:
     def __init__(self, reveal: Callable[[Any, Any], None] | None = None) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.journal = Journal()
-        self.checking = False
+        self.checking = False  # bodies for all their instances
+        self.exporting = False  # … that of an export, whose open parameters take their defaults
         self.reveal = reveal
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.assumed: set[v.Unknown] = set()

@@ -14,8 +14,8 @@ import numpy as np
 from charl import ops
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant
-from charl.elaborate.initial import seeded
-from charl.elaborate.parameters import MUT_MARK, Argument, Call
+from charl.elaborate.initial import seeded, stream
+from charl.elaborate.parameters import Argument, Call
 from charl.elaborate.scope import Scope
 from charl.errors import code, fail
 from charl.graph.ir import Node
@@ -167,8 +167,8 @@ def _batches(el: Elaborator, host: Host, c: Call) -> Any:
 
 def _shuffled(host: Host, rng: Argument, n: int) -> Any:
     """A permutation: the order of n random words."""
-    if rng.place is None:
-        raise fail(MUT_MARK, "the stream moves on: write `rng: mut …`", rng.span)
+    stream(rng, "rng: mut r")
+    assert rng.place is not None
     members = host.settle(rng.value).members
     bits = ops.random_bits(members["key"], members["counter"], (n,), 0)
     order = np.argsort(host.array(bits), kind="stable")

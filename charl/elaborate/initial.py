@@ -14,7 +14,7 @@ from charl import dtypes, ops
 from charl.elaborate import instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply, arguments
-from charl.elaborate.parameters import MISSING, MUT_MARK, Argument, Call
+from charl.elaborate.parameters import ARGUMENT, MISSING, MUT_MARK, Argument, Call
 from charl.elaborate.scope import Scope, Temporary, Variable
 from charl.elaborate.types import Matcher
 from charl.errors import Label, code, fail
@@ -40,14 +40,25 @@ def model_init(el: Elaborator, t: Any, call: Call) -> Any:
     if len(call.arguments) != 1 or call.arguments[0].name not in (None, "rng"):
         raise fail(MISSING, "`init` of a model takes the stream: `init(mut rng)`", call.span)
     a = call.arguments[0]
-    if a.place is None:
-        raise fail(MUT_MARK, "the stream moves on: write `init(mut rng)`", a.span)
+    stream(a, "init(mut rng)")
     if isinstance(t, v.Declaration):
         t = instances.open_instance(el, t, (), call.span)
     rng = a.value
     value = initialize(el, t, base_stream(rng))
     a.place.set(rng.replace("counter", ops.add(rng.members["counter"], ops.constant(1, dtypes.u32))))
     return value
+
+
+def stream(a: Argument, form: str) -> None:
+    """Refuses an argument that is no stream which may move on."""
+    from charl.elaborate.modules import rng_type
+
+    if v.type_of(a.value) != rng_type():
+        raise fail(
+            ARGUMENT, f"random numbers come from an `Rng`, and this is {v.describe_value(a.value)}", a.span
+        )
+    if a.place is None:
+        raise fail(MUT_MARK, f"the stream moves on: write `{form}`", a.span)
 
 
 def base_stream(rng: v.Instance) -> v.Instance:

@@ -132,7 +132,7 @@ def open_instance(
     el: Elaborator, d: v.Declaration, generics: tuple[tuple[str, Any], ...], span: Span
 ) -> v.InstanceType:
     """A bare parametrised name: symbolic while a body is checked, its defaults in an export."""
-    if not el.checking:
+    if not el.checking or (el.exporting and all(p.default is not None for p in d.ast.params)):
         for p in d.ast.params:
             if p.default is None and (d.name, p.name.name) not in el.overrides:
                 raise fail(

@@ -44,13 +44,13 @@ def elaborate(
     if narrow_f64:
         el.dtypes = {**dtypes.ALL, "f64": dtypes.f32}
     module = modules.load(el, source, [])
+    found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
+    functions = [module.scope.names[i.name.name].value for i in found]
+    apply_sets(el, [f for f in functions if isinstance(f, v.Function)], sets)
     check.check_module(el, module)
     if "*" in module.ast.broken:  # what a broken import would have brought is unknown: so may be any name
         el.diagnostics = [d for d in el.diagnostics if d.code != UNKNOWN_NAME]
     stop(el)
-    found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
-    functions = [module.scope.names[i.name.name].value for i in found]
-    apply_sets(el, functions, sets)
     check_dims(el, {n for f in functions for n in exports.dimension_names(f)}, dims)
     stop(el)
     out: list[Export] = []

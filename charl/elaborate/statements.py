@@ -34,8 +34,10 @@ ASSERTION = code("E0315", "an assertion fails")
 
 def function_body(el: Elaborator, body: Any, scope: Scope) -> Any:
     """The value of a body, by its last expression or by `return`."""
+    from charl.elaborate import returns
+
     try:
-        return el.evaluate(body, scope)
+        return returns.body_value(el, body, scope) if returns.needs(body) else el.evaluate(body, scope)
     except Returned as r:
         return r.value
 
@@ -45,22 +47,24 @@ def block(el: Elaborator, e: ast.Block, outer: Scope) -> Any:
     scope = Scope(outer)
     failed = False
     for s in e.statements:
-        try:
-            statement(el, s, scope)
-        except CharlError as error:
-            if not el.checking or el.depth:
-                raise
-            el.report(error)
-            failed = True
-            _bind_errors(s, scope)
-        except v.Silenced:
-            if not el.checking or el.depth:
-                raise
-            failed = True
-            _bind_errors(s, scope)
+        failed = attempted(el, s, scope) or failed
     if e.value is None:
         return v.ERROR if failed else None
     return el.evaluate(e.value, scope)
+
+
+def attempted(el: Elaborator, s: Any, scope: Scope) -> bool:
+    """A statement; whether it failed. In a body's own check a failure is reported and the walk goes on."""
+    try:
+        statement(el, s, scope)
+    except (CharlError, v.Silenced) as error:
+        if not el.checking or el.depth:
+            raise
+        if isinstance(error, CharlError):
+            el.report(error)
+        _bind_errors(s, scope)
+        return True
+    return False
 
 
 def _bind_errors(s: Any, scope: Scope) -> None:
