@@ -41,6 +41,7 @@ def model_init(el: Elaborator, t: Any, call: Call) -> Any:
         raise fail(MISSING, "`init` of a model takes the stream: `init(mut rng)`", call.span)
     a = call.arguments[0]
     stream(a, "init(mut rng)")
+    assert a.place is not None
     if isinstance(t, v.Declaration):
         t = instances.open_instance(el, t, (), call.span)
     rng = a.value
