@@ -54,7 +54,7 @@ def main() -> None:
     \b
     A first run:
       charl check digits.ch                    is it right?
-      charl transpile digits.ch --out build/   a package for C, Python and WebGPU
+      charl transpile digits.ch --out build/   build/digits: C, Python and WebGPU
       charl run train.ch                       run its `fn main()`
 
     `charl COMMAND --help` explains each.
@@ -105,7 +105,10 @@ def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> st
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the package; made if missing."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The package goes to the folder of its name in this one.",
 )
 @click.option(
     "--dim",
@@ -179,6 +182,7 @@ def transpile(
         )  # fmt: skip
         compiled = compile_file(file, options, tell)
         tell("writing")
+        out /= compiled.name
         write_package(compiled.files, out)
         text = compiled.report if report else ""
     _show(compiled.warnings)

@@ -56,6 +56,7 @@ class Options:
 class Compiled:
     """The files of a package by relative path, what was noted on the way, and the report of `--report`."""
 
+    name: str  # of the package: the prefix of its C names
     program: Program
     files: dict[str, bytes]
     warnings: list[Diagnostic]
@@ -131,7 +132,6 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
 
         for export in program.exports:
             dump(f"{export.name}.graph", print_graph(export.graph))
-    files: dict[str, bytes] = {}
     warnings: list[Diagnostic] = []
     lowered: dict[str, Lowered] = {}
     for target in options.targets or TARGETS:
@@ -141,8 +141,9 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
         if dump is not None:
             _dump_kernels(dump, target, lowered[target])
     tell("printing")
-    files.update(_package(lowered, options))
-    return Compiled(program, dict(sorted(files.items())), warnings, lowered)
+    from charl.backends.package import files, name
+
+    return Compiled(name(program, options), program, files(lowered, options), warnings, lowered)
 
 
 def _plan(
@@ -158,12 +159,6 @@ def _plan(
         warnings.append(Diagnostic(W_TARGET, message, export.span, help=remedy, severity="warning"))
 
     return plan_program(program, caps, skip)
-
-
-def _package(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
-    from charl.backends.package import files
-
-    return files(lowered, options)
 
 
 def _dumper(folder: Path | None) -> Dump | None:

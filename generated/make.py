@@ -18,8 +18,8 @@ PACKAGES: dict[str, list[str]] = {
 
 
 def command(name: str, out: Path) -> list[str]:
-    """The command that makes a package in `out`; run it in the root of the repository."""
-    return [sys.executable, "-m", "charl", "transpile", *PACKAGES[name], "--out", str(out)]
+    """The command that makes the package `out`; run it in the root of the repository."""
+    return [sys.executable, "-m", "charl", "transpile", *PACKAGES[name], "--out", str(out.parent)]
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from charl.backends.wgsl import package as wgsl_package
 if TYPE_CHECKING:
     from charl.compile import Options
     from charl.plan.ir import Lowered
+    from charl.program import Program
 
 VERSION = c_package.VERSION
 
@@ -29,7 +30,7 @@ def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
 
     c, gpu = lowered.get("c"), lowered.get("wgsl")
     program = next(iter(lowered.values())).program
-    prefix = c_package.prefix(options.prefix or program.name)
+    prefix = name(program, options)
     out: dict[str, bytes] = {}
     api = c_api.build(program, c.plans if c is not None else (), prefix)
     if c is not None:
@@ -50,6 +51,11 @@ def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
         }
     )
     return dict(sorted(out.items()))
+
+
+def name(program: Program, options: Options) -> str:
+    """What a package is called: its folder, its files and the beginning of its C names."""
+    return c_package.prefix(options.prefix or program.name)
 
 
 def _texts(texts: Mapping[str, str]) -> dict[str, bytes]:

@@ -132,12 +132,18 @@ static void digits_predict_dropout(
             const vf32 net_0_b_element2 = vf32_load(net_0_b + i + VL32);
             vf32_store(dropout + i + 64 * j, vf32_max(vf32_add(sum, net_0_b_element), vf32_set1(0.0f)));
             vf32_store(dropout + i + 64 * j + 64, vf32_max(vf32_add(sum2, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 128, vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 192, vf32_max(vf32_add(sum4, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32, vf32_max(vf32_add(sum5, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 64, vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 128, vf32_max(vf32_add(sum7, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 192, vf32_max(vf32_add(sum8, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + 128,
+                    vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + 192,
+                    vf32_max(vf32_add(sum4, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32,
+                    vf32_max(vf32_add(sum5, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32 + 64,
+                    vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32 + 128,
+                    vf32_max(vf32_add(sum7, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32 + 192,
+                    vf32_max(vf32_add(sum8, net_0_b_element2), vf32_set1(0.0f)));
         }
         for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
             vf32 sum = vf32_set1(0.0f);
@@ -147,8 +153,10 @@ static void digits_predict_dropout(
                 sum = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k), sum);
                 sum2 = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k + VL32), sum2);
             }
-            vf32_store(dropout + i + 64 * j, vf32_max(vf32_add(sum, vf32_load(net_0_b + i)), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32, vf32_max(vf32_add(sum2, vf32_load(net_0_b + i + VL32)), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j,
+                    vf32_max(vf32_add(sum, vf32_load(net_0_b + i)), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32,
+                    vf32_max(vf32_add(sum2, vf32_load(net_0_b + i + VL32)), vf32_set1(0.0f)));
         }
     }
 }
@@ -164,7 +172,7 @@ static void digits_predict_dense(
 {
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
-            const vm32 active = vm32_range(0, size_min(10 - i, VL32));
+            const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             vf32 sum3 = vf32_set1(0.0f);
@@ -183,10 +191,11 @@ static void digits_predict_dense(
             vf32_store_mask(dense + i + 10 * j + 30, vf32_add(sum4, net_2_b_element), active);
         }
         for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
-            const vm32 active = vm32_range(0, size_min(10 - i, VL32));
+            const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
-                sum = vf32_fma(vf32_set1(dropout[64 * j + k]), vf32_load_mask(net_2_w + i + 10 * k, active), sum);
+                sum = vf32_fma(vf32_set1(dropout[64 * j + k]), vf32_load_mask(net_2_w + i + 10 * k, active),
+                        sum);
             }
             vf32_store_mask(dense + i + 10 * j, vf32_add(sum, vf32_load_mask(net_2_b + i, active)), active);
         }
@@ -200,19 +209,26 @@ static void digits_predict_softmax(float *restrict result, const float *restrict
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            largest = vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)), largest);
+            const vm32 active = vm32_range(0, 10 - j);
+            largest =
+                    vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)),
+                    largest);
         }
         const float total = vf32_reduce_max(largest);
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            sum = vf32_select(active, vf32_add(sum, vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total)))), sum);
+            const vm32 active = vm32_range(0, 10 - j);
+            sum = vf32_select(active,
+                    vf32_add(sum,
+                        vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total)))),
+                    sum);
         }
         const float total2 = vf32_reduce_add(sum);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            vf32_store_mask(result + 10 * i + j, vf32_div(vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total))), vf32_set1(total2)), active);
+            const vm32 active = vm32_range(0, 10 - j);
+            vf32_store_mask(result + 10 * i + j,
+                    vf32_div(vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total))),
+                        vf32_set1(total2)), active);
         }
     }
 }
@@ -273,11 +289,19 @@ static void digits_train_step_dropout(
             const uint32_t rng_counter2 = rng_counter[0];
             for (ptrdiff_t k = 0; k < 4; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
-                    const vf32 t = vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3), vu32_ramp((uint32_t)(i + 64 * j + 64 * k + l * VL32), 1), vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
-                    const vf32 t2 = vf32_add(vf32_load(sums + 2 * k * VL32 + l * VL32), vf32_load(net_0_b + i + l * VL32));
+                    const vf32 t =
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2),
+                                        vu32_set1(rng_key3),
+                                        vu32_ramp((uint32_t)(i + 64 * j + 64 * k + l * VL32), 1),
+                                        vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+                    const vf32 t2 =
+                            vf32_add(vf32_load(sums + 2 * k * VL32 + l * VL32),
+                            vf32_load(net_0_b + i + l * VL32));
                     vf32_store(unit_interval + i + 64 * j + 64 * k + l * VL32, t);
                     vf32_store(add + i + 64 * j + 64 * k + l * VL32, t2);
-                    vf32_store(dropout + i + 64 * j + 64 * k + l * VL32, vf32_select(vf32_lt(t, vf32_set1(0.8f)), vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+                    vf32_store(dropout + i + 64 * j + 64 * k + l * VL32,
+                            vf32_select(vf32_lt(t, vf32_set1(0.8f)),
+                                vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
                 }
             }
         }
@@ -292,16 +316,26 @@ static void digits_train_step_dropout(
             const uint32_t rng_key2 = rng_key[0];
             const uint32_t rng_key3 = rng_key[1];
             const uint32_t rng_counter2 = rng_counter[0];
-            const vf32 t = vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3), vu32_ramp((uint32_t)(i + 64 * j), 1), vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+            const vf32 t =
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
+                                vu32_ramp((uint32_t)(i + 64 * j), 1), vu32_set1(rng_counter2)),
+                            vu32_set1(8u))), vf32_set1(5.9604645e-8f));
             const vf32 t2 = vf32_add(sum, vf32_load(net_0_b + i));
-            const vf32 t3 = vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3), vu32_ramp((uint32_t)(i + 64 * j + VL32), 1), vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+            const vf32 t3 =
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
+                                vu32_ramp((uint32_t)(i + 64 * j + VL32), 1), vu32_set1(rng_counter2)),
+                            vu32_set1(8u))), vf32_set1(5.9604645e-8f));
             const vf32 t4 = vf32_add(sum2, vf32_load(net_0_b + i + VL32));
             vf32_store(unit_interval + i + 64 * j, t);
             vf32_store(add + i + 64 * j, t2);
-            vf32_store(dropout + i + 64 * j, vf32_select(vf32_lt(t, vf32_set1(0.8f)), vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j,
+                    vf32_select(vf32_lt(t, vf32_set1(0.8f)),
+                        vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
             vf32_store(unit_interval + i + 64 * j + VL32, t3);
             vf32_store(add + i + 64 * j + VL32, t4);
-            vf32_store(dropout + i + 64 * j + VL32, vf32_select(vf32_lt(t3, vf32_set1(0.8f)), vf32_mul(vf32_max(t4, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + VL32,
+                    vf32_select(vf32_lt(t3, vf32_set1(0.8f)),
+                        vf32_mul(vf32_max(t4, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
         }
     }
 }
@@ -351,32 +385,43 @@ static void digits_train_step_loss(
 {
 #ifdef DIGITS_DEBUG
     for (ptrdiff_t i = 0; i < N; ++i) {
-        DIGITS_CHECK(y[i] >= 0 && y[i] < 10, "index out of range: y must be at least 0 and below 10", "prelude.ch:116:24");
+        DIGITS_CHECK(y[i] >= 0 && y[i] < 10, "index out of range: y must be at least 0 and below 10",
+                "prelude.ch:116:24");
     }
 #endif
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            largest = vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)), largest);
+            const vm32 active = vm32_range(0, 10 - j);
+            largest =
+                    vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)),
+                    largest);
         }
         const float total = vf32_reduce_max(largest);
         const float t = fabsf(total) < INFINITY ? total : 0.0f;
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            sum = vf32_select(active, vf32_add(sum, vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
+            const vm32 active = vm32_range(0, 10 - j);
+            sum = vf32_select(active,
+                    vf32_add(sum,
+                        vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
         }
         const float total2 = vf32_reduce_add(sum);
-        const float t2 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f) - dense[(ptrdiff_t)i32_max(i32_min(y[i], 9), 0) + 10 * i];
+        const float t2 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f)
+                - dense[(ptrdiff_t)i32_max(i32_min(y[i], 9), 0) + 10 * i];
         const int32_t t3 = i32_max(i32_min(y[i], 9), 0);
         const float t4 = -div_2[0];
         const float t5 = div_2[0] / total2;
         const float t6 = fabsf(total) < INFINITY ? total : 0.0f;
         loss[i] = t2;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, size_min(10 - j, VL32));
-            vf32_store_mask(add_2 + 10 * i + j, vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t4), vf32_set1(0.0f)), vf32_mul(vf32_set1(t5), vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t6))))), active);
+            const vm32 active = vm32_range(0, 10 - j);
+            vf32_store_mask(add_2 + 10 * i + j,
+                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t4),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_set1(t5),
+                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t6))))),
+                    active);
         }
     }
 }
@@ -403,21 +448,21 @@ static void digits_train_step_select(
             vf32 sum7 = vf32_set1(0.0f);
             vf32 sum8 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
-                const vm32 active = vm32_range(0, size_min(10 - k, VL32));
+                const vm32 active = vm32_range(0, 10 - k);
                 const vf32 add_2_element = vf32_load_mask(add_2 + 10 * i + k, active);
                 const vf32 net_2_w_element = vf32_load_mask(net_2_w + 10 * j + k, active);
                 const vf32 add_2_element2 = vf32_load_mask(add_2 + 10 * i + k + 10, active);
                 const vf32 net_2_w_element2 = vf32_load_mask(net_2_w + 10 * j + k + 10, active);
                 const vf32 net_2_w_element3 = vf32_load_mask(net_2_w + 10 * j + k + 20, active);
                 const vf32 net_2_w_element4 = vf32_load_mask(net_2_w + 10 * j + k + 30, active);
-                sum = vf32_select(active, vf32_fma(add_2_element, net_2_w_element, sum), sum);
-                sum2 = vf32_select(active, vf32_fma(add_2_element2, net_2_w_element, sum2), sum2);
-                sum3 = vf32_select(active, vf32_fma(add_2_element, net_2_w_element2, sum3), sum3);
-                sum4 = vf32_select(active, vf32_fma(add_2_element2, net_2_w_element2, sum4), sum4);
-                sum5 = vf32_select(active, vf32_fma(add_2_element, net_2_w_element3, sum5), sum5);
-                sum6 = vf32_select(active, vf32_fma(add_2_element2, net_2_w_element3, sum6), sum6);
-                sum7 = vf32_select(active, vf32_fma(add_2_element, net_2_w_element4, sum7), sum7);
-                sum8 = vf32_select(active, vf32_fma(add_2_element2, net_2_w_element4, sum8), sum8);
+                sum = vf32_fma(add_2_element, net_2_w_element, sum);
+                sum2 = vf32_fma(add_2_element2, net_2_w_element, sum2);
+                sum3 = vf32_fma(add_2_element, net_2_w_element2, sum3);
+                sum4 = vf32_fma(add_2_element2, net_2_w_element2, sum4);
+                sum5 = vf32_fma(add_2_element, net_2_w_element3, sum5);
+                sum6 = vf32_fma(add_2_element2, net_2_w_element3, sum6);
+                sum7 = vf32_fma(add_2_element, net_2_w_element4, sum7);
+                sum8 = vf32_fma(add_2_element2, net_2_w_element4, sum8);
             }
             const float total = vf32_reduce_add(sum);
             const float total2 = vf32_reduce_add(sum2);
@@ -427,14 +472,22 @@ static void digits_train_step_select(
             const float total6 = vf32_reduce_add(sum6);
             const float total7 = vf32_reduce_add(sum7);
             const float total8 = vf32_reduce_add(sum8);
-            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 64] = f32_max(add[64 * i + j + 64], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 64] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 1] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 65] = f32_max(add[64 * i + j + 65], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 65] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 2] < 0.8f ? total5 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 66] = f32_max(add[64 * i + j + 66], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 66] < 0.8f ? total6 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 3] < 0.8f ? total7 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 67] = f32_max(add[64 * i + j + 67], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 67] < 0.8f ? total8 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 64] = f32_max(add[64 * i + j + 64], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 64] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 1] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 65] = f32_max(add[64 * i + j + 65], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 65] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 2] < 0.8f ? total5 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 66] = f32_max(add[64 * i + j + 66], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 66] < 0.8f ? total6 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 3] < 0.8f ? total7 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 67] = f32_max(add[64 * i + j + 67], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 67] < 0.8f ? total8 : 0.0f) * 1.25f : 0.0f;
         }
     }
     for (ptrdiff_t i = 2 * (N / 2); i < N; ++i) {
@@ -444,21 +497,25 @@ static void digits_train_step_select(
             vf32 sum3 = vf32_set1(0.0f);
             vf32 sum4 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
-                const vm32 active = vm32_range(0, size_min(10 - k, VL32));
+                const vm32 active = vm32_range(0, 10 - k);
                 const vf32 add_2_element = vf32_load_mask(add_2 + 10 * i + k, active);
-                sum = vf32_select(active, vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k, active), sum), sum);
-                sum2 = vf32_select(active, vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 10, active), sum2), sum2);
-                sum3 = vf32_select(active, vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 20, active), sum3), sum3);
-                sum4 = vf32_select(active, vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 30, active), sum4), sum4);
+                sum = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k, active), sum);
+                sum2 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 10, active), sum2);
+                sum3 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 20, active), sum3);
+                sum4 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 30, active), sum4);
             }
             const float total = vf32_reduce_add(sum);
             const float total2 = vf32_reduce_add(sum2);
             const float total3 = vf32_reduce_add(sum3);
             const float total4 = vf32_reduce_add(sum4);
-            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 1] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 2] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f ? (unit_interval[64 * i + j + 3] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 1] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 2] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
+            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
+                    ? (unit_interval[64 * i + j + 3] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
         }
     }
 }
@@ -517,11 +574,20 @@ static void digits_train_step_update_net_0_w(
             for (ptrdiff_t k = 0; k < 4; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum9 = vf32_load(sums + 2 * k * VL32 + l * VL32);
-                    const vf32 t = vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)), vf32_mul(vf32_set1(0.1f), sum9));
-                    const vf32 t2 = vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)), vf32_mul(vf32_set1(0.001f), vf32_mul(sum9, sum9)));
+                    const vf32 t =
+                            vf32_add(vf32_mul(vf32_set1(0.9f),
+                                vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
+                            vf32_mul(vf32_set1(0.1f), sum9));
+                    const vf32 t2 =
+                            vf32_add(vf32_mul(vf32_set1(0.999f),
+                                vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum9, sum9)));
                     vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t);
                     vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t2);
-                    vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32, vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32), vf32_div(vf32_mul(vf32_set1(rate), t), vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                    vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
+                            vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
+                                vf32_div(vf32_mul(vf32_set1(rate), t),
+                                    vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -544,7 +610,7 @@ static void digits_train_step_update_net_2_w(
 {
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
         for (ptrdiff_t j = 0; j < 64; j += 4) {
-            const vm32 active = vm32_range(0, size_min(10 - i, VL32));
+            const vm32 active = vm32_range(0, 10 - i);
             float sums[4 * VL32];
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
@@ -565,11 +631,21 @@ static void digits_train_step_update_net_2_w(
             const float scale2 = scale[0];
             for (ptrdiff_t k = 0; k < 4; ++k) {
                 const vf32 sum5 = vf32_load_mask(sums + k * VL32, active);
-                const vf32 t = vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_w + i + 10 * j + 10 * k, active)), vf32_mul(vf32_set1(0.1f), sum5));
-                const vf32 t2 = vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_w + i + 10 * j + 10 * k, active)), vf32_mul(vf32_set1(0.001f), vf32_mul(sum5, sum5)));
+                const vf32 t =
+                        vf32_add(vf32_mul(vf32_set1(0.9f),
+                            vf32_load_mask(adam_m_2_w + i + 10 * j + 10 * k, active)),
+                        vf32_mul(vf32_set1(0.1f), sum5));
+                const vf32 t2 =
+                        vf32_add(vf32_mul(vf32_set1(0.999f),
+                            vf32_load_mask(adam_v_2_w + i + 10 * j + 10 * k, active)),
+                        vf32_mul(vf32_set1(0.001f), vf32_mul(sum5, sum5)));
                 vf32_store_mask(adam_m_2_w + i + 10 * j + 10 * k, t, active);
                 vf32_store_mask(adam_v_2_w + i + 10 * j + 10 * k, t2, active);
-                vf32_store_mask(net_2_w + i + 10 * j + 10 * k, vf32_sub(vf32_load_mask(net_2_w + i + 10 * j + 10 * k, active), vf32_div(vf32_mul(vf32_set1(rate), t), vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))), active);
+                vf32_store_mask(net_2_w + i + 10 * j + 10 * k,
+                        vf32_sub(vf32_load_mask(net_2_w + i + 10 * j + 10 * k, active),
+                            vf32_div(vf32_mul(vf32_set1(rate), t),
+                                vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))),
+                        active);
             }
         }
     }
@@ -601,8 +677,8 @@ static void digits_train_step_small_updates_2(
             sum = vf32_add(sum, vf32_load(loss + i));
         }
         for (ptrdiff_t i = (N / VL32) * VL32; i < N; i += VL32) {
-            const vm32 active = vm32_range(0, size_min(N - i, VL32));
-            sum = vf32_select(active, vf32_add(sum, vf32_load_mask(loss + i, active)), sum);
+            const vm32 active = vm32_range(0, N - i);
+            sum = vf32_add(sum, vf32_load_mask(loss + i, active));
         }
         const float total = vf32_reduce_add(sum);
         result[0] = total / (float)N;
@@ -613,24 +689,38 @@ static void digits_train_step_small_updates_2(
         for (ptrdiff_t j = 0; j < N; ++j) {
             sum = vf32_add(sum, vf32_load(select_ + i + 64 * j));
         }
-        const vf32 t = vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)), vf32_mul(vf32_set1(0.1f), sum));
-        const vf32 t2 = vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)), vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
+        const vf32 t =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)),
+                vf32_mul(vf32_set1(0.1f), sum));
+        const vf32 t2 =
+                vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)),
+                vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
         vf32_store(adam_m_0_b + i, t);
         vf32_store(adam_v_0_b + i, t2);
-        vf32_store(net_0_b + i, vf32_sub(vf32_load(net_0_b + i), vf32_div(vf32_mul(vf32_set1(-div_[0]), t), vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))));
+        vf32_store(net_0_b + i,
+                vf32_sub(vf32_load(net_0_b + i),
+                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t),
+                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))));
     }
 
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
-        const vm32 active = vm32_range(0, size_min(10 - i, VL32));
+        const vm32 active = vm32_range(0, 10 - i);
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
             sum = vf32_add(sum, vf32_load_mask(add_2 + i + 10 * j, active));
         }
-        const vf32 t = vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)), vf32_mul(vf32_set1(0.1f), sum));
-        const vf32 t2 = vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_b + i, active)), vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
+        const vf32 t =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
+                vf32_mul(vf32_set1(0.1f), sum));
+        const vf32 t2 =
+                vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_b + i, active)),
+                vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
         vf32_store_mask(adam_m_2_b + i, t, active);
         vf32_store_mask(adam_v_2_b + i, t2, active);
-        vf32_store_mask(net_2_b + i, vf32_sub(vf32_load_mask(net_2_b + i, active), vf32_div(vf32_mul(vf32_set1(-div_[0]), t), vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))), active);
+        vf32_store_mask(net_2_b + i,
+                vf32_sub(vf32_load_mask(net_2_b + i, active),
+                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t),
+                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))), active);
     }
 }
 
@@ -649,13 +739,22 @@ static void digits_Digits_init_small(
     {
         const uint32_t t = threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]);
         const uint32_t t2 = threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]);
-        const uint32_t t3 = threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]), threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 0u, 1830714210u);
-        const uint32_t t4 = threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]), threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 1u, 1830714210u);
+        const uint32_t t3 =
+                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
+                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 0u, 1830714210u);
+        const uint32_t t4 =
+                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
+                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 1u, 1830714210u);
         for (ptrdiff_t i = 0; i < 2; ++i) {
             random_bits[i] = threefry(t, t2, (uint32_t)i, 2457933420u);
         }
         for (ptrdiff_t i = 0; i < 640; i += VL32) {
-            vf32_store(result_2_w + i, vf32_add(vf32_set1(-0.2847474f), vf32_mul(vf32_set1(0.5694948f), vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t3), vu32_set1(t4), vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)))));
+            vf32_store(result_2_w + i,
+                    vf32_add(vf32_set1(-0.2847474f),
+                        vf32_mul(vf32_set1(0.5694948f),
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t3), vu32_set1(t4),
+                                            vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
+                                vf32_set1(5.9604645e-8f)))));
         }
     }
 
@@ -664,7 +763,7 @@ static void digits_Digits_init_small(
     }
 
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
-        const vm32 active = vm32_range(0, size_min(10 - i, VL32));
+        const vm32 active = vm32_range(0, 10 - i);
         vf32_store_mask(result_2_b + i, vf32_set1(0.0f), active);
     }
 }
@@ -677,7 +776,12 @@ static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_
     const uint32_t random_bits_element = random_bits[0];
     const uint32_t random_bits_element2 = random_bits[1];
     for (ptrdiff_t i = 0; i < 4096; i += VL32) {
-        vf32_store(result_0_w + i, vf32_add(vf32_set1(-0.21650635f), vf32_mul(vf32_set1(0.4330127f), vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element), vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)))));
+        vf32_store(result_0_w + i,
+                vf32_add(vf32_set1(-0.21650635f),
+                    vf32_mul(vf32_set1(0.4330127f),
+                        vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element),
+                                        vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1),
+                                        vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)))));
     }
 }
 
@@ -688,21 +792,12 @@ static void digits_Digits_init_update_rng_counter(uint32_t *restrict rng_counter
 
 enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digits *self, void *workspace)
 {
-    unsigned char *const arena = (unsigned char *)workspace;
-    uint32_t *const random_bits = (uint32_t *)arena; /* 2 elements */
 #ifdef DIGITS_DEBUG
     const int reports = digits_reports;
     int nan_seen = 0;
-    const struct digits_region regions[3] = {
-        {"rng", rng, sizeof *rng, true},
-        {"self", self, sizeof *self, true},
-        {"workspace", workspace, (size_t)64, true},
-    };
 #endif
 #ifndef DIGITS_NO_CHECKS
-    if (rng == NULL)
-        return DIGITS_NULL_POINTER;
-    if (self == NULL)
+    if (rng == NULL || self == NULL)
         return DIGITS_NULL_POINTER;
     if (workspace == NULL)
         return DIGITS_BAD_WORKSPACE;
@@ -710,9 +805,18 @@ enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digi
         return DIGITS_BAD_WORKSPACE;
 #endif
 #ifdef DIGITS_DEBUG
+    const struct digits_region regions[3] = {
+        {"rng", rng, sizeof *rng, true},
+        {"self", self, sizeof *self, true},
+        {"workspace", workspace, (size_t)64, true},
+    };
     digits_overlaps("digits.ch:8:7", regions, 3);
 #endif
-    digits_Digits_init_small(rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
+    unsigned char *const arena = (unsigned char *)workspace;
+    uint32_t *const random_bits = (uint32_t *)arena; /* [2] */
+
+    digits_Digits_init_small(
+        rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
     DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "prelude.ch:17:27");
     DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "prelude.ch:17:27");
     DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "prelude.ch:17:27");
@@ -738,29 +842,16 @@ enum digits_status digits_predict(
     float *result,
     void *workspace)
 {
-    unsigned char *const arena = (unsigned char *)workspace;
-    float *const dropout = (float *)arena; /* 64 * N elements */
-    float *const dense = (float *)(arena + 256 * N); /* 10 * N elements */
 #ifdef DIGITS_DEBUG
     const int reports = digits_reports;
     int nan_seen = 0;
-    const struct digits_region regions[4] = {
-        {"net", net, sizeof *net, false},
-        {"x", x, (size_t)(64 * N) * sizeof *x, false},
-        {"result", result, (size_t)(10 * N) * sizeof *result, true},
-        {"workspace", workspace, (size_t)(256 * N + 64 * size_ceildiv(40 * N, 64)), true},
-    };
 #endif
 #ifndef DIGITS_NO_CHECKS
-    if (net == NULL)
-        return DIGITS_NULL_POINTER;
-    if (x == NULL)
-        return DIGITS_NULL_POINTER;
-    if (result == NULL)
+    if (net == NULL || x == NULL || result == NULL)
         return DIGITS_NULL_POINTER;
     if (N < 0)
         return DIGITS_BAD_DIMENSION;
-    if (552.0 * (double)N + 64.0 * ((40.0 * (double)N) + 1.0) + 19240.0 > (double)PTRDIFF_MAX) /* sizes must fit the address space */
+    if (N > (PTRDIFF_MAX - 19304) / 592)
         return DIGITS_BAD_DIMENSION;
     if (digits_predict_workspace(N) > 0 && workspace == NULL)
         return DIGITS_BAD_WORKSPACE;
@@ -768,8 +859,18 @@ enum digits_status digits_predict(
         return DIGITS_BAD_WORKSPACE;
 #endif
 #ifdef DIGITS_DEBUG
+    const struct digits_region regions[4] = {
+        {"net", net, sizeof *net, false},
+        {"x", x, (size_t)(64 * N) * sizeof *x, false},
+        {"result", result, (size_t)(10 * N) * sizeof *result, true},
+        {"workspace", workspace, (size_t)(256 * N + 64 * size_ceildiv(40 * N, 64)), true},
+    };
     digits_overlaps("digits.ch:17:11", regions, 4);
 #endif
+    unsigned char *const arena = (unsigned char *)workspace;
+    float *const dropout = (float *)arena; /* [64 * N] */
+    float *const dense = (float *)(arena + 256 * N); /* [10 * N] */
+
     digits_predict_dropout(x, net->layer0.w, net->layer0.b, dropout, N);
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "nn.ch:9:17");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
@@ -798,20 +899,23 @@ enum digits_status digits_train_step(
     float *result,
     void *workspace)
 {
-    unsigned char *const arena = (unsigned char *)workspace;
-    float *const unit_interval = (float *)arena; /* 64 * N elements */
-    float *const add = (float *)(arena + 256 * N); /* 64 * N elements */
-    float *const dropout = (float *)(arena + 512 * N); /* 64 * N elements */
-    float *const dense = (float *)(arena + 768 * N); /* 10 * N elements */
-    float *const div_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64)); /* 1 elements */
-    float *const scale = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 64); /* 1 elements */
-    float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* 1 elements */
-    float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* N elements */
-    float *const add_2 = (float *)(arena + 1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128); /* 10 * N elements */
-    float *const select_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* 64 * N elements */
 #ifdef DIGITS_DEBUG
     const int reports = digits_reports;
     int nan_seen = 0;
+#endif
+#ifndef DIGITS_NO_CHECKS
+    if (net == NULL || adam == NULL || rng == NULL || x == NULL || y == NULL || result == NULL)
+        return DIGITS_NULL_POINTER;
+    if (N < 0)
+        return DIGITS_BAD_DIMENSION;
+    if (N > (PTRDIFF_MAX - 58060) / 1368)
+        return DIGITS_BAD_DIMENSION;
+    if (digits_train_step_workspace(N) > 0 && workspace == NULL)
+        return DIGITS_BAD_WORKSPACE;
+    if ((uintptr_t)workspace % 8 != 0)
+        return DIGITS_BAD_WORKSPACE;
+#endif
+#ifdef DIGITS_DEBUG
     const struct digits_region regions[7] = {
         {"net", net, sizeof *net, true},
         {"adam", adam, sizeof *adam, true},
@@ -821,33 +925,22 @@ enum digits_status digits_train_step(
         {"result", result, (size_t)1 * sizeof *result, true},
         {"workspace", workspace, (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 128 * size_ceildiv(40 * N, 64) + 128), true},
     };
-#endif
-#ifndef DIGITS_NO_CHECKS
-    if (net == NULL)
-        return DIGITS_NULL_POINTER;
-    if (adam == NULL)
-        return DIGITS_NULL_POINTER;
-    if (rng == NULL)
-        return DIGITS_NULL_POINTER;
-    if (x == NULL)
-        return DIGITS_NULL_POINTER;
-    if (y == NULL)
-        return DIGITS_NULL_POINTER;
-    if (result == NULL)
-        return DIGITS_NULL_POINTER;
-    if (N < 0)
-        return DIGITS_BAD_DIMENSION;
-    if (1284.0 * (double)N + 64.0 * ((4.0 * (double)N) + 1.0) + 128.0 * ((40.0 * (double)N) + 1.0) + 57868.0 > (double)PTRDIFF_MAX) /* sizes must fit the address space */
-        return DIGITS_BAD_DIMENSION;
-    if (digits_train_step_workspace(N) > 0 && workspace == NULL)
-        return DIGITS_BAD_WORKSPACE;
-    if ((uintptr_t)workspace % 8 != 0)
-        return DIGITS_BAD_WORKSPACE;
-#endif
-#ifdef DIGITS_DEBUG
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
-    digits_train_step_dropout(rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
+    unsigned char *const arena = (unsigned char *)workspace;
+    float *const unit_interval = (float *)arena; /* [64 * N] */
+    float *const add = (float *)(arena + 256 * N); /* [64 * N] */
+    float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
+    float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
+    float *const div_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64)); /* [1] */
+    float *const scale = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 64); /* [1] */
+    float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [1] */
+    float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [N] */
+    float *const add_2 = (float *)(arena + 1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128); /* [10 * N] */
+    float *const select_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [64 * N] */
+
+    digits_train_step_dropout(
+        rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
     DIGITS_NAN_F32(unit_interval, 64 * N, "unit_interval", "prelude.ch:33:27");
     DIGITS_NAN_F32(add, 64 * N, "add", "prelude.ch:33:27");
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "prelude.ch:33:27");
@@ -862,15 +955,19 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(add_2, 10 * N, "add_2", "prelude.ch:90:29");
     digits_train_step_select(net->layer2.w, select_, add, unit_interval, add_2, N);
     DIGITS_NAN_F32(select_, 64 * N, "select", "nn.ch:9:17");
-    digits_train_step_update_net_0_w(adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, select_, div_, scale, N);
+    digits_train_step_update_net_0_w(
+        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, select_, div_, scale, N);
     DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "nn.ch:9:17");
     DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "nn.ch:9:17");
     DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "nn.ch:9:17");
-    digits_train_step_update_net_2_w(adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, add_2, div_, scale, N);
+    digits_train_step_update_net_2_w(
+        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, add_2, div_, scale, N);
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "nn.ch:9:17");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "nn.ch:9:17");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "nn.ch:9:17");
-    digits_train_step_small_updates_2(adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b, result, loss, select_, div_, scale, add_2, N);
+    digits_train_step_small_updates_2(
+        adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
+        result, loss, select_, div_, scale, add_2, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "prelude.ch:77:5");
     DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "prelude.ch:77:5");
     DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "prelude.ch:77:5");
@@ -960,10 +1057,6 @@ struct digits_tensor {
     size_t rank;
     size_t place; /* in the struct */
     size_t bytes;
-};
-
-static const size_t digits_shapes[] = {
-    64, 64, 64, 64, 10, 10, 2
 };
 
 static size_t digits_put(unsigned char *out, size_t at, const char *text)
@@ -1312,6 +1405,10 @@ static enum digits_status digits_read_tensors(const struct digits_tensor *tensor
         memcpy(to + tensors[i].place, data + offsets[i], tensors[i].bytes);
     return DIGITS_OK;
 }
+
+static const size_t digits_shapes[] = {
+    64, 64, 64, 64, 10, 10, 2
+};
 
 static const struct digits_tensor digits_digits_tensors[4] = {
     {"0.w", "F32", digits_shapes + 0, 2, offsetof(struct digits_digits, layer0.w), 16384},

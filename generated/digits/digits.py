@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 import numpy as np
@@ -204,6 +205,10 @@ class _Tensor:
     dtype: str
     shape: tuple[_Size, ...]
 
+    @cached_property
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(_words, self.shape))}]"
 
@@ -323,6 +328,44 @@ class _TensorField(_Field):
         return memory[start : start + size].view(self.dtype).reshape(shape)
 
 
+class _PointerField(_Field):
+    """A tensor whose size the arguments of a call decide: the record holds an array."""
+
+    def __init__(
+        self,
+        source: str,
+        dtype: str,
+        shape: tuple[_Size, ...],
+        count: int | None = None,
+    ) -> None:
+        super().__init__(source, count)
+        self.type = _Tensor(dtype, shape)
+        self.align = ctypes.sizeof(ctypes.c_void_p)
+        self.bytes = self.align * (count or 1)
+
+    @overload
+    def __get__(self, record: None, owner: type) -> _PointerField: ...
+    @overload
+    def __get__(self, record: Record, owner: type) -> Any: ...
+    def __get__(self, record: Record | None, owner: type) -> Any:
+        if record is None:
+            return self
+        arrays = [record._pointed(path) for path in self.paths()]
+        return arrays[0] if self.count is None else tuple(arrays)
+
+    def __set__(self, record: Record, value: Any) -> None:
+        values = [value] if self.count is None else list(value)
+        if len(values) != len(self.paths()):
+            raise CharlValueError(f"{self.name} is a run of {self.count} arrays")
+        for path, array in zip(self.paths(), values):
+            if not isinstance(array, np.ndarray) or array.ndim != len(self.type.shape):
+                raise CharlShapeError(f"{path} is {self.type}, got {_described(array)}")
+            if array.dtype != self.type.numpy:
+                raise CharlDTypeError(f"{path} is {self.type}, got {_described(array)}")
+            record._memory()
+            record._root._arrays[record._prefix + path] = np.ascontiguousarray(array)
+
+
 class _RecordField(_Field, Generic[_Part]):
     """A record inside a record."""
 
@@ -381,8 +424,9 @@ class Record:
     _fields: ClassVar[tuple[_Field, ...]] = ()
     _size: ClassVar[int] = 0
     _align: ClassVar[int] = 1
+    _dynamic: ClassVar[bool] = False
     _package: ClassVar[Any] = None
-    __slots__ = ("_bytes", "_prefix", "_resident", "_root")
+    __slots__ = ("_arrays", "_at", "_bytes", "_prefix", "_resident", "_root")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -396,13 +440,22 @@ class Record:
         cls._fields = fields
         cls._align = max(f.align for f in fields)
         cls._size = -(-offset // cls._align) * cls._align
+        inner = (f.type for f in fields if isinstance(f, (_RecordField, _RunField)))
+        own = any(isinstance(f, _PointerField) for f in fields)
+        cls._dynamic = own or any(t._dynamic for t in inner)
 
-    def __init__(self) -> None:
-        """All zeros; a model is made by `init`."""
+    def __init__(self, **values: Any) -> None:
+        """All zeros, but for `values`; a model is made by `init`."""
+        self._arrays: dict[str, Array] = {}  # tensors whose size a call decides
         self._bytes: Array = np.zeros(self._size, np.uint8)
         self._root: Record = self
         self._prefix = ""
         self._resident: dict[str, Any] | None = None  # tensors that live on a GPU
+        self._at: int | None = None  # where `_bytes` begins
+        for name, value in values.items():
+            if not isinstance(getattr(type(self), name, None), _Field):
+                raise CharlTypeError(f"{self._title} has no member {name}")
+            setattr(self, name, value)
 
     def _part(self, type_: type[_Part], source: str, offset: int) -> _Part:
         part = type_.__new__(type_)
@@ -410,6 +463,7 @@ class Record:
         part._root = self._root
         part._prefix = self._prefix + source
         part._resident = None
+        part._at = None
         return part
 
     def _tensor(self, field: _TensorField, path: str, index: int) -> Array:
@@ -418,6 +472,29 @@ class Record:
             array: Array = resident[self._prefix + path].array
             return array
         return field.view(self._bytes, index, field.shape)
+
+    def _pointed(self, path: str) -> Array:
+        where = self._prefix + path
+        resident = self._root._resident
+        if resident is not None:
+            array: Array = resident[where].array
+            return array
+        if where not in self._root._arrays:
+            raise CharlValueError(f"{where} of {self._root._title} has not been set")
+        return self._root._arrays[where]
+
+    def _pointers(self) -> Iterator[tuple[str, _PointerField, int]]:
+        """(path from the root, field, place in memory) of every array that is held."""
+        for field in self._fields:
+            for i, path in enumerate(field.paths()):
+                if isinstance(field, _PointerField):
+                    at = field.offset + i * field.align
+                    yield self._prefix + path, field, at
+                elif isinstance(field, (_RecordField, _RunField)):
+                    offset = field.offset + i * field.type._size
+                    part = self._part(field.type, f"{path}.", offset)
+                    for inner, pointer, at in part._pointers():
+                        yield inner, pointer, offset + at
 
     def _memory(self) -> Array:
         """The bytes of the C struct, with everything in them that was elsewhere."""
@@ -428,6 +505,19 @@ class Record:
             for path, target in root.leaves().items():
                 target[...] = arrays[path]
         return self._bytes
+
+    def _address(self) -> int:
+        """Where the C struct is, with everything in it that was elsewhere."""
+        if self._root._resident is not None:
+            self._memory()
+        if self._at is None:
+            self._at = int(self._bytes.__array_interface__["data"][0])
+        if self._dynamic:
+            for path, field, at in self._pointers():
+                array = self._root._arrays[path]
+                address = array.__array_interface__["data"][0]
+                self._bytes[at : at + field.align].view(np.uintp)[0] = address
+        return self._at
 
     def _residents(self, gpu: Any) -> list[Any]:
         """The tensors on a GPU, in order; they go there when they are first asked for."""
@@ -445,6 +535,8 @@ class Record:
         """Becomes `other`, a new record of the same layout that nobody else holds."""
         self._bytes, self._root = other._bytes, self
         self._prefix, self._resident = "", other._resident
+        self._arrays = other._arrays
+        self._at = None
 
     def leaves(self) -> dict[str, Array]:
         """Every tensor by its path in the program, such as "0.w": views, in order."""
@@ -453,6 +545,8 @@ class Record:
             for i, path in enumerate(field.paths()):
                 if isinstance(field, _TensorField):
                     out[path] = self._tensor(field, path, i)
+                elif isinstance(field, _PointerField):
+                    out[path] = self._pointed(path)
                 elif isinstance(field, (_RecordField, _RunField)):
                     step = field.type._size
                     offset = field.offset + i * step
@@ -464,6 +558,9 @@ class Record:
         """Another record with the same content."""
         out = type(self)()
         out._bytes[...] = self._memory()
+        for path, _, _ in self._pointers():
+            array = self._root._arrays[path]
+            out._arrays[path[len(self._prefix) :]] = array.copy()
         return out
 
     def __repr__(self) -> str:
@@ -496,6 +593,11 @@ class Record:
         """The record in a safetensors file. Raises CharlFileError."""
         out = cls()
         tensors = _parse(data)
+        for path, field, _ in out._pointers():
+            shape = tensors[path][1] if path in tensors else ()
+            if path in tensors and len(shape) != len(field.type.shape):
+                raise CharlFileError(f"{path} is {field.type}, not of shape {shape}")
+            out._arrays[path] = np.zeros(shape, field.type.numpy)
         leaves = out.leaves()
         for path, (dtype, shape, _) in tensors.items():
             if path not in leaves:
@@ -578,8 +680,8 @@ class _Binder:
     def __init__(self, export: _Export) -> None:
         self.export = export
         self.dims: dict[str, int] = {}
-        self.sources: dict[str, str] = {}
-        self.pending: list[tuple[str, _Tensor, tuple[int, ...]]] = []
+        self.sources: dict[str, tuple[int, str]] = {}
+        self.pending: list[tuple[str, _Tensor, Array]] = []
         self.arguments: list[Array | Record] = []
 
     def bind(self, name: str, type_: Any, value: Any, mut: bool) -> None:
@@ -596,75 +698,83 @@ class _Binder:
             if not isinstance(value, type_):
                 text = f"{name} must be {type_._title}, got {_described(value)}"
                 raise CharlTypeError(f"{self.export.name}: {text}")
+            if value._dynamic:
+                for path, field, _ in value._pointers():
+                    array = value._root._arrays.get(path)
+                    self._array(f"{name}.{path}", field.type, array, mut)
             self.arguments.append(value)
 
-    def _array(self, name: str, type_: _Tensor, value: Any, mut: bool) -> Array:
-        where = f"{self.export.name}: {name} must be {type_}, got {_described(value)}"
-        if not isinstance(value, np.ndarray):
-            if type_.shape or mut or not isinstance(value, (int, float, np.generic)):
-                raise CharlTypeError(where)
-            return self._scalar(where, type_, value)
-        dtype = np.dtype(type_.dtype)
-        if value.dtype != dtype:
-            if value.dtype.newbyteorder("=") == dtype:
-                text = f"with bytes in the other order; .astype({type_.dtype!r})"
-                raise CharlByteOrderError(f"{where} {text}")
-            raise CharlDTypeError(where)
-        if value.ndim != len(type_.shape):
-            raise CharlShapeError(where)
-        if mut and not value.flags.writeable:
-            raise CharlReadOnlyError(
-                f"{self.export.name}: {name} is changed, but read-only",
-            )
-        if mut and not value.flags.c_contiguous:
-            text = f"{self.export.name}: {name} is changed in place, so it must be contiguous"
-            raise CharlReadOnlyError(text)
-        self._match(where, name, type_, value.shape)
-        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+    def _wanted(self, name: str, type_: _Tensor, value: Any) -> str:
+        return f"{self.export.name}: {name} must be {type_}, got {_described(value)}"
 
-    @staticmethod
-    def _scalar(where: str, type_: _Tensor, value: Any) -> Array:
-        dtype = np.dtype(type_.dtype)
+    def _array(self, name: str, type_: _Tensor, value: Any, mut: bool) -> Array:
+        if not isinstance(value, np.ndarray):
+            scalar = isinstance(value, (int, float, np.generic))
+            if type_.shape or mut or not scalar:
+                raise CharlTypeError(self._wanted(name, type_, value))
+            return self._scalar(name, type_, value)
+        if value.dtype != type_.numpy:
+            text = self._wanted(name, type_, value)
+            if value.dtype.newbyteorder("=") == type_.numpy:
+                text += f" with bytes in the other order; .astype({type_.dtype!r})"
+                raise CharlByteOrderError(text)
+            raise CharlDTypeError(text)
+        if value.ndim != len(type_.shape):
+            raise CharlShapeError(self._wanted(name, type_, value))
+        flags = value.flags
+        if mut and not (flags.writeable and flags.c_contiguous):
+            text = "is changed in place, so it must be contiguous"
+            text = text if flags.writeable else "is changed, but read-only"
+            raise CharlReadOnlyError(f"{self.export.name}: {name} {text}")
+        self._match(name, type_, value)
+        return value if flags.c_contiguous else np.ascontiguousarray(value)
+
+    def _scalar(self, name: str, type_: _Tensor, value: Any) -> Array:
+        dtype = type_.numpy
         given = np.asarray(value)
         floating = dtype.kind == "f" and given.dtype.kind in "fiu"
         whole = dtype.kind in "iu" and given.dtype.kind in "iu"
         if not (floating or whole or dtype.kind == given.dtype.kind):
-            raise CharlDTypeError(where)
+            raise CharlDTypeError(self._wanted(name, type_, value))
         if whole:
             limits = np.iinfo(dtype)
             if not limits.min <= int(value) <= limits.max:
-                raise CharlValueError(f"{where}: {value} does not fit")
+                text = self._wanted(name, type_, value)
+                raise CharlValueError(f"{text}: {value} does not fit")
         return given.astype(dtype)
 
-    def _match(
-        self,
-        where: str,
-        name: str,
-        type_: _Tensor,
-        shape: tuple[int, ...],
-    ) -> None:
+    def _match(self, name: str, type_: _Tensor, value: Array) -> None:
         waiting = False
-        for axis, (want, have) in enumerate(zip(type_.shape, shape)):
-            if isinstance(want, int):
+        for axis, (want, have) in enumerate(zip(type_.shape, value.shape)):
+            if want.__class__ is int:
                 if want != have:
-                    raise CharlShapeError(where)
-            elif isinstance(want, str):
-                known = self.dims.setdefault(want, have)
-                source = self.sources.setdefault(want, f"axis {axis} of {name}")
-                if known != have:
-                    text = f"{want} is {known} by {source}, but {have} by axis {axis} of {name}"
+                    raise CharlShapeError(self._wanted(name, type_, value))
+            elif want.__class__ is str:
+                known = self.dims.get(want)
+                if known is None:
+                    self.dims[want] = have
+                    self.sources[want] = (axis, name)
+                elif known != have:
+                    there = self._source(want)
+                    here = f"{have} by axis {axis} of {name}"
+                    text = f"{want} is {known} by {there}, but {here}"
                     raise CharlDimensionError(f"{self.export.name}: {text}")
             else:
                 waiting = True
         if waiting:
-            self.pending.append((where, type_, shape))
+            self.pending.append((name, type_, value))
+
+    def _source(self, dim: str) -> str:
+        axis, name = self.sources[dim]
+        return f"axis {axis} of {name}"
 
     def finish(self) -> None:
         """The rules that need all dimensions."""
-        for where, type_, shape in self.pending:
-            if tuple(_evaluate(s, self.dims) for s in type_.shape) != shape:
+        for name, type_, value in self.pending:
+            if tuple(_evaluate(s, self.dims) for s in type_.shape) != value.shape:
                 values = ", ".join(f"{k} = {v}" for k, v in self.dims.items())
-                raise CharlShapeError(f"{where} with {values}")
+                text = self._wanted(name, type_, value)
+                raise CharlShapeError(f"{text} with {values}")
         for dim in self.export.dims:
             self._check_dim(dim, self.dims[dim.name])
         for text, left, relation, right in self.export.rules:
@@ -677,7 +787,7 @@ class _Binder:
     def _check_dim(self, dim: _Dim, value: int) -> None:
         if value < dim.low or (dim.high is not None and value > dim.high):
             high = "or more" if dim.high is None else f"to {dim.high}"
-            text = f"{dim.name} is {value} by {self.sources[dim.name]}, allowed is {dim.low} {high}"
+            text = f"{dim.name} is {value} by {self._source(dim.name)}, allowed is {dim.low} {high}"
             raise CharlDimensionError(f"{self.export.name}: {text}")
         if value % dim.multiple_of:
             text = f"{dim.name} is {value}, which is no multiple of {dim.multiple_of}"
@@ -715,7 +825,11 @@ def _make(type_: Any, dims: dict[str, int], out: list[Array | Record]) -> None:
         for t in type_:
             _make(t, dims, out)
     elif type_ is not None:
-        out.append(type_())
+        record = type_()
+        for path, field, _ in record._pointers():
+            shape = tuple(_evaluate(s, dims) for s in field.type.shape)
+            record._arrays[path] = np.zeros(shape, field.type.numpy)
+        out.append(record)
 
 
 def _take(type_: Any, results: Iterator[Array | Record]) -> Any:
@@ -852,6 +966,7 @@ class _C:
         self._debug = debug
         self._functions: dict[str, Any] = {}
         self._local = threading.local()
+        self._sizes: dict[tuple[Any, ...], int] = {}
         self._message = self._text("debug_message") if debug else None
         self._status = self._text("status_string", ctypes.c_int)
 
@@ -873,13 +988,21 @@ class _C:
             self._functions[export.symbol] = function
         return function
 
-    def _workspace(self, size: int) -> int:
+    def _workspace(self, export: _Export, dims: dict[str, int]) -> int:
         """Memory of this thread for intermediate values, at a multiple of 64."""
-        have: Array | None = getattr(self._local, "workspace", None)
-        if have is None or have.size < size + 64:
-            have = self._local.workspace = np.empty(size + 64, np.uint8)
-        address = int(have.ctypes.data)
-        return -(-address // 64) * 64
+        key = (export.symbol, *dims.values())
+        size = self._sizes.get(key)
+        if size is None:
+            if len(self._sizes) > 1000:
+                self._sizes.clear()
+            size = self._sizes[key] = _evaluate(export.workspace, dims)
+        local = self._local
+        if getattr(local, "size", -1) < size:
+            local.memory = np.empty(size + 64, np.uint8)
+            local.size = size
+            local.address = -(-_address(local.memory) // 64) * 64
+        address: int = local.address
+        return address
 
     def run(
         self,
@@ -897,8 +1020,7 @@ class _C:
                 assert isinstance(argument, np.ndarray)
                 values.append(argument.item())
         values += map(_address, results)
-        size = _evaluate(export.workspace, dims)
-        status = function(*values, self._workspace(size))
+        status = function(*values, self._workspace(export, dims))
         if status != 0:
             message = self._message() if self._message is not None else b""
             if message:
@@ -916,8 +1038,10 @@ def _c_types(type_: Any, mut: bool) -> list[Any]:
 
 
 def _address(value: Array | Record) -> int:
-    array = value._memory() if isinstance(value, Record) else value
-    return int(array.__array_interface__["data"][0])
+    if isinstance(value, Record):
+        return value._address()
+    address: int = value.__array_interface__["data"][0]
+    return address
 
 
 # ---------------------------------------------------------------- the GPU, through wgpu
@@ -1365,6 +1489,7 @@ class Dense(Record):
     """activation(x @ w + b)."""
 
     _title = "Dense"
+    __slots__ = ()
     w = _TensorField("w", "float32", (64, 64))
     b = _TensorField("b", "float32", (64,))
 
@@ -1378,6 +1503,7 @@ class Dense_2(Record):
     """activation(x @ w + b)."""
 
     _title = "Dense"
+    __slots__ = ()
     w = _TensorField("w", "float32", (64, 10))
     b = _TensorField("b", "float32", (10,))
 
@@ -1391,6 +1517,7 @@ class Digits(Record):
     """`Digits` of the program."""
 
     _title = "Digits"
+    __slots__ = ()
     layer0 = _RecordField("0", Dense)
     layer2 = _RecordField("2", Dense_2)
 
@@ -1409,6 +1536,7 @@ class Adam(Record):
     """Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0."""
 
     _title = "Adam"
+    __slots__ = ()
     m = _RecordField("m", Digits)
     v = _RecordField("v", Digits)
     t = _TensorField("t", "int32", ())
@@ -1425,6 +1553,7 @@ class Rng(Record):
     """
 
     _title = "Rng"
+    __slots__ = ()
     key = _TensorField("key", "uint32", (2,))
     counter = _TensorField("counter", "uint32", ())
 
@@ -1473,16 +1602,21 @@ _TRAIN_STEP_SPEC = _Export(
 )
 
 
+def _bound(type_: type[_Part], package: Package) -> type[_Part]:
+    """The record class of one package: its `init` runs there."""
+    return type(type_.__name__, (type_,), {"_package": package, "__slots__": ()})
+
+
 class Package:
     """The program on one backend; `load` makes one."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.Dense = type("Dense", (Dense,), {"_package": self})
-        self.Dense_2 = type("Dense_2", (Dense_2,), {"_package": self})
-        self.Digits = type("Digits", (Digits,), {"_package": self})
-        self.Adam = type("Adam", (Adam,), {"_package": self})
-        self.Rng = type("Rng", (Rng,), {"_package": self})
+        self.Dense = _bound(Dense, self)
+        self.Dense_2 = _bound(Dense_2, self)
+        self.Digits = _bound(Digits, self)
+        self.Adam = _bound(Adam, self)
+        self.Rng = _bound(Rng, self)
 
     def predict(self, net: Digits, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities of a batch of images, pixels in 0..1."""

@@ -48,22 +48,28 @@ static inline float f32_max(float a, float b) {
     return a > b || a != a ? a : b;
 }
 
-/* Threefry-2x32 with 20 rounds (Salmon and others 2011): both words. */
-static inline void threefry_words(uint32_t key0, uint32_t key1, uint32_t x[2]) {
-    static const unsigned char turns[8] = {13, 15, 26, 6, 17, 29, 16, 24};
-    const uint32_t keys[3] = {key0, key1, key0 ^ key1 ^ 0x1BD11BDAu};
+/* Four rounds of Threefry-2x32, each with its turn, then the injection of two key words. */
+static inline void threefry_rounds(uint32_t x[2], const unsigned char turns[4], uint32_t key0, uint32_t key1) {
+    for (int r = 0; r < 4; ++r) {
+        x[0] += x[1];
+        x[1] = ((x[1] << turns[r]) | (x[1] >> (32 - turns[r]))) ^ x[0];
+    }
     x[0] += key0;
     x[1] += key1;
-    for (unsigned r = 0; r < 20; ++r) {
-        const unsigned turn = turns[r % 8];
-        x[0] += x[1];
-        x[1] = ((x[1] << turn) | (x[1] >> (32 - turn))) ^ x[0];
-        if (r % 4 == 3) {
-            const unsigned s = r / 4 + 1;
-            x[0] += keys[s % 3];
-            x[1] += keys[(s + 1) % 3] + s;
-        }
-    }
+}
+
+/* Threefry-2x32 with 20 rounds (Salmon and others 2011): both words. */
+static inline void threefry_words(uint32_t key0, uint32_t key1, uint32_t x[2]) {
+    static const unsigned char odd[4] = {13, 15, 26, 6};
+    static const unsigned char even[4] = {17, 29, 16, 24};
+    const uint32_t key2 = key0 ^ key1 ^ 0x1BD11BDAu;
+    x[0] += key0;
+    x[1] += key1;
+    threefry_rounds(x, odd, key1, key2 + 1u);
+    threefry_rounds(x, even, key2, key0 + 2u);
+    threefry_rounds(x, odd, key0, key1 + 3u);
+    threefry_rounds(x, even, key1, key2 + 4u);
+    threefry_rounds(x, odd, key2, key0 + 5u);
 }
 
 /* The first word of a Threefry block. */

@@ -39,23 +39,41 @@ static inline vf32 vf32_exp(vf32 x) {
     return vf32_scale(vf32_add(p, vf32_set1(1.0f)), n);
 }
 
+static inline void vu32_threefry_round(vu32 *a, vu32 *b, int turn) {
+    *a = vu32_add(*a, *b);
+    *b = vu32_bitxor(vu32_turn(*b, turn), *a);
+}
+
+/* Rounds 1 to 4 of each 8, then the injection of two key words. */
+static inline void vu32_threefry_odd(vu32 *a, vu32 *b, vu32 key0, vu32 key1) {
+    vu32_threefry_round(a, b, 13);
+    vu32_threefry_round(a, b, 15);
+    vu32_threefry_round(a, b, 26);
+    vu32_threefry_round(a, b, 6);
+    *a = vu32_add(*a, key0);
+    *b = vu32_add(*b, key1);
+}
+
+/* Rounds 5 to 8 of each 8, then the injection of two key words. */
+static inline void vu32_threefry_even(vu32 *a, vu32 *b, vu32 key0, vu32 key1) {
+    vu32_threefry_round(a, b, 17);
+    vu32_threefry_round(a, b, 29);
+    vu32_threefry_round(a, b, 16);
+    vu32_threefry_round(a, b, 24);
+    *a = vu32_add(*a, key0);
+    *b = vu32_add(*b, key1);
+}
+
 /* Threefry-2x32 with 20 rounds: both words of a block per lane. */
-static inline void vu32_threefry_words(vu32 key0, vu32 key1, vu32 *x0, vu32 *x1) {
-    static const unsigned char turns[8] = {13, 15, 26, 6, 17, 29, 16, 24};
-    const vu32 keys[3] = {key0, key1, vu32_bitxor(vu32_bitxor(key0, key1), vu32_set1(0x1BD11BDAu))};
-    vu32 a = vu32_add(*x0, key0);
-    vu32 b = vu32_add(*x1, key1);
-    for (unsigned r = 0; r < 20; ++r) {
-        a = vu32_add(a, b);
-        b = vu32_bitxor(vu32_turn(b, turns[r % 8]), a);
-        if (r % 4 == 3) {
-            const unsigned s = r / 4 + 1;
-            a = vu32_add(a, keys[s % 3]);
-            b = vu32_add(b, vu32_add(keys[(s + 1) % 3], vu32_set1(s)));
-        }
-    }
-    *x0 = a;
-    *x1 = b;
+static inline void vu32_threefry_words(vu32 key0, vu32 key1, vu32 *a, vu32 *b) {
+    const vu32 key2 = vu32_bitxor(vu32_bitxor(key0, key1), vu32_set1(0x1BD11BDAu));
+    *a = vu32_add(*a, key0);
+    *b = vu32_add(*b, key1);
+    vu32_threefry_odd(a, b, key1, vu32_add(key2, vu32_set1(1)));
+    vu32_threefry_even(a, b, key2, vu32_add(key0, vu32_set1(2)));
+    vu32_threefry_odd(a, b, key0, vu32_add(key1, vu32_set1(3)));
+    vu32_threefry_even(a, b, key1, vu32_add(key2, vu32_set1(4)));
+    vu32_threefry_odd(a, b, key2, vu32_add(key0, vu32_set1(5)));
 }
 
 /* The first word of a Threefry block. */

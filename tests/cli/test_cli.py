@@ -137,7 +137,7 @@ def test_check_shows_every_mistake_of_every_file(good: Path, bad: Path) -> None:
 
 def test_transpile(good: Path, tmp_path: Path) -> None:
     out = tmp_path / "build" / "scale"
-    shown = charl("transpile", good, "--out", out)
+    shown = charl("transpile", good, "--out", out.parent)
     assert shown.exit_code == 0, shown.output
     names = {p.name for p in out.iterdir()}
     assert {"scale.h", "scale.c", "scale.py", "wgsl"} <= names
@@ -201,8 +201,8 @@ def test_options_that_contradict_the_program(good: Path, tmp_path: Path, args: l
 def test_prefix(good: Path, tmp_path: Path) -> None:
     shown = charl("transpile", good, "--out", tmp_path / "out", "--prefix", "mine", "--target", "c")
     assert shown.exit_code == 0, shown.output
-    assert (tmp_path / "out" / "mine.h").is_file() and not (tmp_path / "out" / "scale.h").exists()
-    assert "mine_scale" in (tmp_path / "out" / "mine.h").read_text()
+    assert (tmp_path / "out" / "mine" / "mine.h").is_file() and not (tmp_path / "out" / "scale").exists()
+    assert "mine_scale" in (tmp_path / "out" / "mine" / "mine.h").read_text()
 
 
 def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:

@@ -35,14 +35,15 @@ def _files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", make.PACKAGES)
 def test_package_is_current(name: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        make.command(name, tmp_path),
+        make.command(name, tmp_path / name),
         cwd=ROOT,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONHASHSEED": "7"},
     )
     assert ran.returncode == 0, ran.stderr
-    written = {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    folder = tmp_path / name
+    written = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     committed = _files(GENERATED / name)
     assert sorted(written) == sorted(committed)
     changed = [f for f in written if written[f] != committed[f]]
