@@ -23,12 +23,14 @@ from charl.elaborate.parameters import (
 )
 from charl.elaborate.scope import Mode, Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
-from charl.errors import CharlError
+from charl.errors import CharlError, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
+
+DECORATOR = code("E0504", "a decorator without meaning")
 
 
 def check_module(el: Elaborator, module: Module) -> None:
@@ -38,6 +40,7 @@ def check_module(el: Elaborator, module: Module) -> None:
         for item in module.ast.items:
             binding = module.scope.names.get(item.name.name) if hasattr(item, "name") else None
             if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
+                refuse_decorators(el, item)
                 el.exporting = item.export
                 check_function(el, binding.value)
                 el.exporting = False
@@ -105,6 +108,12 @@ def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> N
             declared = Matcher(el, scope).resolve(f.type)
             initial.initial_value(el, f, declared, scope, rng_placeholder(el))
         el.assumed.clear()
+
+
+def refuse_decorators(el: Elaborator, item: ast.Function) -> None:
+    """Rules of differentiation by the user come with the issue on the language; until then they are no silent no-op."""
+    for d in item.decorators:
+        el.report(fail(DECORATOR, f"`@{d.name}` is not supported yet", d.span))
 
 
 def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:

@@ -7,7 +7,10 @@ A call has the effects of one call of the function, and the gradient is at the e
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from charl import dtypes, ops
 from charl.elaborate import indexing, instances, loops, operators
@@ -16,7 +19,7 @@ from charl.elaborate.calls import apply as call_value
 from charl.elaborate.parameters import Argument, Call, pair, parameter_name
 from charl.elaborate.scope import Temporary
 from charl.errors import Label, code, fail
-from charl.graph.ir import Node, Size, at_span
+from charl.graph.ir import Node, Size, TensorType, at_span
 from charl.source import Span
 
 if TYPE_CHECKING:
@@ -196,6 +199,54 @@ def _forward(el: Elaborator, d: v.Derived, call: Call) -> Any:
     return v.Tuple((result, v.rebuild(result, leaf)))
 
 
+def _jacobian(el: Elaborator, d: v.Derived, call: Call) -> Any:
+    """`jacobian(f)(x)`: the derivative of every element of the result, along leading axes of the result's shape."""
+    (a,) = _chosen(el, d, d.function, call)
+    table = _make_variable(a, call.span)
+    result = call_value(el, d.function, Call(call.arguments, call.span, call.scope, call.mode))
+    _unwrap(call.arguments, [table])
+    shown = v.describe_value(result)
+    if not isinstance(result, Node) or not result.dtype.is_float:
+        raise fail(OPERATOR, f"`jacobian` takes a function to one tensor, and this gives {shown}", call.span)
+    if any(not isinstance(n, int) for n in result.shape):
+        if not el.checking:
+            raise fail(
+                OPERATOR, f"`jacobian` of {shown}: the size must be known while transpiling", call.span
+            )
+        return _stacked(a, table, {n: None for n in table.values()}, result)
+    from charl.grad import vjp
+
+    count = prod(n for n in result.shape if isinstance(n, int))
+    if count > loops.LIMIT:
+        raise fail(
+            OPERATOR, f"`jacobian` of {shown} would be unrolled; at most {loops.LIMIT} rows are", call.span
+        )
+    rows = []
+    for i in range(count):
+        hot = ops.constant(np.eye(count)[i].reshape(result.shape), result.dtype)
+        found = dict(zip(table.values(), vjp([result], list(table.values()), [hot]), strict=True))
+        rows.append(dict(v.leaves(_collect(a, table, found))))
+
+    def stack(path: str, node: Node) -> Node:
+        parts = [ops.reshape(row[path], (1, *node.shape)) for row in rows]
+        return ops.reshape(ops.concatenate(parts, axis=0), (*result.shape, *node.shape))
+
+    return v.rebuild(instances.to_grad(a.value), stack)
+
+
+def _stacked(a: Argument, table: dict[str, Node], found: dict[Node, Node | None], result: Node) -> Any:
+    """Something of a Jacobian's type, for the check of a body."""
+    return v.rebuild(
+        _collect(a, table, found), lambda _, n: ops.zeros(TensorType(n.dtype, (*result.shape, *n.shape)))
+    )
+
+
+def _hessian(el: Elaborator, d: v.Derived, call: Call) -> Any:
+    """`hessian(f)(x)` is `jacobian(grad(f))(x)`."""
+    inner = v.Derived("grad", d.function, d.options)
+    return _jacobian(el, v.Derived("jacobian", inner, {}), call)
+
+
 # ---------------------------------------------------------------- mapping
 
 
@@ -266,6 +317,8 @@ _APPLY: dict[str, Any] = {
     "value_and_grad": _gradient,
     "vjp": _pullback,
     "jvp": _forward,
+    "jacobian": _jacobian,
+    "hessian": _hessian,
     "map": _map,
     "vmap": _vmap,
 }

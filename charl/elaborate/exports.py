@@ -199,7 +199,14 @@ def initializers(el: Elaborator, found: list[v.Instance], taken: set[str]) -> li
         if t in done:
             continue
         done.append(t)
-        export = model_init(el, t) if t.declaration.kind == "model" else struct_init(el, t)
+        d = t.declaration
+        own = instances.function_of(d, "init") if d.kind == "struct" else None
+        if own is not None:
+            export = struct_init(el, t, own)
+        elif d.kind == "model" or all(m.default is not None for m in d.ast.fields):
+            export = model_init(el, t)
+        else:
+            export = None  # nothing says how it begins
         if export is None:
             continue
         count = sum(1 for o in done if o.declaration.name == t.declaration.name)
@@ -240,11 +247,8 @@ def model_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     )
 
 
-def struct_init(el: Elaborator, t: v.InstanceType) -> Export | None:
+def struct_init(el: Elaborator, t: v.InstanceType, f: v.Function) -> Export | None:
     """The struct's `init`, with those arguments that its result depends on."""
-    f = instances.function_of(t.declaration, "init")
-    if f is None:
-        return None
     scope = Scope(instances.instance_scope(t), function=Frame(f))
     matcher = signature(el, f, scope)
     if any(p.type is None for p in f.params):

@@ -188,3 +188,8 @@ fn attention(q, k, v, causal: bool = false, length = None) {
     let masked = if length == None { seen } else { where(iota(keys) < length, seen, -infinity) }
     einsum("bhqk,bhkd->bhqd", softmax(masked), v)
 }
+
+// ---- tests
+
+/// Whether every |a - b| is at most atol + rtol * |b|.
+fn close(a, b, rtol: float = 1e-5, atol: float = 1e-6) = all(abs(a - b) <= atol + rtol * abs(b))

@@ -254,3 +254,25 @@ def test_damaged_programs_give_diagnostics() -> None:
             refused += 1
             assert e.diagnostics and all(render(d) for d in e.diagnostics)
     assert refused > 200
+
+
+def test_rules_of_the_user_are_refused_and_not_ignored() -> None:
+    text = "fn f(x: f32) -> f32 = x\n@gradient(of: f)\nfn g(x, result, ct) = ct\n"
+    assert [d.code for d in diagnostics(text)] == ["E0504"]
+
+
+def test_a_struct_begins_as_its_defaults_say() -> None:
+    text = """
+    struct S { a: f32[2] = ones(), n: i32 = 3 }
+    struct T { a: f32[2] }
+    export fn f(s: S, t: T) -> f32 = sum(s.a + t.a)
+    """
+    assert [e.name for e in program(text).exports] == ["f", "S_init"]
+    a, n, *_ = run(text, np.array([1, 2], np.uint32), np.uint32(0), name="S_init")
+    assert (a == 1).all() and n == 3
+
+
+def test_calls_may_nest_deeply_and_not_without_end() -> None:
+    text = "fn f(n: int) -> int = if n == 0 { 0 } else { 1 + f(n - 1) }\nconst K = f(100)\n"
+    assert run(text + "export fn g(x: f32[K]) -> f32[100] = x\n", f32(100), name="g")[0].shape == (100,)
+    assert [d.code for d in diagnostics(text.replace("100", "1000"))] == ["E0314"]

@@ -264,3 +264,21 @@ def test_sizes_in_a_result_are_run_time_scalars() -> None:
         "export fn f(x: f32[N, 3]) -> (int, (i32, f32[3])) = (N, (2 * N, x[0]))", np.ones((5, 3), "f4")
     )[:2]
     assert (rows, both) == (5, 10) and rows.dtype == both.dtype == np.int32
+
+
+def test_jacobian_and_hessian() -> None:
+    text = """
+    fn g(x: f32[3]) -> f32[2] = [x[0] * x[1], sum(x ** 2)]
+    export fn j(x: f32[3]) -> f32[2, 3] = jacobian(g)(x)
+    export fn h(x: f32[3]) -> f32[3, 3] = hessian(|x| sum(x ** 3) + x[0] * x[2])(x)
+    fn symbolic(x: f32[N]) -> f32[N, N] = jacobian(|x| x * 2)(x)
+    """
+    x = np.array([1, 2, 3], np.float32)
+    np.testing.assert_allclose(run(text, x, name="j")[0], [[2, 1, 0], [2, 4, 6]])
+    np.testing.assert_allclose(run(text, x, name="h")[0], [[6, 0, 1], [0, 12, 0], [1, 0, 18]])
+
+
+def test_close() -> None:
+    text = "export fn f(x: f32[2], y: f32[2]) -> bool[] = close(x, y)\n"
+    x = np.array([1, 2], np.float32)
+    assert run(text, x, x + np.float32(1e-6))[0] and not run(text, x, x + np.float32(1e-3))[0]
