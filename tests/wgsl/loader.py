@@ -14,6 +14,7 @@ HEAD = """from __future__ import annotations
 import json, math, operator, os, pathlib, tempfile, threading, weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
