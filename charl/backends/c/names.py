@@ -30,7 +30,7 @@ class Namer:
     def __call__(self, wanted: str) -> str:
         """`wanted` as an identifier: as it is where that is free, else with `_`, else numbered."""
         base = identifier(wanted)
-        name = f"{base}_" if words.reserved(base) else base
+        name = base = words.permitted(base, "name")
         n = 2
         while name in self._taken or words.reserved(name):
             name, n = f"{base}_{n}", n + 1

@@ -64,7 +64,8 @@ class Scalars:
     def _term_order(self, m: dims.Monomial, c: Fraction) -> tuple[object, ...]:
         ranks = [self._rank(a) for a, _ in m]
         constant = not m
-        return (constant and c < 0, constant, min(ranks, default=(99, "")), len(m), sorted(ranks))
+        first = min(ranks, default=(99, ""))
+        return (constant and c < 0, constant, first[0], -abs(c), len(m), sorted(ranks))
 
     def _rank(self, a: dims.Atom) -> tuple[int, str]:
         names = [s for s in self.indices if s in dims.symbols(dims.atom(a))]
@@ -138,14 +139,35 @@ class Scalars:
 
     def never(self, guard: Guard) -> bool:
         """Whether some range of a guard is provably empty: compilers warn of comparisons that exclude each other."""
-        return any(dims.nonnegative(low - high, self.ranges) for _, low, high in guard.ranges)
+        return any(
+            dims.nonnegative(gap, self.ranges)
+            for i, low, high in guard.ranges
+            for gap in (low - high, low - 1 - i, i - high)
+        )
 
     def condition(self, guard: Guard) -> Text | None:
         """Whether a guard's ranges hold; None where that is proved."""
         tests: list[Text] = []
         for i, low, high in guard.ranges:
             if not dims.nonnegative(i - low, self.ranges):
-                tests.append(binary(">=", spelling.ORDER, self.size(i), self.size(low)))
+                tests.append(self._compare(">=", i, low))
             if not dims.nonnegative(high - 1 - i, self.ranges):
-                tests.append(binary("<", spelling.ORDER, self.size(i), self.size(high)))
+                tests.append(self._compare("<", i, high))
         return reduce(lambda a, b: binary("&&", AND, a, b), tests) if tests else None
+
+    def _compare(self, op: str, a: Size, b: Size) -> Text:
+        """a op b with every term on the side where it is positive: `i >= 1` rather than `i - 1 >= 0`."""
+        gap = a - b
+        right = sum_of(gap, -1)
+        return binary(op, spelling.ORDER, self.size(gap + right), self.size(right))
+
+
+def sum_of(x: Size, sign: int) -> Size:
+    """The terms of a size that have `sign`, as a positive sum."""
+    if isinstance(x, int):
+        return max(0, sign * x)
+    total: Size = 0
+    for m, c in x.terms:
+        if c * sign > 0:
+            total = total + dims.Dim(((m, c * sign),)) if m else total + c * sign
+    return total

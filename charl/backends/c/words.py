@@ -50,6 +50,13 @@ def reserved(word: str) -> bool:
     return word in RESERVED or _PATTERN.fullmatch(word) is not None
 
 
+def permitted(word: str, default: str = "value") -> str:
+    """`word`, changed as little as makes it free of meaning: an underscore behind it, else a word before it."""
+    if not reserved(word):
+        return word
+    return f"{default}_{word}" if reserved(f"{word}_") else f"{word}_"
+
+
 class Scope:
     """Identifiers of one block. Inner blocks see outer names and never shadow them; siblings may use equal ones."""
 
@@ -67,10 +74,7 @@ class Scope:
 
     def allocate(self, hint: str, default: str = "value") -> str:
         """A free identifier that reads like `hint` without its compiler-made number."""
-        base = identifier(stem(hint), default)
-        if reserved(base):
-            base += "_"
-        return self._claim(base)
+        return self._claim(permitted(identifier(stem(hint), default), default))
 
     def index(self, hint: str) -> str:
         """A free name for a loop index: `hint` where it is a word, else i, j, k, l, m, n, …"""
