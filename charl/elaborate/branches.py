@@ -31,6 +31,7 @@ NO_MATCH = code("E0316", "no pattern matches")
 
 
 def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
+    """The value of an `if`."""
     condition = el.condition(e.condition, scope)
     if isinstance(condition, bool):
         if condition:

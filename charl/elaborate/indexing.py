@@ -308,6 +308,7 @@ def _dynamic_part(x: Node, at: list[At]) -> Node:
 
 
 def i32(n: Node) -> Node:
+    """An index in the type of indices."""
     return n if n.dtype == dtypes.i32 else ops.cast(n, dtypes.i32)
 
 

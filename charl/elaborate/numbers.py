@@ -189,6 +189,7 @@ def compare_sizes(op: str, a: Size, b: Size) -> Any:
 
 
 def unknown_binary(op: str, a: Any, b: Any) -> Any:
+    """An operator of which a side is symbolic: built when an element type is asked for."""
     name = ELEMENTWISE[op]
     kind = "bool" if op in COMPARISONS or op in LOGIC else "float"
 

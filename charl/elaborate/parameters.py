@@ -98,12 +98,14 @@ def signature(el: Elaborator, f: v.Function, scope: Scope) -> Matcher:
 
 
 def parameter_name(p: Any) -> str:
+    """The name of a parameter of a function or closure; empty for a pattern of several."""
     if isinstance(p, ast.Param):
         return p.name.name
     return p.pattern.name.name if isinstance(p.pattern, ast.NamePattern) else ""
 
 
 def is_mut(p: Any) -> bool:
+    """Whether a parameter is in-out."""
     if isinstance(p, ast.Param):
         return p.mut
     return isinstance(p.pattern, ast.NamePattern) and p.pattern.mut
@@ -311,6 +313,7 @@ def tensor_of_run(el: Elaborator, run: v.Run, dtype: DType, span: Span) -> Any:
 
 
 def check_where(el: Elaborator, f: v.Function, scope: Scope, span: Span) -> None:
+    """The `where` clauses of a call that can be decided now."""
     for clause in f.where:
         value = el.condition(clause, scope)
         if value is False:

@@ -16,6 +16,7 @@ from charl.elaborate import check, exports, modules
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
 from charl.elaborate.options import Bound, apply_sets, check_dims
+from charl.elaborate.types import UNKNOWN_TYPE
 from charl.errors import CharlError, InternalError
 from charl.program import Export, Program
 from charl.source import Source
@@ -49,7 +50,7 @@ def elaborate(
     apply_sets(el, [f for f in functions if isinstance(f, v.Function)], sets)
     check.check_module(el, module)
     if "*" in module.ast.broken:  # what a broken import would have brought is unknown: so may be any name
-        el.diagnostics = [d for d in el.diagnostics if d.code != UNKNOWN_NAME]
+        el.diagnostics = [d for d in el.diagnostics if d.code not in (UNKNOWN_NAME, UNKNOWN_TYPE)]
     stop(el)
     check_dims(el, {n for f in functions for n in exports.dimension_names(f)}, dims)
     stop(el)

@@ -132,6 +132,7 @@ def _assert(el: Elaborator, s: ast.Assert, scope: Scope) -> None:
 
 
 def let(el: Elaborator, s: ast.Let, scope: Scope) -> None:
+    """`let pattern = value`."""
     value = el.settle(el.known(s.value, scope))
     if s.type is not None:
         value = annotated(el, s.type, value, s.value.span, scope)
@@ -217,6 +218,7 @@ class Places:
 
 
 def assign(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
+    """`place = value`, `place op= value`, `(a, b) = value`."""
     if isinstance(s.target, (ast.Tuple, ast.Array)) and not s.op:
         value = el.known(s.value, scope)
         if not isinstance(value, (v.Tuple, v.Run)) or len(value.items) != len(s.target.elements):
@@ -253,6 +255,7 @@ def store(el: Elaborator, target: Any, value: Any, span: Span, scope: Scope) -> 
 
 
 def require_mutable(place: Place, target: Any) -> None:
+    """Refuses a place that cannot be written."""
     if place.mutable:
         return
     root: Binding | None = place.root

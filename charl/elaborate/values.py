@@ -165,13 +165,6 @@ class Declaration:
     scope: Any
 
 
-@dataclass(frozen=True, eq=False)
-class ModuleValue:
-    """An imported module as a namespace."""
-
-    module: Any
-
-
 FUNCTIONS = (Function, Method, Builtin, OpaqueFunction, Derived)
 
 # ---------------------------------------------------------------- types
@@ -273,8 +266,8 @@ def plain_name(value: Value) -> str:
         return value.kind
     if isinstance(value, FUNCTIONS):
         return "function"
-    if isinstance(value, (ModuleValue, Named)):
-        return "module" if isinstance(value, ModuleValue) else "named arrays"
+    if isinstance(value, Named):
+        return "named arrays"
     return "type"
 
 
