@@ -7,6 +7,7 @@ text; and a module without the items that they are in.
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 from itertools import pairwise
 
 from charl.errors import Diagnostic
@@ -14,6 +15,8 @@ from charl.source import Span
 from charl.syntax import ast, codes
 from charl.syntax.layout import begins_item
 from charl.syntax.tokens import CLOSERS, OPENERS, Token
+
+MOST = 100
 
 
 def independent(
@@ -28,22 +31,36 @@ def independent(
     lines = {_span(d).line for d in certain}
     inside = _unclosed(certain, tokens)
     heads = [a.start for a, b in pairwise(tokens) if a.column_one and begins_item(a, b)]
+    sure, kinds = {id(d) for d in certain}, {id(d) for d in structural}
     found: list[Diagnostic] = []
+    items: set[int] = set()  # those with a mistake, by the number of their head
+    unopened: set[int] = set()  # those with a missing brace
     for d in sorted([*certain, *possible], key=lambda d: (_span(d).start, _span(d).end)):
         span = _span(d)
         head = bisect_right(heads, span.start)
-        before = [o for o in found if bisect_right(heads, _span(o).start) == head]
-        if d in certain:
-            if d.code == codes.STRAY_BRACKET and any("`{`" in o.message for o in before):
+        if id(d) in sure:
+            if d.code == codes.STRAY_BRACKET and head in unopened:
                 continue
         elif (
             span.line in lines
             or any(start < span.start <= end for start, end in inside)
-            or (d in structural and before)
+            or (id(d) in kinds and head in items)
         ):
             continue
         found.append(d)
+        items.add(head)
+        if "`{`" in d.message:
+            unopened.add(head)
     return found
+
+
+def bounded(found: list[Diagnostic]) -> list[Diagnostic]:
+    """The first MOST of them, for what is no Charl program at all; the last one says how many are left out."""
+    if len(found) <= MOST:
+        return found
+    last = found[MOST - 1]
+    more = (*last.notes, f"{len(found) - MOST} more mistakes are left out")
+    return [*found[: MOST - 1], replace(last, notes=more)]
 
 
 def _unclosed(certain: list[Diagnostic], tokens: list[Token]) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from charl.syntax.build_items import Builder
 from charl.syntax.expectations import MEMBER, unexpected
 from charl.syntax.layout import arrange, begins_item
 from charl.syntax.lexer import lex
-from charl.syntax.mistakes import independent, without_broken
+from charl.syntax.mistakes import bounded, independent, without_broken
 from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 
 _RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
@@ -89,7 +89,7 @@ def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
     found = independent(certain, parser.diagnostics + builder.diagnostics, parser.structural, tokens)
     if found:
         module = without_broken(module, tokens, found)
-    return module, found
+    return module, bounded(found)
 
 
 class _Parser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,23 @@ fn whole() = 1
 def test_names_of_what_is_broken() -> None:
     tree = parse(Source("t", "from nn import A, B C\nfn g() = (\nconst D = 1\n"))[0]
     assert tree.broken == {"*", "g"} and len(tree.items) == 1
+
+
+def test_what_is_no_program_is_refused_quickly() -> None:
+    """The first hundred mistakes are told, in linear time."""
+    start = time.perf_counter()
+    for text in (
+        "#é$" * 20_000,
+        ")\n" * 20_000,
+        "fn f() = x y\n" * 2_000,
+        "x y\n" * 5_000,
+        "fn f( {\n" * 5_000,
+    ):
+        found = errors(text)
+        assert 0 < len(found) <= 100
+    assert time.perf_counter() - start < 20
+    found = errors("fn f() = x y\n" * 150)
+    assert len(found) == 100 and found[-1].notes == ("50 more mistakes are left out",)
 
 
 @settings(max_examples=200, deadline=None)

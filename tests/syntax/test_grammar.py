@@ -55,7 +55,7 @@ def test_a_new_process_reads_a_program_quickly() -> None:
         "assert len(m.items) == 7 and not d\nprint(time.perf_counter() - t)"
     )
     best = min(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3))
-    assert best < 0.6
+    assert best < 1.0
 
 
 def test_a_long_file_is_linear() -> None:
