@@ -154,7 +154,7 @@ def _pullback(el: Elaborator, d: v.Derived, call: Call) -> Any:
     def pull(el_: Elaborator, inner: Call) -> Any:
         from charl.grad import vjp
 
-        cts = [n for _, n in v.leaves(inner.arguments[0].value)]
+        cts = [n for a in inner.arguments for _, n in v.leaves(a.value)]
         if [n.type for n in cts] != [n.type for n in outputs]:
             raise fail(
                 OPERATOR, f"a cotangent has the type of the result, {v.describe_value(result)}", inner.span
