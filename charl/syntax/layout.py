@@ -225,12 +225,15 @@ class _Layout:
         if opener.type != "LBRACE":
             return opener
         stack: list[Token] = []
-        for token in self.out:
+        after = len(self.out) - 1
+        while self.out[after] is not opener:
+            after -= 1
+        for token in self.out[after + 1 :]:
             if token.type == "LBRACE":
                 stack.append(token)
             elif token.type == "RBRACE" and stack:
                 pair = stack.pop()
-                if token.first and self._indent(token) < self._indent(pair) and pair.start > opener.start:
+                if token.first and self._indent(token) < self._indent(pair):
                     return pair
         return opener
 

@@ -185,7 +185,7 @@ def test_what_is_no_program_is_refused_quickly() -> None:
     ):
         found = errors(text)
         assert 0 < len(found) <= 100
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 15
     found = errors("fn f() = x y\n" * 150)
     assert len(found) == 100 and found[-1].notes == ("50 more mistakes are left out",)
 
