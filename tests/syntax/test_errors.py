@@ -175,7 +175,7 @@ def test_names_of_what_is_broken() -> None:
 
 def test_what_is_no_program_is_refused_quickly() -> None:
     """The first hundred mistakes are told, in linear time."""
-    start = time.perf_counter()
+    start = time.process_time()
     for text in (
         "#é$" * 20_000,
         ")\n" * 20_000,
@@ -185,7 +185,7 @@ def test_what_is_no_program_is_refused_quickly() -> None:
     ):
         found = errors(text)
         assert 0 < len(found) <= 100
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
     found = errors("fn f() = x y\n" * 150)
     assert len(found) == 100 and found[-1].notes == ("50 more mistakes are left out",)
 
