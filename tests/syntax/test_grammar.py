@@ -47,7 +47,7 @@ def test_every_keyword_is_in_the_grammar() -> None:
 
 
 def test_a_new_process_reads_a_program_quickly() -> None:
-    """Measured at 0.2 s with Lark's import and the construction of the tables, in CPU time, so that a busy machine counts little."""
+    """Measured at 0.2 s of CPU time with Lark's import and the construction of the tables."""
     code = (
         "import time; t = time.process_time()\n"
         "from charl.source import Source\nfrom charl.syntax import parse\n"
