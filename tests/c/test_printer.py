@@ -307,7 +307,7 @@ def _random_kernel(t: DType, seed: int) -> Kernel:
 def random_kernels(tmp_path_factory: pytest.TempPathFactory) -> build.Library:
     library = build.Library("random", tmp_path_factory.mktemp("random"))
     for t in TYPES:
-        for seed in range(16):
+        for seed in range(6):
             library.add_kernel(f"{t} {seed}", _random_kernel(t, seed))
     return library
 
