@@ -38,7 +38,8 @@ def check_module(el: Elaborator, module: Module) -> None:
     el.checking = True
     try:
         for item in module.ast.items:
-            binding = module.scope.names.get(item.name.name) if hasattr(item, "name") else None
+            declares = isinstance(item, (ast.Function, ast.Struct, ast.Model))
+            binding = module.scope.names.get(item.name.name) if declares else None
             if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
                 refuse_decorators(el, item)
                 el.exporting = item.export

@@ -276,3 +276,9 @@ def test_calls_may_nest_deeply_and_not_without_end() -> None:
     text = "fn f(n: int) -> int = if n == 0 { 0 } else { 1 + f(n - 1) }\nconst K = f(100)\n"
     assert run(text + "export fn g(x: f32[K]) -> f32[100] = x\n", f32(100), name="g")[0].shape == (100,)
     assert [d.code for d in diagnostics(text.replace("100", "1000"))] == ["E0314"]
+
+
+def test_tests_of_a_program_are_checked() -> None:
+    text = 'test "sums" { assert 1 + 1 == 2 }\nexport fn f(x: f32[3]) -> f32 = sum(x)\n'
+    assert [e.name for e in program(text).exports] == ["f"]
+    assert [d.code for d in diagnostics(text.replace("2 }", "3 }"))] == ["E0315"]
