@@ -14,6 +14,7 @@ from charl import ops
 from charl.dims import Dim
 from charl.elaborate import values as v
 from charl.elaborate.scope import Scope
+from charl.elaborate.statements import PATTERN
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node
 from charl.syntax import ast
@@ -195,7 +196,10 @@ def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
 
 def _matches(el: Elaborator, p: Any, subject: Any, scope: Scope) -> bool:
     if isinstance(p, ast.Range):
-        return bool(el.known(p.start, scope) <= subject < el.known(p.stop, scope))
+        low, high = el.known(p.start, scope), el.known(p.stop, scope)
+        if not all(isinstance(x, (int, float)) for x in (low, subject, high)):
+            raise fail(PATTERN, "a range of a `match` is of compile-time numbers", p.span)
+        return bool(low <= subject < high)
     return el.same(el.known(p, scope), subject)
 
 

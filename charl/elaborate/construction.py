@@ -27,9 +27,11 @@ def construct(el: Elaborator, d: Any, call: Call) -> Any:
     """`Dense(64, 10)` is a model's type; `Cache(k: …, v: …)` a struct made of its members."""
     if isinstance(d, Alias):
         t = Matcher(el, d.scope).resolve(d.ast.type)
-        return _from_members(el, t.declaration, call, t)
+        with el.nested(d.name, d.ast.name.span):
+            return _from_members(el, t.declaration, call, t)
     if d.kind == "struct":
-        return _from_members(el, d, call, None)
+        with el.nested(d.name, d.ast.name.span):
+            return _from_members(el, d, call, None)
     named = {a.name: a for a in call.arguments if a.name is not None}
     positional = [a for a in call.arguments if a.name is None]
     names = [p.name.name for p in d.ast.params]

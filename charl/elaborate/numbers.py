@@ -55,6 +55,8 @@ def to_node(value: Any, dtype: DType, span: Span) -> Node:
         return value.build(dtype)
     if isinstance(value, Dim):
         return ops.size_value(value, dtype)
+    if not isinstance(value, (bool, int, float)):
+        raise fail(OPERAND, f"a number is wanted, and this is {v.describe_value(value)}", span)
     if isinstance(value, bool):
         if dtype is not dtypes.boolean:
             raise fail(
