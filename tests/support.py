@@ -27,6 +27,8 @@ PACKAGES = {
     "objdump": "binutils",
     "nm": "binutils",
     "valgrind": "valgrind",
+    "cmake": "cmake",
+    "ninja": "ninja-build",
 }
 VULKAN_PACKAGES = "mesa-vulkan-drivers and libvulkan1"
 

@@ -38,12 +38,16 @@ def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
         out |= c_package.files(planned, c, options)
         out |= _texts(selftest.files(planned))
         out |= _texts(
-            _build_files(planned, sorted(n[:-2] for n in out if n.endswith(".c") and "_selftest" not in n))
+            _build_files(
+                planned,
+                sorted(n[:-2] for n in out if n.endswith(".c") and "_selftest" not in n),
+                options.simd,
+            )
         )
     if gpu is not None:
         out |= wgsl_package.files(gpu)
     shaders = any(name.startswith("wgsl/") for name in out)
-    out |= _texts({f"{prefix}.py": python.module(api, VERSION, gpu=shaders, c=c is not None)})
+    out |= _texts({f"{prefix}.py": python.module(api, VERSION, gpu=shaders, simd=options.simd)})
     out |= _texts(
         {
             "README.md": readme.text(api, c is not None, shaders, sorted(out)),
@@ -62,8 +66,17 @@ def _texts(texts: Mapping[str, str]) -> dict[str, bytes]:
     return {name: text.encode() for name, text in texts.items()}
 
 
-def _build_files(api: c_api.Api, sources: list[str]) -> dict[str, str]:
-    context = {"api": api, "sources": sources, "native": "-march=native "}
+# Flags of GCC and Clang for the instruction sets of `--simd`.
+_FLAGS = {
+    "auto": "-march=native",
+    "scalar": "",
+    "avx2": "-mavx2 -mfma",
+    "avx512": "-mfma -mavx512f -mavx512dq -mavx512vl -mavx512bw",
+}
+
+
+def _build_files(api: c_api.Api, sources: list[str], simd: str) -> dict[str, str]:
+    context = {"api": api, "sources": sources, "flags": _FLAGS[simd]}
     return {
         "build.ninja": templating.load("package/build.ninja.j2").render(context),
         "CMakeLists.txt": templating.load("package/CMakeLists.txt.j2").render(context),

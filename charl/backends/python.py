@@ -266,7 +266,7 @@ def _json(value: Any) -> Any:
     return Call("[", tuple(map(_json, value))) if isinstance(value, list) else json.dumps(value)
 
 
-def module(api: Api, version: str, gpu: bool, c: bool = True) -> str:
+def module(api: Api, version: str, gpu: bool, simd: str = "auto") -> str:
     """The text of `<name>.py`."""
     loader = Loader(api)
     functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
@@ -277,6 +277,7 @@ def module(api: Api, version: str, gpu: bool, c: bool = True) -> str:
     return templating.load("py/loader.py.j2").render(
         doc="\n".join(docstring(f"{doc}\n\n{more}{usage}", 0)),
         gpu=gpu,
+        simd=string("native" if simd == "auto" else simd),
         name=string(api.name),
         prefix=string(api.prefix),
         digest=string(api.digest),

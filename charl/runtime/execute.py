@@ -1,6 +1,6 @@
 """Calls of `fn main()` on emitted code: every graph that `charl run` meets becomes a package of one export.
 
-Enters: graphs of known sizes with arrays. Leaves: arrays. Compiles each graph once; the same packages as `charl transpile` writes.
+Enters: graphs of known sizes with arrays. Leaves: arrays. Compiles each graph once, to packages as `charl transpile` writes.
 """
 
 from __future__ import annotations

@@ -203,3 +203,15 @@ def test_names_that_c_reserves(tmp_path: Path) -> None:
     ran = run("gcc", "-std=c99", *WARNINGS, "-c", folder / "double_.c", "-o", tmp_path / "out.o")
     assert ran.returncode == 0, ran.stderr
     assert "int32_t *default_" in (folder / "double_.h").read_text()
+
+
+@needs_tools("gcc", "cmake", "ninja")
+@pytest.mark.parametrize("simd", ["auto", "scalar"])
+def test_cmake_builds_the_package(tmp_path: Path, simd: str) -> None:
+    folder = emit(tmp_path / "package", simd=simd)
+    build_folder = tmp_path / "build"
+    assert (ran := run("cmake", "-G", "Ninja", "-S", folder, "-B", build_folder)).returncode == 0, ran.stderr
+    assert (ran := run("cmake", "--build", build_folder)).returncode == 0, ran.stdout
+    assert run(build_folder / "linear_selftest").returncode == 0
+    assert {"liblinear.a", "liblinear.so"} <= {p.name for p in build_folder.iterdir()}
+    assert ("-march=native" in (folder / "build.ninja").read_text().split("cflags = ")[1]) == (simd == "auto")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charl import templating
+from charl import __version__, templating
 from charl.backends.c import embed, headers, text
 from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api
@@ -21,7 +21,7 @@ from charl.plan.ir import Lowered
 if TYPE_CHECKING:
     from charl.compile import Options
 
-VERSION = "0.1.0"
+VERSION = __version__
 
 
 def files(api: Api, lowered: Lowered, options: Options) -> dict[str, bytes]:
