@@ -25,6 +25,7 @@ MARKS = {
 
 def pytest_configure(config: pytest.Config) -> None:
     support.ensure_runtime_dir()
+    support.ensure_path()
     for _, line in MARKS.values():
         config.addinivalue_line("markers", line)
 

@@ -59,6 +59,13 @@ def ensure_runtime_dir() -> None:
         os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="charl-runtime-")
 
 
+def ensure_path() -> None:
+    """Programs of the environment that runs the tests (ninja comes as a wheel) are found, activated or not."""
+    own = os.path.dirname(sys.executable)
+    if own not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([own, os.environ["PATH"]])
+
+
 @functools.cache
 def adapter() -> dict[str, str]:
     """The Vulkan adapter that wgpu gives, or {"error": why not}. Test workers inherit the answer."""
