@@ -443,6 +443,16 @@ def atoms(x: int | Dim) -> Iterator[Atom]:
                 yield a
 
 
+def values(x: int | Dim) -> Iterator[Any]:
+    """The run-time expressions in `x`, inside functions too."""
+    for a in atoms(x):
+        if isinstance(a, Value):
+            yield a.expr
+        elif isinstance(a, Func):
+            for arg in a.args:
+                yield from values(arg)
+
+
 def substitute(
     x: int | Dim,
     env: Mapping[str, int | Dim],

@@ -142,7 +142,7 @@ class Emitter:
             if isinstance(e, Guard):
                 order.append(e)
                 return
-            for c in e.children():
+            for c in (*e.children(), *self._index_values(e)):
                 count(c)
             order.append(e)
 
@@ -156,9 +156,10 @@ class Emitter:
                 return canon[id(e)]
             if e in named:
                 return named[e]
-            if isinstance(e, Guard) or not e.children():
+            inside = self._index_values(e)
+            if isinstance(e, Guard) or not (e.children() or inside):
                 return e
-            out = e.rebuild(replaced, lambda i: i)
+            out = e.rebuild(replaced, lambda i: dims.substitute(i, {}, value=replaced) if inside else i)
             canon[id(e)] = out
             return out
 
@@ -167,6 +168,11 @@ class Emitter:
                 value = replaced(e)
                 canon[id(e)] = named[e] = self._let(e, value, lets)
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
+
+    def _index_values(self, e: Expr) -> list[Expr]:
+        """Run-time values in the indices of an expression, where they are the same for all lanes."""
+        found = [x for i in e.indices() for x in dims.values(i)]
+        return [] if any(self.varies(x) for x in found) else found
 
     def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
         hint = self.hints.get(id(original))
@@ -180,10 +186,8 @@ class Emitter:
 
     def hoist(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
         """Compute before the loops over `inner` what does not depend on them."""
-        table: dict[int, Expr] = {}
-        by_value: dict[Expr, Ref] = {}
-        lets: list[Stmt] = []
-        keep: list[Expr] = []
+        found: dict[Expr, Sink] = {}
+        places: list[Expr] = []
         seen: set[int] = set()
 
         def visit(e: Expr) -> None:
@@ -191,19 +195,19 @@ class Emitter:
                 return
             seen.add(id(e))
             if isinstance(e, (Apply, Load, Guard)) and not (e.symbols() & inner) and not _trivial(e):
-                if e not in by_value:
-                    by_value[e] = self._let(e, e, lets)
-                table[id(e)] = by_value[e]
-                keep.append(e)
-                return
-            if isinstance(e, Guard):
-                return
-            for c in e.children():
-                visit(c)
+                found.setdefault(e, Sink(e))
+                places.append(e)
+            elif not isinstance(e, Guard):
+                for c in e.children():
+                    visit(c)
 
         for s in sinks:
             visit(s.value)
-        return lets, self.replaced(sinks, table, keep)
+        lets, shared = self._share(list(found.values()))
+        refs: dict[Expr, Expr] = {}
+        for e, sink in zip(found, shared):
+            refs[e] = sink.value if isinstance(sink.value, Ref) else self._let(e, sink.value, lets)
+        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}, places)
 
     # ------------------------------------------------------------ reductions
 
