@@ -333,16 +333,6 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(package: Path, tmp_path:
     assert path.stat().st_mtime_ns == stamp  # compiled once
 
 
-@needs_cc
-def test_the_first_answer_is_quick(package: Path) -> None:
-    """Import and a call of what is compiled already: little more than NumPy's own start."""
-    code = (
-        "import linear, time; t = time.perf_counter(); linear.Linear.init(0); print(time.perf_counter() - t)"
-    )
-    start(package, code)
-    assert float(start(package, code).stdout) < 0.1
-
-
 # ---------------------------------------------------------------- charl.load
 
 PROGRAM = """
