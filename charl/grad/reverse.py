@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from charl import ops
 from charl.errors import InternalError
+from charl.grad import loops
 from charl.graph.ir import Node, at_span, topological
 from charl.ops import OPS
 
@@ -26,21 +27,39 @@ def vjp(
     None where no differentiable path leads from an input to the outputs; integers and booleans never have one. An input
     that is computed from another input passes its cotangent on.
     """
+    return _vjp(outputs, inputs, cotangents, False)
+
+
+def _vjp(
+    outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Node | None], masked: bool
+) -> list[Node | None]:
+    """As `vjp`; `masked`: the cotangents come through a branch that may not have been taken."""
     order = topological(outputs)
     active = _active(order, inputs)
     gathered: dict[Node, Node] = {}
-    behind: set[Node] = set()  # nodes whose cotangent came through a branch that may not have been taken
+    looped: dict[Node, dict[int, Node]] = {}  # cotangents of the results of loops
+    # nodes whose cotangent came through a branch that may not have been taken
+    behind: set[Node] = set(outputs) if masked else set()
     for out, ct in zip(outputs, cotangents, strict=True):
         if ct is not None and out in active:
             _check(out, ct)
             gathered[out] = ops.add(gathered[out], ct) if out in gathered else ct
     wanted = set(inputs)
     for node in reversed(order):
-        if node not in gathered or not any(x in active for x in node.inputs):
+        if node in looped:
+            with at_span(node.span):
+                parts = loops.through(node, looped.pop(node), node in behind, active, _vjp)
+        elif node not in gathered or not any(x in active for x in node.inputs):
             continue
-        received = gathered[node] if node in wanted else gathered.pop(node)
-        with at_span(node.span):
-            parts = _through(node, received, node in behind, active)
+        else:
+            received = gathered[node] if node in wanted else gathered.pop(node)
+            if node.op == "item":
+                loops.add(looped, node, received)
+                if node in behind:
+                    behind.add(node.inputs[0])
+                continue
+            with at_span(node.span):
+                parts = _through(node, received, node in behind, active)
         for x, part in parts:
             gathered[x] = ops.add(gathered[x], part) if x in gathered else part
             if node in behind or OPS[node.op].branches:
@@ -53,6 +72,10 @@ def _active(order: Iterable[Node], inputs: Sequence[Node]) -> set[Node]:
     wanted = set(inputs)
     active: set[Node] = set()
     for node in order:
+        if node.op == "loop":
+            if any(x in active for x in node.inputs):
+                active.add(node)
+            continue
         if not node.dtype.is_float or (node.op == "stop_gradient" and node not in wanted):
             continue
         if node in wanted or any(x in active for x in node.inputs):

@@ -108,7 +108,9 @@ def _bare(size: Dim) -> str | None:
 
 # ---------------------------------------------------------------- execution
 
-Step: TypeAlias = tuple[Callable[..., Any], tuple[int, ...], Mapping[str, Any], tuple[int, ...], int, Node]
+Step: TypeAlias = tuple[
+    Callable[..., Any], tuple[int, ...], Mapping[str, Any], "tuple[int, ...] | None", int, Node
+]
 
 
 class _Plan:
@@ -126,7 +128,7 @@ class _Plan:
         steps: list[Step] = []
         for node in order[self.count :]:
             step = self._step(node, slot, env, widen)
-            if all(i in fixed for i in step[1]):  # the same in every run
+            if node.op != "loop" and all(i in fixed for i in step[1]):  # the same in every run
                 fixed[slot[node]] = _apply(step, [fixed[i] for i in step[1]])
                 continue
             for i in step[1]:
@@ -141,6 +143,8 @@ class _Plan:
         self.steps = list(zip(steps, dead))
 
     def _step(self, node: Node, slot: Mapping[Node, int], env: Mapping[str, int], widen: bool) -> Step:
+        if node.op == "loop":
+            return _loop(node, env, widen), tuple(slot[x] for x in node.inputs), {}, None, slot[node], node
         shape = tuple(sizes.evaluate(n, env) for n in node.shape)
         if any(n < 0 for n in shape):
             raise fail(E_DIMS, f"{node} has the shape {shape} for {dict(env)}", node.span)
@@ -161,12 +165,37 @@ class _Plan:
             for step, dead in self.steps:
                 ref, inputs, attrs, shape, out, node = step
                 result = ref([values[i] for i in inputs], attrs, shape)
-                if result.shape != shape:
+                if shape is not None and result.shape != shape:
                     raise InternalError("evaluate", f"{node} gave the shape {result.shape}, not {shape}")
                 values[out] = result
                 for i in dead:
                     values[i] = None
         return [np.array(values[i], t, order="C") for i, t in zip(self.results, self.result_types)]
+
+
+def _loop(node: Node, env: Mapping[str, int], widen: bool) -> Callable[..., Any]:
+    """Runs the body of a loop; the result is the list of the loop's results."""
+    body = _Plan(node.regions[0], env, widen)
+    extent, carried, types = node.attrs["extent"], node.attrs["carried"], node.attrs["types"]
+    count = None if extent is None else max(sizes.evaluate(extent, env), 0)
+    stacked = [
+        (tuple(sizes.evaluate(n, env) for n in t.shape), _numpy(t.dtype, widen)) for t in types[carried:]
+    ]
+    stops = count is None or node.attrs["halts"]
+
+    def run(arrays: Sequence[Array], attrs: Mapping[str, Any], shape: object) -> list[Array]:
+        values, captured = list(arrays[:carried]), list(arrays[carried:])
+        yields = [np.zeros(s, t) for s, t in stacked]
+        t = 0
+        while (count is None or t < count) and not (stops and not values[0]):
+            values = body.run([np.asarray(t, np.int32), *values, *captured])
+            for target, row in zip(yields, values[carried:], strict=True):
+                target[t] = row
+            del values[carried:]
+            t += 1
+        return [*values, *yields]
+
+    return run
 
 
 def _apply(step: Step, arrays: Sequence[Array]) -> Array:

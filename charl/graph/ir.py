@@ -117,10 +117,15 @@ class Graph:
         return topological(self.results, self.params)
 
 
-def topological(results: Iterable[Node], first: Iterable[Node] = ()) -> list[Node]:
-    """Nodes reachable from `results`, inputs first; `first` come before all others. Not recursive."""
+def topological(
+    results: Iterable[Node], first: Iterable[Node] = (), known: Iterable[Node] = ()
+) -> list[Node]:
+    """Nodes reachable from `results` without going through `known`, inputs first; `first` come before all others.
+
+    Not recursive.
+    """
     order: list[Node] = []
-    done: set[Node] = set()
+    done: set[Node] = set(known)
     for root in [*first, *results]:
         stack: list[tuple[Node, int]] = [(root, 0)]
         while stack:

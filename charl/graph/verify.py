@@ -9,6 +9,7 @@ from __future__ import annotations
 from charl.errors import InternalError
 from charl.graph.ir import Graph, Node
 from charl.ops.record import OPS, TypeRuleError
+from charl.ops.regions import check
 
 
 def verify(graph: Graph, stage: str = "graph") -> None:
@@ -28,6 +29,8 @@ def verify(graph: Graph, stage: str = "graph") -> None:
                 )
             continue
         _check_node(graph, node, stage)
+        if node.op == "loop" and (wrong := check(node)) is not None:
+            raise InternalError(stage, f"{_show(node)} in `{graph.name}`: {wrong}")
         for region in node.regions:
             verify(region, stage)
 

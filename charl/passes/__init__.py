@@ -15,6 +15,7 @@ from typing import TypeAlias
 from charl.graph.ir import Graph
 from charl.graph.verify import verify
 from charl.passes.fold import Folder
+from charl.passes.loops import prune
 from charl.passes.pattern import stepper
 from charl.passes.rewriter import Rewriter, Step
 from charl.passes.rules import RULES
@@ -59,7 +60,17 @@ def optimise(graph: Graph, dump: Dump | None = None, check: bool | None = None) 
     default where the environment sets CHARL_VERIFY). Raises InternalError where a pass breaks the graph.
     """
     check = bool(os.environ.get("CHARL_VERIFY")) if check is None else check
-    engines = [p.engine(lambda region: optimise(region, None, check)) for p in PASSES]
+    bodies: dict[int, tuple[Graph, Graph]] = {}
+
+    def region(body: Graph) -> Graph:
+        """The body of a loop, optimised once; what comes out stays as it is."""
+        if id(body) not in bodies:
+            new = optimise(body, None, check)
+            bodies[id(body)] = (body, new)
+            bodies[id(new)] = (new, new)
+        return bodies[id(body)][1]
+
+    engines = [p.engine(region) for p in PASSES]
     for _ in range(ROUNDS):
         before = graph
         for engine in engines:
@@ -71,6 +82,13 @@ def optimise(graph: Graph, dump: Dump | None = None, check: bool | None = None) 
                 verify(graph, engine.stage)
             if dump is not None:
                 dump(engine.stage, graph)
+        smaller = prune(graph)
+        if smaller is not graph:
+            graph = smaller
+            if check:
+                verify(graph, "prune")
+            if dump is not None:
+                dump("prune", graph)
         if graph is before:
             break
     return graph

@@ -52,8 +52,10 @@ class Folder:
 
     def step(self, node: Node) -> Node | None:
         """The constant that `node` is, or None."""
+        if node.op in ("parameter", "item") or node.regions:
+            return None
         shape = _sizes(node)
-        if shape is None or node.op == "parameter" or node.regions:
+        if shape is None:
             return None
         if any(map(_symbolic, node.attrs.values())):
             return None

@@ -1,0 +1,93 @@
+"""Reverse mode through a loop: the loop that runs backwards over the saved starts of the iterations.
+
+Enters: a loop and cotangents of its results. Leaves: cotangents of its inputs, as ordinary nodes, a loop among them, which
+can be differentiated again. What an iteration needs is computed again from the values it started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from charl import ops
+from charl.dtypes import i32
+from charl.errors import code, fail
+from charl.graph.ir import Graph, Node, TensorType
+from charl.ops.regions import applied, item, loop, over
+
+UNBOUNDED = code("E0504", "a loop without a bound is differentiated in reverse")
+
+Vjp: TypeAlias = Callable[
+    [Sequence[Node], Sequence[Node], Sequence["Node | None"], bool], "list[Node | None]"
+]
+
+
+def through(
+    node: Node, cotangents: Mapping[int, Node], behind: bool, active: set[Node], vjp: Vjp
+) -> list[tuple[Node, Node]]:
+    """The contributions of a loop to the cotangents of its active inputs, by the cotangents of its results."""
+    extent, carried = node.attrs["extent"], node.attrs["carried"]
+    if extent is None:
+        raise fail(
+            UNBOUNDED,
+            "a `while` has no bound, and reverse mode must keep what every iteration starts with",
+            node.span,
+            help="give it a bound: `for _ in 0..n while condition { … }`",
+        )
+    node = saving(node)
+    (body,) = node.regions
+    captured = node.inputs[carried:]
+    floats = [k for k in range(carried) if node.inputs[k].dtype.is_float]
+    wanted = [k for k, x in enumerate(captured) if x in active]
+    starts = [item(node, node.attrs["saved"] + k) for k in range(carried)]
+    rows = {k: ct for k, ct in cotangents.items() if k >= carried}
+
+    def back(s: Node, state: list[Node]) -> tuple[list[Node], list[Node]]:
+        t = ops.sub(ops.sub(ops.size_value(extent, i32), ops.constant(1, i32)), s)
+        values = [row(x, t) for x in starts]
+        inner = [_own(x) for x in captured]
+        after = applied(body, [t, *values, *inner])
+        outputs = [after[k] for k in floats] + [after[k] for k in rows]
+        given = [*state[: len(floats)], *(row(ct, t) for ct in rows.values())]
+        inputs = [values[k] for k in floats] + [inner[k] for k in wanted]
+        found = vjp(outputs, inputs, given, behind)
+        parts = [g if g is not None else ops.zeros(x.type) for g, x in zip(found, inputs, strict=True)]
+        sums = [ops.add(a, b) for a, b in zip(state[len(floats) :], parts[len(floats) :], strict=True)]
+        return [*parts[: len(floats)], *sums], []
+
+    first = [cotangents.get(k) or ops.zeros(node.inputs[k].type) for k in floats]
+    first += [ops.zeros(captured[k].type) for k in wanted]
+    done = loop(extent, first, back).carried
+    targets = [node.inputs[k] for k in floats] + [captured[k] for k in wanted]
+    return [(x, ct) for x, ct in zip(targets, done, strict=True) if x in active]
+
+
+def add(looped: dict[Node, dict[int, Node]], result: Node, ct: Node) -> None:
+    """Add to what the results of a loop have received."""
+    of = looped.setdefault(result.inputs[0], {})
+    k = result.attrs["position"]
+    of[k] = ops.add(of[k], ct) if k in of else ct
+
+
+def saving(node: Node) -> Node:
+    """The loop with the starts of its iterations among its results."""
+    if node.attrs["saved"] >= 0:
+        return node
+    (body,) = node.regions
+    carried = node.attrs["carried"]
+    graph = Graph(body.name, body.params, [*body.results, *body.params[1 : 1 + carried]], body.span)
+    at = len(body.results)
+    return over(node.attrs["extent"], carried, graph, node.inputs, node.attrs["halts"], at)
+
+
+def row(stacked: Node, t: Node) -> Node:
+    """Element `t` of the first axis."""
+    zero = ops.constant(0, i32)
+    rest = stacked.shape[1:]
+    cut = ops.dynamic_slice(stacked, [t, *(zero for _ in rest)], (1, *rest))
+    return ops.reshape(cut, rest)
+
+
+def _own(x: Node) -> Node:
+    """The same value as a node that nothing else reads."""
+    return Node("reshape", (x,), {"shape": x.shape}, TensorType(x.dtype, x.shape), name=x.name)

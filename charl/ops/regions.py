@@ -1,0 +1,189 @@
+"""Loops: operations that own a graph, the body, and how one is made from Python.
+
+Enters: an extent, initial values, and a function that builds one iteration. Leaves: a node of several results, taken
+apart by `item`. What an iteration computes from nothing that changes stays outside and is captured. Never runs a body:
+the evaluator and the planner do.
+
+    loop(extent; carried…, captured…)   body(index, carried…, captured…) -> next carried…, yields…
+    results: carried after the last iteration, then each yield stacked along a new first axis
+
+A loop without an extent goes on while its first carried value holds. With `halts`, iterations are without effect as soon
+as the first carried value fails, so that a backend may stop there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charl.dtypes import boolean, i32
+from charl.errors import InternalError
+from charl.graph import scalar
+from charl.graph.ir import Attrs, Graph, Node, Size, TensorType, TupleType, topological
+from charl.graph.scalar import Expr, Index
+from charl.ops.common import require
+from charl.ops.record import Op, make, register
+
+__all__ = ["item", "loop"]
+
+
+class Looped(NamedTuple):
+    """What a loop leaves: carried values after it, and what it yields."""
+
+    carried: list[Node]
+    yields: list[Node]
+
+
+def loop(
+    extent: Size | None,
+    initial: Sequence[Node],
+    body: Callable[[Node, list[Node]], tuple[Sequence[Node], Sequence[Node]]],
+    halts: bool = False,
+) -> Looped:
+    """`body(index, carried)` gives the next carried values and what an iteration yields; see the module's text.
+
+    The values at the start of each iteration are kept as yields too, for reverse mode (unless there is no extent); what
+    nobody asks for is removed by the passes.
+    """
+    index = make("parameter", hint="index", name="index", dtype=i32, shape=())
+    params = [_parameter(x, f"carried{k}") for k, x in enumerate(initial)]
+    after, yields = body(index, list(params))
+    if [x.type for x in after] != [x.type for x in initial]:
+        raise InternalError("loop", f"{[str(x.type) for x in initial]} become {[str(x.type) for x in after]}")
+    kept = [] if extent is None else params
+    results = [*after, *yields, *kept]
+    graph, captured = closed(results, [index, *params])
+    node = over(
+        extent, len(params), graph, [*initial, *captured], halts, len(params) + len(yields) if kept else -1
+    )
+    count = len(params)
+    return Looped(
+        [item(node, k) for k in range(count)], [item(node, count + k) for k in range(len(yields))]
+    )
+
+
+def over(
+    extent: Size | None, carried: int, body: Graph, inputs: Sequence[Node], halts: bool, saved: int
+) -> Node:
+    """The node of a loop over a finished body. `saved`: the result where the kept starts begin, -1 if none are."""
+    stacked = [TensorType(r.dtype, (extent or 0, *r.shape)) for r in body.results[carried:]]
+    types = (*(r.type for r in body.results[:carried]), *stacked)
+    attrs = {"extent": extent, "carried": carried, "types": types, "halts": halts, "saved": saved}
+    return Node("loop", tuple(inputs), attrs, TupleType(types), (body,))  # type: ignore[arg-type]
+
+
+def item(node: Node, position: int) -> Node:
+    """One result of a loop; it has the name of what it is inside."""
+    out = make("item", node, position=position)
+    out.name = node.regions[0].results[position].name
+    carried = node.attrs["carried"]
+    if out.name is None and position < carried:
+        out.name = node.regions[0].params[1 + position].name
+    return out
+
+
+def _parameter(like: Node, name: str) -> Node:
+    name = like.name or name
+    return make("parameter", hint=name, name=name, dtype=like.dtype, shape=like.shape)
+
+
+# Values that no parameter enters: made again inside rather than captured.
+_FREE = frozenset(("constant", "size_value", "iota", "broadcast", "reshape"))
+
+
+def closed(
+    results: Sequence[Node], params: Sequence[Node], inner: Iterable[Node] = ()
+) -> tuple[Graph, list[Node]]:
+    """A graph with parameters for what its results read from outside, and what that is. `inner` nodes stay inside."""
+    inside: set[Node] = {*params, *inner}
+    free: set[Node] = set()
+    for node in topological(results):
+        if any(x in inside for x in node.inputs):
+            inside.add(node)
+        elif node.op in _FREE and all(x in free for x in node.inputs):
+            free.add(node)
+    captured: dict[Node, Node] = {}
+
+    def capture(x: Node) -> None:
+        if x not in inside and x not in free and x not in captured:
+            captured[x] = _parameter(x, f"captured{len(captured)}")
+
+    for node in topological(results, known=params):
+        if node in inside:
+            for x in node.inputs:
+                capture(x)
+    for r in results:
+        capture(r)
+    new = substituted(results, captured)
+    return Graph("body", [*params, *captured.values()], new), list(captured)
+
+
+def substituted(results: Iterable[Node], table: Mapping[Node, Node], fresh: bool = False) -> list[Node]:
+    """The results with nodes replaced; with `fresh`, every other node is made anew."""
+    new: dict[Node, Node] = dict(table)
+    wanted = list(results)
+    for node in topological(wanted, known=table):
+        if node.op == "parameter":
+            new[node] = node
+            continue
+        inputs = tuple(new[x] for x in node.inputs)
+        same = not fresh and all(a is b for a, b in zip(inputs, node.inputs))
+        new[node] = (
+            node if same else Node(node.op, inputs, node.attrs, node.type, node.regions, node.span, node.name)
+        )
+    return [new[r] for r in wanted]
+
+
+def applied(graph: Graph, arguments: Sequence[Node]) -> list[Node]:
+    """The results of a graph for nodes in place of its parameters."""
+    return substituted(graph.results, dict(zip(graph.params, arguments, strict=True)))
+
+
+def check(node: Node) -> str | None:
+    """What is wrong between a loop and its body, if anything."""
+    (body,) = node.regions
+    carried, types = node.attrs["carried"], node.attrs["types"]
+    extent = node.attrs["extent"]
+    wanted = [TensorType(i32, ()), *(x.type for x in node.inputs)]
+    if [p.type for p in body.params] != wanted:
+        return f"the body takes {[str(p.type) for p in body.params]}, not {list(map(str, wanted))}"
+    made = [
+        r.type if k < carried else TensorType(r.dtype, (extent or 0, *r.shape))
+        for k, r in enumerate(body.results)
+    ]
+    if tuple(made) != tuple(types):
+        return f"the body gives {list(map(str, made))}, not {list(map(str, types))}"
+    if made[:carried] != [x.type for x in node.inputs[:carried]]:
+        return "a carried value changes its type"
+    if (extent is None or node.attrs["halts"]) and (not carried or made[0] != TensorType(boolean, ())):
+        return "the first carried value is no condition"
+    return None
+
+
+def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    return TupleType(attrs["types"])  # type: ignore[return-value]
+
+
+def _item_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    whole: Any = types[0]
+    require(isinstance(whole, TupleType), f"item: of {whole}, which is one value")
+    require(0 <= attrs["position"] < len(whole.items), f"item: {attrs['position']} of {whole}")
+    return whole.items[attrs["position"]]  # type: ignore[no-any-return]
+
+
+def _item_ref(arrays: Sequence[Any], attrs: Attrs, shape: tuple[int, ...]) -> Any:
+    return np.asarray(arrays[0][attrs["position"]])
+
+
+def _never(*_: Any) -> Any:
+    raise InternalError("loop", "a loop is run by whoever evaluates its graph")
+
+
+def _element(node: Node, index: Index) -> Expr:
+    return scalar.read(node, index)
+
+
+register(Op("loop", "A body over and over; see `charl.ops.regions`.", _infer, _never, _element))
+register(Op("item", "One of several results.", _item_infer, _item_ref, _element))

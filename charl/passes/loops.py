@@ -1,0 +1,124 @@
+"""What a loop need not carry, keep or be given.
+
+Enters: a graph with loops. Leaves: the same results from loops without what nobody asks for: yields that are not read,
+carried values that reach nothing but themselves, carried values that never change (they are captured), captured values that
+are not read. Constants and views of captured values move inside, where they cost nothing. Never looks at what is computed.
+"""
+
+from __future__ import annotations
+
+from charl.graph.ir import Graph, Node, topological
+from charl.ops.regions import closed, item, over, substituted
+
+# What is only another way to look at its input: inside, it is read through.
+_VIEWS = frozenset(("constant", "size_value", "iota", "broadcast", "reshape", "transpose", "slice"))
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph with smaller loops; the same object where nothing changes. Bodies have been treated before."""
+    order = graph.nodes()
+    if not any(n.op == "loop" for n in order):
+        return graph
+    used: dict[Node, set[int]] = {n: set() for n in order if n.op == "loop"}
+    for n in order:
+        if n.op == "item":
+            used[n.inputs[0]].add(n.attrs["position"])
+    new: dict[Node, Node] = {}
+    moved: dict[Node, dict[int, Node]] = {}
+    for n in order:
+        inputs = tuple(new.get(x, x) for x in n.inputs)
+        if n.op == "item":
+            new[n] = moved[n.inputs[0]].get(n.attrs["position"], n)
+            continue
+        same = all(a is b for a, b in zip(inputs, n.inputs))
+        node = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
+        if n.op == "loop":
+            smaller = _smaller(node, used[n])
+            changed = smaller is not None or not same
+            moved[n] = smaller or ({k: item(node, k) for k in used[n]} if changed else {})
+            if not changed:
+                new[n] = n
+            continue
+        new[n] = node
+    results = [new[r] for r in graph.results]
+    if all(a is b for a, b in zip(results, graph.results)):
+        return graph
+    return Graph(graph.name, graph.params, results, graph.span)
+
+
+def _smaller(node: Node, used: set[int]) -> dict[int, Node] | None:
+    """What replaces the used results of a loop, or None where it stays."""
+    (body,) = node.regions
+    count = node.attrs["carried"]
+    index, carried, captured = body.params[0], body.params[1 : 1 + count], body.params[1 + count :]
+    fixed = [k for k in range(count) if body.results[k] is carried[k]]
+    tested = node.attrs["extent"] is None or node.attrs["halts"]
+    fixed = [k for k in fixed if not (tested and k == 0)]
+    live = _live(node, used, fixed)
+    yields = [k for k in range(count, len(body.results)) if k in used]
+    keep = [k for k in range(count) if k in live]
+    outside = dict(zip(captured, node.inputs[count:], strict=True))
+    outside |= {carried[k]: node.inputs[k] for k in fixed}
+    wanted = [body.results[k] for k in (*keep, *yields)]
+    read = [p for p in topological(wanted) if p in outside]
+    sunk = [p for p in read if outside[p].op in _VIEWS]
+    whole = len(keep) == count and len(yields) == len(body.results) - count and not fixed
+    distinct = len(set(outside.values())) == len(captured)
+    if whole and not sunk and len(read) == len(captured) and distinct:
+        return None
+    made: list[Node] = []
+    table = {p: _inside(outside[p], made) for p in read}
+    results = substituted(wanted, table)
+    graph, inputs = closed(results, [index, *(carried[k] for k in keep)], made)
+    initial = [node.inputs[k] for k in keep]
+    saved = _saved(node, keep, yields)
+    loop = over(
+        node.attrs["extent"],
+        len(keep),
+        graph,
+        [*initial, *inputs],
+        node.attrs["halts"],
+        saved,
+    )
+    loop.span, loop.name = node.span, node.name
+    out = {k: item(loop, i) for i, k in enumerate((*keep, *yields)) if k in used}
+    return out | {k: node.inputs[k] for k in fixed if k in used}
+
+
+def _saved(node: Node, keep: list[int], yields: list[int]) -> int:
+    """Where the kept starts begin, if they are all still there."""
+    first = node.attrs["saved"]
+    if first < 0 or not keep or any(first + k not in yields for k in keep):
+        return -1
+    at = yields.index(first + keep[0])
+    rows = yields[at : at + len(keep)]
+    return len(keep) + at if rows == [first + k for k in keep] else -1
+
+
+def _live(node: Node, used: set[int], fixed: list[int]) -> set[int]:
+    """Carried values that somebody needs, directly or through another."""
+    (body,) = node.regions
+    count = node.attrs["carried"]
+    position = {p: k for k, p in enumerate(body.params[1 : 1 + count])}
+    live: set[int] = set()
+    todo = set(used)
+    if node.attrs["extent"] is None or node.attrs["halts"]:
+        todo.add(0)
+    while todo:
+        k = todo.pop()
+        if k in fixed or k in live:
+            continue
+        if k < count:
+            live.add(k)
+        reached = {position[p] for p in topological([body.results[k]]) if p in position}
+        todo |= reached - live - set(fixed)
+    return live
+
+
+def _inside(x: Node, made: list[Node]) -> Node:
+    """A value from outside as it is made inside: views anew, over what they look at; `made` gets them."""
+    if x.op not in _VIEWS:
+        return x
+    inputs = tuple(_inside(i, made) for i in x.inputs)
+    made.append(Node(x.op, inputs, x.attrs, x.type, (), x.span, x.name))
+    return made[-1]
