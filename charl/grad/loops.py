@@ -43,7 +43,7 @@ def through(
     rows = {k: ct for k, ct in cotangents.items() if k >= carried}
 
     def back(s: Node, state: list[Node]) -> tuple[list[Node], list[Node]]:
-        t = ops.sub(ops.sub(ops.size_value(extent, i32), ops.constant(1, i32)), s)
+        t = ops.sub(ops.size_value(extent - 1, i32), s)
         values = [row(x, t) for x in starts]
         inner = [_own(x) for x in captured]
         after = applied(body, [t, *values, *inner])

@@ -6,8 +6,8 @@ Names in a kernel depend on the kernel alone, so that equal computations are equ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -35,6 +35,8 @@ class Lowering:
     fusion: Fusion
     place: Callable[[Node], Place]  # of a stored value or a leaf
     caps: Capabilities
+    outer: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)  # indices of the loops around
+    stacked: Mapping[Node, str] = field(default_factory=dict)  # values stored at the row of an index
 
     def __post_init__(self) -> None:
         self._buffers: dict[Place, Buffer] = {}
@@ -84,6 +86,7 @@ class Lowering:
     def _group(self, group: Group) -> tuple[Stmt, ...]:
         rows = tuple(Axis(f"i{d}", size) for d, size in enumerate(group.space))
         ranges: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in rows}
+        ranges.update(self.outer)
         inside = set(group.members)
 
         def stop(node: Node) -> Buffer | None:
@@ -121,7 +124,10 @@ class Lowering:
         buffer = self._buffer(node)
         self._stored.add(self.place(node))
         value = inliner.element(node, index)
-        return Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
+        to = offset(index, node.shape)
+        if node in self.stacked:
+            to = to + dims.sym(self.stacked[node]) * product(node.shape)
+        return Sink(stored(value, buffer.dtype), buffer, to, span=node.span)
 
     def _scatter(
         self, node: Node, inliner: Inliner, stop: Callable[[Node], Buffer | None]

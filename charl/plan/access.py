@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from charl import dims
+from charl.dtypes import i32
 from charl.graph.ir import Node, Size
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.inline import Inliner
@@ -109,6 +110,27 @@ class Facts:
                 break
             k += 1
         return k
+
+
+REGIONS = ("loop", "item")
+
+
+class LoopFacts:
+    """The same of a loop, which reads its inputs as a whole, or of one of its results, which is just there."""
+
+    reduces = heavy = True
+    cost = 0
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.own: tuple[Size, ...] = ()
+        inputs = dict.fromkeys(node.inputs) if node.op == "loop" else {}
+        self.reads = [Read(x, (), True) for x in inputs]
+        self.expr: Expr = Const(0, i32)
+
+    def prefix(self, read: Read) -> int:
+        """No index is its own."""
+        return 0
 
 
 def nodes_of(root: Expr) -> list[Expr]:

@@ -5,7 +5,7 @@ Enters: a checked program and capabilities. Leaves: `Lowered`. The steps read fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from charl import dims
@@ -20,8 +20,8 @@ from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
-from charl.plan.ir import Call, Lowered, Place, Plan
-from charl.plan.order import in_place_conflict, schedule
+from charl.plan.ir import Call, Lowered, Place, Plan, Repeat, Step
+from charl.plan.levels import Level, build, copied, prepared
 from charl.program import Export, Program, leaves
 
 
@@ -55,40 +55,48 @@ def plan_export(export: Export, caps: Capabilities) -> Plan:
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
-    for node in export.graph.nodes():
-        if node.dtype.name not in caps.dtypes:
+    for node in _all(export.graph):
+        if node.op != "loop" and node.dtype.name not in caps.dtypes:
             where = f" (at {node.span})" if node.span else ""
             raise Unsupported(f"`{export.name}` computes with {node.dtype}{where}")
+
+
+def _all(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of the bodies of its loops."""
+    for node in graph.nodes():
+        yield node
+        for region in node.regions:
+            yield from _all(region)
 
 
 def _plan_export(
     export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
 ) -> Plan:
-    narrow = replace(export, graph=_narrowed(export.graph, caps.max_buffers))
+    narrow = replace(export, graph=prepared(_narrowed(export.graph, caps.max_buffers)))
     graph, updates = _separate_results(narrow)
-    apart: frozenset[Node] = frozenset()
-    split: frozenset[Node] = frozenset()
-    while True:
-        fusion = Fusion(graph, caps, apart, split)
-        if (cut := fusion.overfull(updates)) is not None:
-            split |= {cut}
-            continue
-        conflict = in_place_conflict(fusion, updates)
-        if conflict is None:
-            break
-        graph, updates, copy = _copied(graph, updates, conflict)
-        apart |= {copy}
-    steps = schedule(fusion, updates)
-    places = _Places(export, graph, fusion, updates, steps)
-    calls: list[Call] = []
-    flops: Size = 0
-    for step in steps:
-        lowering = Lowering(fusion, places.of, caps)
-        kernel, used = lowering.kernel(_kernel_name(export, step, updates, names), step)
-        flops = flops + kernel.flops
-        kernel = kernels.setdefault(key(kernel), kernel)
-        calls.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
-    return Plan(export, tuple(calls), places.arena_bytes, places.live_bytes, flops)
+    root = build(graph, updates, caps, frozenset(d.name for d in export.dims))
+    places = _Places(export, root)
+
+    def lowered(level: Level) -> tuple[tuple[Step, ...], Size]:
+        out: list[Step] = []
+        flops: Size = 0
+        for step in level.steps:
+            inner = level.inner.get(step[0])
+            if inner is not None:
+                body, cost = lowered(inner.level)
+                condition = None if inner.condition is None else places.of(inner.condition)
+                out.append(Repeat(inner.index, inner.extent, condition, body))
+                flops = flops + cost * (1 if inner.extent is None else inner.extent)
+                continue
+            lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
+            kernel, used = lowering.kernel(_kernel_name(export, step, level.updates, names), step)
+            flops = flops + kernel.flops
+            kernel = kernels.setdefault(key(kernel), kernel)
+            out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
+        return tuple(out), flops
+
+    steps, flops = lowered(root)
+    return Plan(export, steps, places.arena_bytes, places.live_bytes, flops)
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:
@@ -109,12 +117,6 @@ def _narrowed(graph: Graph, limit: int) -> Graph:
 # ---------------------------------------------------------------- results
 
 
-def _copy(node: Node) -> Node:
-    """A value of its own that equals `node`."""
-    out = make("reshape", node, shape=node.shape, hint=node.name)
-    return out if out is not node else Node("reshape", (node,), {"shape": node.shape}, node.type)
-
-
 def _separate_results(export: Export) -> tuple[Graph, dict[Node, Node]]:
     """Every result a node of its own that is computed, and which of them update a parameter.
 
@@ -132,7 +134,7 @@ def _separate_results(export: Export) -> tuple[Graph, dict[Node, Node]]:
         if node is parameter:
             continue
         if node.op in ("parameter", "constant") or node in results:
-            node = _copy(node)
+            node = copied(node)
         results.append(node)
         if parameter is not None:
             updates[node] = parameter
@@ -148,14 +150,6 @@ def _mut_parameters(export: Export) -> list[Node]:
             out += export.graph.params[at : at + n]
         at += n
     return out
-
-
-def _copied(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph, dict[Node, Node], Node]:
-    """Compute `value` elsewhere and copy it over its parameter at the end."""
-    copy = _copy(value)
-    results = [copy if r is value else r for r in graph.results]
-    moved = {copy if v is value else v: p for v, p in updates.items()}
-    return replace(graph, results=results), moved, copy
 
 
 def _kernel_name(
@@ -182,32 +176,40 @@ def _kernel_name(
 class _Places:
     """Where each stored value and leaf lives."""
 
-    def __init__(
-        self,
-        export: Export,
-        graph: Graph,
-        fusion: Fusion,
-        updates: dict[Node, Node],
-        steps: list[list[Group]],
-    ) -> None:
+    def __init__(self, export: Export, root: Level) -> None:
         self._places: dict[Node, Place] = {}
+        self._same: dict[Node, Node] = {}
         paths = [
             (f"{a.name}_{path}" if path else a.name).replace(".", "_")
             for a in export.arguments
             for path, _ in leaves(a.type)
         ]
+        graph = root.fusion.graph
         for i, (node, path) in enumerate(zip(graph.params, paths)):
             self._places[node] = _place("parameter", path, node, position=i)
-        self._results(export, fusion, updates)
-        for node in graph.nodes():
-            if node.op == "constant" and fusion.leaf(node):
+        self._results(export, root.fusion, root.updates)
+        self._tables(root)
+        self._arena(export, root)
+
+    def _tables(self, level: Level) -> None:
+        for node in level.fusion.graph.nodes():
+            if node.op == "constant" and level.fusion.leaf(node):
                 name = node.name or "table"
                 self._places[node] = replace(_place("constant", name, node), data=constant_array(node))
-        self._arena(export, fusion, steps)
+        for loop in level.inner.values():
+            self._same |= loop.same
+            self._same |= loop.level.updates
+            self._tables(loop.level)
 
     def of(self, node: Node) -> Place:
         """The place of a leaf or a stored value."""
-        return self._places[node]
+        return self._places[self._shared(node)]
+
+    def _shared(self, node: Node) -> Node:
+        """The node whose place this one has."""
+        while node in self._same:
+            node = self._same[node]
+        return node
 
     def _results(self, export: Export, fusion: Fusion, updates: dict[Node, Node]) -> None:
         position = 0
@@ -221,21 +223,35 @@ class _Places:
                 self._places[node] = _place("result", name, node, position=position)
                 position += 1
 
-    def _arena(self, export: Export, fusion: Fusion, steps: list[list[Group]]) -> None:
-        when = {g: i for i, step in enumerate(steps) for g in step}
+    def _arena(self, export: Export, root: Level) -> None:
         lives: dict[Node, Life] = {}
         high = {d.name: d.high for d in export.dims if d.high is not None}
-        for group in sorted(when, key=lambda g: (when[g], g.id)):
-            for node in group.stored:
-                if node not in self._places:
-                    size = dims.substitute(_bytes(node), high)
-                    lives[node] = Life(node, aligned(size), when[group], when[group])
-        for group, step in when.items():
-            for node in group.members:
-                for read in fusion.fact(node).reads:
-                    if read.node in lives:
-                        life = lives[read.node]
-                        life.last = max(life.last, step)
+
+        def visit(level: Level, at: int) -> int:
+            """Extend the lives by what a level does from step `at` on; the next free step."""
+            when: dict[Group, tuple[int, int]] = {}
+            for step in level.steps:
+                first = at
+                if step[0] in level.inner:
+                    at = visit(level.inner[step[0]].level, at)
+                at += 1
+                when |= dict.fromkeys(step, (first, at - 1))
+            for group in sorted(when, key=lambda g: (*when[g], g.id)):
+                for node in map(self._shared, group.stored):
+                    if node not in self._places:
+                        size = dims.substitute(_bytes(node), high)
+                        life = lives.setdefault(node, Life(node, aligned(size), *when[group]))
+                        life.first = min(life.first, when[group][0])
+                        life.last = max(life.last, when[group][1])
+            for group, (_, last) in when.items():
+                for node in group.members:
+                    for read in level.fusion.fact(node).reads:
+                        life = lives.get(self._shared(read.node))  # type: ignore[assignment]
+                        if life is not None:
+                            life.last = max(life.last, last)
+            return at
+
+        visit(root, 0)
         self.arena_bytes = assign(list(lives.values()))
         self.live_bytes = live_bytes(list(lives.values()))
         taken: dict[str, int] = {}

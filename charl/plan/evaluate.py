@@ -9,7 +9,7 @@ import numpy as np
 
 from charl import dims
 from charl.loops.evaluate import evaluate
-from charl.plan.ir import Place, Plan
+from charl.plan.ir import Call, Place, Plan, Step
 from charl.program import leaves
 
 Array = np.ndarray[Any, Any]
@@ -24,13 +24,30 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
     workspace = np.zeros(dims.evaluate(plan.arena_bytes, sizes), np.uint8)
     count = len(list(leaves(plan.export.result))) if plan.export.result is not None else 0
     results: list[Array | None] = [None] * count
-    for call in plan.calls:
-        for place in call.places:
+
+    def call(step: Call, env: Mapping[str, int]) -> None:
+        for place in step.places:
             if place.kind == "result" and results[place.position] is None:
                 results[place.position] = np.zeros(dims.evaluate(place.size, sizes), place.dtype.numpy)
-        buffers = [_view(p, params, results, workspace, sizes) for p in call.places]
-        env = {name: dims.evaluate(size, sizes) for name, size in zip(call.kernel.dims, call.dims)}
-        evaluate(call.kernel, buffers, env, lanes)
+        buffers = [_view(p, params, results, workspace, sizes) for p in step.places]
+        given = {name: dims.evaluate(size, env) for name, size in zip(step.kernel.dims, step.dims)}
+        evaluate(step.kernel, buffers, given, lanes)
+
+    def holds(place: Place | None) -> bool:
+        return place is None or bool(_view(place, params, results, workspace, sizes)[0])
+
+    def run(steps: Sequence[Step], env: Mapping[str, int]) -> None:
+        for step in steps:
+            if isinstance(step, Call):
+                call(step, env)
+                continue
+            extent = None if step.extent is None else dims.evaluate(step.extent, env)
+            t = 0
+            while (extent is None or t < extent) and holds(step.condition):
+                run(step.body, {**env, step.index: t})
+                t += 1
+
+    run(plan.steps, sizes)
     graph = plan.export.graph
     at = 0
     changed: list[Array] = []

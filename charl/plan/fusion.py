@@ -19,7 +19,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
-from charl.plan.access import Facts, Read, is_view
+from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_view
 
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
@@ -62,34 +62,40 @@ class Fusion:
         self.apart = apart
         self.split = split
         self.order = graph.nodes()
-        self.views = {n for n in self.order if is_view(n)}
+        self.views = {n for n in self.order if n.op not in REGIONS and is_view(n)}
         self.results = {r for r in graph.results if r.op != "parameter"}
         self.results |= {
             i for n in apart for i in n.inputs if i.op != "parameter"
         }  # a copy is of something stored
+        # so is what a loop is given
+        self.results |= {i for n in self.order if n.op == "loop" for i in n.inputs if i.op != "parameter"}
         self.cheap: set[Node] = set()
         self._mark_cheap()
         self.group_of: dict[Node, Group] = {}
         self.groups: dict[int, Group] = {}
         self._made = -1
-        self.facts: dict[Node, Facts] = {}
+        self.facts: dict[Node, Facts | LoopFacts] = {}
         for node in self.order:
-            if not self.leaf(node) and (not self.expanded(node) or node in self.results):
+            if node.op == "loop":
+                self._place_loop(node)
+            elif not self.leaf(node) and (not self.expanded(node) or node in self.results):
                 self._place(node)
         self._store()
 
     def leaf(self, node: Node) -> bool:
-        """Parameters and tables: stored before anything runs."""
+        """What no kernel of these groups computes: parameters, tables, loops and what they leave."""
+        if node.op in REGIONS:
+            return True
         return node.op == "parameter" or (node.op == "constant" and node.shape != () and _elements(node) != 1)
 
     def expanded(self, node: Node) -> bool:
         """Whether uses of the node contain its expression (unless it is a result, which is stored)."""
         return (node in self.views or node in self.cheap) and node not in self.results
 
-    def fact(self, node: Node) -> Facts:
+    def fact(self, node: Node) -> Facts | LoopFacts:
         """Access facts of a node, made once."""
         if node not in self.facts:
-            self.facts[node] = Facts(node, self.expanded)
+            self.facts[node] = Facts(node, self.expanded) if node.op not in REGIONS else LoopFacts(node)
         return self.facts[node]
 
     def writes(self, node: Node) -> bool:
@@ -162,6 +168,19 @@ class Fusion:
 
     # ------------------------------------------------------------ grouping
 
+    def _place_loop(self, node: Node) -> None:
+        """A loop and all it leaves: a group of its own, behind what it reads."""
+        self._made += 1
+        items = [n for n in self.order if n.op == "item" and n.inputs[0] is node]
+        group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True)
+        for x in node.inputs:
+            source = self.group_of.get(x)
+            if source:
+                group.before |= source.before | (1 << source.id)
+        self.groups[group.id] = group
+        for n in group.members:
+            self.group_of[n] = group
+
     def _place(self, node: Node) -> None:
         fact = self.fact(node)
         self._made += 1
@@ -193,14 +212,14 @@ class Fusion:
             for other in (*others, group):
                 self._merge(first, other, rows)
 
-    def _candidates(self, fact: Facts) -> list[Group]:
+    def _candidates(self, fact: Facts | LoopFacts) -> list[Group]:
         """Groups the node reads from: contractions first, then the latest."""
         found = {
             self.group_of[r.node].id: self.group_of[r.node] for r in fact.reads if r.node in self.group_of
         }
         return sorted(found.values(), key=lambda g: (not g.heavy, -g.id))
 
-    def _new_rows(self, node: Node, fact: Facts, source: Group) -> int:
+    def _new_rows(self, node: Node, fact: Facts | LoopFacts, source: Group) -> int:
         """Common leading axes if `node` joined; -1 when rows of the group would not be rows of the node."""
         rows = min(source.rows, node.rank)
         for read in fact.reads:
@@ -208,7 +227,7 @@ class Fusion:
                 rows = min(rows, fact.prefix(read))
         return rows
 
-    def _joins(self, node: Node, fact: Facts, source: Group) -> bool:
+    def _joins(self, node: Node, fact: Facts | LoopFacts, source: Group) -> bool:
         rows = self._new_rows(node, fact, source)
         if source.closed or source.space[:rows] != node.shape[:rows]:
             return False
@@ -220,7 +239,7 @@ class Fusion:
             return False
         return self._acyclic(fact, source)
 
-    def _acyclic(self, fact: Facts, source: Group) -> bool:
+    def _acyclic(self, fact: Facts | LoopFacts, source: Group) -> bool:
         """Whether no other group that the node reads from runs after `source`."""
         others = {self.group_of[r.node] for r in fact.reads if r.node in self.group_of} - {source}
         return not any(g.before >> source.id & 1 for g in others)
@@ -229,7 +248,7 @@ class Fusion:
         """A value that holds a reduction may not be evaluated again inside another reduction's loop of the row."""
         return read.reduced and self.fact(read.node).reduces and read.node.rank > rows
 
-    def _unites(self, a: Group, b: Group, node: Node, fact: Facts) -> bool:
+    def _unites(self, a: Group, b: Group, node: Node, fact: Facts | LoopFacts) -> bool:
         """Whether two groups that the node reads from can be one, and the node with them."""
         if (
             b.closed
@@ -293,10 +312,12 @@ class Fusion:
         position = {n: i for i, n in enumerate(self.order)}
         for group in self.groups.values():
             group.members.sort(key=lambda n: position[n])
-            group.stored = [n for n in group.members if n in needed]
+            group.stored = [n for n in group.members if n in needed or n.op == "item"]
 
     def buffers(self, group: Group, updates: Mapping[Node, Node]) -> set[Node]:
         """The values that a kernel of a group reads or stores; an update shares the buffer of its parameter."""
+        if group.members[0].op == "loop":
+            return set()  # its kernels bind for themselves
         out = {updates.get(n, n) for n in group.stored}
         for node in group.members:
             out |= {r.node for r in self.fact(node).reads if r.node not in group.members}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -42,15 +43,45 @@ class Call:
     dims: tuple[Size, ...]
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """Run `body` for each value of the size `index` from 0 to below `extent` (None: without end).
+
+    With `condition`, one truth value that is looked at before each turn: the loop ends where it does not hold.
+    """
+
+    index: str
+    extent: Size | None
+    condition: Place | None
+    body: tuple[Step, ...]
+
+
+Step: TypeAlias = "Call | Repeat"
+
+
 @dataclass
 class Plan:
     """One export: its calls in order. `arena_bytes` depends on the export's dimension variables only."""
 
     export: Export
-    calls: tuple[Call, ...]
+    steps: tuple[Step, ...]
     arena_bytes: Size
     live_bytes: Size  # the largest sum of live buffers over the order, a lower bound of the arena
     flops: Size = 0
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call, those of loops once."""
+        return tuple(every(self.steps))
+
+
+def every(steps: Iterable[Step]) -> Iterator[Call]:
+    """The calls of steps and of the loops among them, in order."""
+    for step in steps:
+        if isinstance(step, Call):
+            yield step
+        else:
+            yield from every(step.body)
 
 
 @dataclass

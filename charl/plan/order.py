@@ -24,7 +24,7 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node]) -> Node | No
     """
     for value, parameter in updates.items():
         group = fusion.group_of[value]
-        if not _reads_own_element(fusion, group, value, parameter):
+        if value.op == "item" or not _reads_own_element(fusion, group, value, parameter):
             return value
     edges = dependencies(fusion, updates)
     stuck = _cycle(edges)
@@ -92,7 +92,7 @@ def schedule(fusion: Fusion, updates: Mapping[Node, Node]) -> list[list[Group]]:
 
 def _is_small(group: Group) -> bool:
     if group.heavy or group.closed:
-        return False
+        return False  # (a loop is both)
     sizes = [product(n.shape) for n in group.members]
     return all(isinstance(s, int) and s <= _SMALL for s in sizes)
 

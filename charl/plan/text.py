@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from charl.plan.ir import Lowered, Place, Plan
+from collections.abc import Sequence
+
+from charl.plan.ir import Call, Lowered, Place, Plan, Step
 
 
 def print_plan(plan: Plan) -> str:
-    """One line per call, after a line about memory."""
+    """One line per call and loop, after a line about memory."""
     head = f"{plan.export.name}: workspace {plan.arena_bytes} bytes, live {plan.live_bytes}, {plan.flops} operations"
-    lines = [head]
-    for call in plan.calls:
-        pairs = zip(call.places, call.kernel.buffers)
-        lines.append(f"  {call.kernel.name}({', '.join(f'{b.role} {_place(p)}' for p, b in pairs)})")
-    return "\n".join(lines) + "\n"
+    return "\n".join([head, *_lines(plan.steps, "  ")]) + "\n"
+
+
+def _lines(steps: Sequence[Step], indent: str) -> list[str]:
+    lines: list[str] = []
+    for step in steps:
+        if isinstance(step, Call):
+            pairs = zip(step.places, step.kernel.buffers)
+            lines.append(
+                f"{indent}{step.kernel.name}({', '.join(f'{b.role} {_place(p)}' for p, b in pairs)})"
+            )
+        else:
+            bound = "" if step.extent is None else f" below {step.extent}"
+            test = "" if step.condition is None else f" while {_place(step.condition)}"
+            lines += [f"{indent}for {step.index}{bound}{test}", *_lines(step.body, indent + "  ")]
+    return lines
 
 
 def print_plans(lowered: Lowered) -> str:

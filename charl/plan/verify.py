@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from charl import dims
 from charl.dims import Dim
 from charl.errors import InternalError
-from charl.plan.ir import Place, Plan
+from charl.plan.ir import Call, Place, Plan, Step, every
 from charl.program import leaves
 
 
@@ -17,7 +19,7 @@ def verify(plan: Plan) -> None:
     written: set[Place] = set()
     last: dict[Place, int] = {}
     first: dict[Place, int] = {}
-    for step, call in enumerate(plan.calls):
+    for step, call in enumerate(every(plan.steps)):
         if len(call.places) != len(call.kernel.buffers) or len(call.dims) != len(call.kernel.dims):
             raise InternalError("plan", f"{call.kernel.name} is called with the wrong number of arguments")
         if len(set(call.places)) != len(call.places):
@@ -35,9 +37,26 @@ def verify(plan: Plan) -> None:
             first.setdefault(place, step)
         written.update(p for p, b in zip(call.places, call.kernel.buffers) if b.role != "input")
     _check_results(plan, written)
+    _widen(plan.steps, 0, first, last)
     arena = [p for p in first if p.kind == "arena"]
     for env in _environments(plan):
         _check_overlaps(plan, arena, first, last, env)
+
+
+def _widen(steps: Sequence[Step], at: int, first: dict[Place, int], last: dict[Place, int]) -> int:
+    """What lives across the turns of a loop is needed from its first call to its last; the number behind `steps`."""
+    for step in steps:
+        if isinstance(step, Call):
+            at += 1
+            continue
+        start, at = at, _widen(step.body, at, first, last)
+        for p in first:
+            inside = first[p] < at and last[p] >= start
+            if inside and first[p] < start:
+                last[p] = max(last[p], at - 1)
+            if inside and last[p] >= at:
+                first[p] = min(first[p], start)
+    return at
 
 
 def _check_results(plan: Plan, written: set[Place]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -25,7 +25,7 @@ from charl.backends.c.spelling import PRODUCT, Text, at, c_type
 from charl.backends.names import identifier
 from charl.errors import InternalError
 from charl.graph.ir import Size
-from charl.plan.ir import Call, Place
+from charl.plan.ir import Call, Place, Step
 from charl.source import Span
 
 
@@ -126,7 +126,7 @@ def entry(api: Api, f: Function, tables: Tables) -> Entry:
     """Everything the body of `f` says."""
     assert f.plan is not None
     pointers = _Pointers(f, tables)
-    calls = tuple(_call(api, call, pointers) for call in f.plan.calls)
+    calls = tuple(_steps(api, f.plan.steps, pointers, 0))
     used = {
         word
         for line in (*(t for c in calls for t in c.lines), *pointers.locals)
@@ -162,6 +162,12 @@ class _Pointers:
         self._local = Namer([*self.names.values(), *(p.name for p in f.parameters), *_LOCALS])
         self._known: dict[int, tuple[Place, str]] = {}
 
+    def index(self, name: str) -> str:
+        """The C name of the index of a loop."""
+        if name not in self.names:
+            self.names[name] = self._local(name)
+        return self.names[name]
+
     @staticmethod
     def _flat(parameters: tuple[Parameter, ...]) -> dict[int, str]:
         return {p.first + i: text for p in parameters for i, text in enumerate(p.pointers())}
@@ -189,6 +195,22 @@ class _Pointers:
 
 
 _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen")
+
+
+def _steps(api: Api, steps: Sequence[Step], pointers: _Pointers, depth: int) -> Iterator[KernelCall]:
+    """Kernel calls in order, and loops around them."""
+    pad = "    " * depth
+    for step in steps:
+        if isinstance(step, Call):
+            call = _call(api, step, pointers)
+            yield KernelCall(tuple(pad + line for line in call.lines), tuple(pad + n for n in call.nans))
+            continue
+        index = pointers.index(step.index)
+        bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
+        bounds += [] if step.condition is None else [f"{pointers(step.condition)}[0]"]
+        yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
+        yield from _steps(api, step.body, pointers, depth + 1)
+        yield KernelCall((pad + "}",), ())
 
 
 def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
