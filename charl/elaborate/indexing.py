@@ -371,9 +371,12 @@ def _after_take(x: Node, at: list[At]) -> list[At]:
     return out
 
 
-def row(x: Node, i: int) -> Node:
+def row(x: Node, i: int | Node) -> Node:
     """x[i] along the first axis."""
     rest = x.shape[1:]
+    if isinstance(i, Node):
+        zeros = (ops.constant(0, dtypes.i32) for _ in rest)
+        return ops.reshape(ops.dynamic_slice(x, [i, *zeros], (1, *rest)), rest)
     cut = ops.slice_(x, (i, *(0 for _ in rest)), (1, *rest), (1,) * x.rank)
     return ops.reshape(cut, rest)
 

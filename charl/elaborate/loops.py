@@ -1,21 +1,22 @@
 """`for` and `while`. The only module that decides how a loop is elaborated.
 
 Enters: a loop and its scope. Leaves: its value (what it yields, stacked) and places written. Element-wise loops over
-runs, tuples, leaves and `for const` ranges unroll by definition; a loop over a range or an axis unrolls too while
-loops are not regions of the graph, and says so where it would be long.
+runs, tuples, leaves and `for const` ranges unroll by definition; a loop over a range or an axis stays one (`repeats`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
-from charl.elaborate import indexing, statements
+from charl.dims import Dim
+from charl.elaborate import indexing, repeats, statements
 from charl.elaborate import values as v
 from charl.elaborate.scope import Part, Place, Scope, Temporary
 from charl.errors import code, fail
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, Size, at_span
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -36,11 +37,38 @@ class Elements:
     symbolic: bool = False
 
 
+@dataclass
+class Axis:
+    """A range or the first axis of a tensor: how many elements, the one at a run-time index, the one at a known index."""
+
+    extent: Size
+    element: Callable[[Node], Any]
+    known: Callable[[int], Any]
+
+    def unrolled(self, el: Elaborator, const: bool, e: Any) -> Elements:
+        """The elements one by one."""
+        if not isinstance(self.extent, int):
+            shown = v.describe_value(self.extent)
+            raise fail(UNROLLED, f"this goes over {shown} elements, and must be known to be unrolled", e.span)
+        _limit(self.extent, const or el.host is not None, e)
+        return Elements([Temporary(self.known(i)) for i in range(self.extent)], True)
+
+
 def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
     """A `for`; its value is what it yields, stacked along a new first axis."""
-    elements = iterate(el, e.iterable, scope, e.const)
+    found = iterate(el, e.iterable, scope, e.const)
+    if isinstance(found, Axis):
+        if el.host is None and not e.const:
+            return repeats.bounded(el, e, found, scope)
+        found = found.unrolled(el, e.const, e.iterable)
+    return _unrolled(el, e, found, scope)
+
+
+def _unrolled(el: Elaborator, e: ast.For, elements: Elements, scope: Scope) -> Any:
     if e.condition is not None:
-        raise fail(UNROLLED, "`for … while` is not supported yet", e.condition.span)
+        raise fail(
+            UNROLLED, "`while` ends a loop over a range or an axis, and this one is unrolled", e.condition.span
+        )
     if el.host is not None and not e.const and isinstance(e.iterable, ast.Range):
         elements = Elements([Temporary(el.settle(p.get())) for p in elements.places], elements.stack)
     frame = scope.function
@@ -77,7 +105,7 @@ def collect(el: Elaborator, yields: list[Any], elements: Elements, e: ast.For) -
         return v.rebuild(statements.run_time(el, yields[0], e.span), stack)
 
 
-def iterate(el: Elaborator, e: Any, scope: Scope, const: bool) -> Elements:
+def iterate(el: Elaborator, e: Any, scope: Scope, const: bool) -> Elements | Axis:
     """The elements of what stands after `in`."""
     if isinstance(e, ast.Range):
         return _range(el, e, scope, const)
@@ -91,26 +119,23 @@ def iterate(el: Elaborator, e: Any, scope: Scope, const: bool) -> Elements:
     return _sequence(el, place, e, const)
 
 
-def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements:
+def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements | Axis:
     value = el.present(place.get(), e.span)
     if isinstance(value, (v.Tuple, v.Run)):
         places = [Part(place, str(i)) for i in range(len(value.items))]
         return Elements(places, False, isinstance(value, v.Run) and value.symbolic)
     if isinstance(value, Node) and value.rank:
-        n = value.shape[0]
-        if not isinstance(n, int):
-            raise fail(UNROLLED, f"a loop over {n} elements is not supported yet", e.span)
-        _limit(n, const, e)
-        return Elements([Temporary(indexing.row(value, i)) for i in range(n)], True)
+        x = value
+        return Axis(x.shape[0], lambda i: indexing.row(x, i), lambda i: indexing.row(x, i))
     raise fail(NOT_ITERABLE, f"{v.describe_value(value)} has no elements to go over", e.span)
 
 
-def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
+def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements | Axis:
     start, stop = el.known(e.start, scope), el.known(e.stop, scope)
     if in_main(el, scope):  # its loops run: one pass tells what is wrong with the body
         return Elements([Temporary(ops.parameter("i", statements_scalar()))], True, symbolic=True)
     for x, at in ((start, e.start), (stop, e.stop)):
-        if isinstance(x, bool) or not isinstance(x, int):
+        if isinstance(x, bool) or not isinstance(x, (int, Dim)):
             if el.checking and not isinstance(x, (Node, float, str)) and x is not None:
                 index = ops.parameter("i", statements_scalar())
                 return Elements([Temporary(index)], True, symbolic=True)
@@ -120,9 +145,16 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements:
                 f"a loop bound must be known while transpiling for now, and this is {shown}",
                 at.span,
             )
-    _limit(stop - start, const or el.host is not None, e)
-    indices = range(start, stop)
-    return Elements([Temporary(i if const else ops.constant(i, dtypes.i32)) for i in indices], True)
+    first = start
+
+    def element(i: Node) -> Node:
+        return i if first == 0 else ops.add(i, ops.size_value(first, dtypes.i32))
+
+    def known(i: int) -> Any:
+        return first + i if const else ops.constant(first + i, dtypes.i32)
+
+    extent = stop - start
+    return Axis(max(extent, 0) if isinstance(extent, int) else extent, element, known)
 
 
 def in_main(el: Elaborator, scope: Scope) -> bool:
@@ -148,15 +180,27 @@ def _limit(n: int, const: bool, e: Any) -> None:
         )
 
 
-def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements:
+def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements | Axis:
     parts = [iterate(el, a.value, scope, const) for a in e.args]
-    sizes = {len(p.places) for p in parts}
+    axes = [p for p in parts if isinstance(p, Axis)]
+    if len(axes) == len(parts):
+        if any(a.extent != axes[0].extent for a in axes):
+            raise fail(
+                UNEQUAL, f"the sequences have {', '.join(str(a.extent) for a in axes)} elements", e.span
+            )
+        return Axis(
+            axes[0].extent,
+            lambda i: v.Tuple(tuple(a.element(i) for a in axes)),
+            lambda i: v.Tuple(tuple(a.known(i) for a in axes)),
+        )
+    found = [p.unrolled(el, const, e) if isinstance(p, Axis) else p for p in parts]
+    sizes = {len(p.places) for p in found}
     if len(sizes) > 1:
         raise fail(
-            UNEQUAL, f"the sequences have {', '.join(str(len(p.places)) for p in parts)} elements", e.span
+            UNEQUAL, f"the sequences have {', '.join(str(len(p.places)) for p in found)} elements", e.span
         )
-    rows = [statements.Places(list(row)) for row in zip(*(p.places for p in parts), strict=True)]
-    return Elements(list(rows), all(p.stack for p in parts), any(p.symbolic for p in parts))
+    rows = [statements.Places(list(row)) for row in zip(*(p.places for p in found), strict=True)]
+    return Elements(list(rows), all(p.stack for p in found), any(p.symbolic for p in found))
 
 
 def _leaves(el: Elaborator, place: Place) -> Elements:
@@ -169,14 +213,13 @@ def _leaves(el: Elaborator, place: Place) -> Elements:
 
 
 def while_expression(el: Elaborator, e: ast.While, scope: Scope) -> Any:
-    """`while` needs loops in the graph."""
+    """A loop that goes on while its condition holds."""
+    if el.host is None and not in_main(el, scope):
+        return repeats.unbounded(el, e, scope)
     condition = el.condition(e.condition, scope)
     while el.host is not None and condition is True:
         el.evaluate(e.body, Scope(scope))
         condition = el.condition(e.condition, scope)
     if in_main(el, scope):
         el.evaluate(e.body, Scope(scope))
-        return None
-    if condition is False:
-        return None
-    raise fail(UNROLLED, "`while` is not supported yet", e.condition.span, help="use `for _ in 0..n`")
+    return None

@@ -15,7 +15,7 @@ from charl.errors import code, fail
 from charl.graph.ir import Graph, Node, TensorType
 from charl.ops.regions import applied, item, loop, over
 
-UNBOUNDED = code("E0504", "a loop without a bound is differentiated in reverse")
+UNBOUNDED = code("E0505", "a loop without a bound is differentiated in reverse")
 
 Vjp: TypeAlias = Callable[
     [Sequence[Node], Sequence[Node], Sequence["Node | None"], bool], "list[Node | None]"

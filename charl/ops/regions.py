@@ -47,21 +47,37 @@ def loop(
     The values at the start of each iteration are kept as yields too, for reverse mode (unless there is no extent); what
     nobody asks for is removed by the passes.
     """
-    index = make("parameter", hint="index", name="index", dtype=i32, shape=())
-    params = [_parameter(x, f"carried{k}") for k, x in enumerate(initial)]
+    index = counter()
+    params = [parameter_like(x, f"carried{k}") for k, x in enumerate(initial)]
     after, yields = body(index, list(params))
+    return assembled(extent, index, params, initial, after, yields, halts)
+
+
+def assembled(
+    extent: Size | None,
+    index: Node,
+    params: Sequence[Node],
+    initial: Sequence[Node],
+    after: Sequence[Node],
+    yields: Sequence[Node],
+    halts: bool = False,
+) -> Looped:
+    """The loop whose iteration has been built from `index` and `params`."""
     if [x.type for x in after] != [x.type for x in initial]:
         raise InternalError("loop", f"{[str(x.type) for x in initial]} become {[str(x.type) for x in after]}")
     kept = [] if extent is None else params
-    results = [*after, *yields, *kept]
-    graph, captured = closed(results, [index, *params])
-    node = over(
-        extent, len(params), graph, [*initial, *captured], halts, len(params) + len(yields) if kept else -1
-    )
+    graph, captured = closed([*after, *yields, *kept], [index, *params])
     count = len(params)
+    saved = count + len(yields) if kept else -1
+    node = over(extent, count, graph, [*initial, *captured], halts, saved)
     return Looped(
         [item(node, k) for k in range(count)], [item(node, count + k) for k in range(len(yields))]
     )
+
+
+def counter() -> Node:
+    """The parameter of a body that says which iteration it is."""
+    return make("parameter", hint="index", name="index", dtype=i32, shape=())
 
 
 def over(
@@ -84,13 +100,14 @@ def item(node: Node, position: int) -> Node:
     return out
 
 
-def _parameter(like: Node, name: str) -> Node:
+def parameter_like(like: Node, name: str) -> Node:
+    """A parameter for values like `like`, named after it, else `name`."""
     name = like.name or name
     return make("parameter", hint=name, name=name, dtype=like.dtype, shape=like.shape)
 
 
 # Values that no parameter enters: made again inside rather than captured.
-_FREE = frozenset(("constant", "size_value", "iota", "broadcast", "reshape"))
+_FREE = frozenset(("constant", "size_value", "iota", "broadcast"))
 
 
 def closed(
@@ -108,7 +125,7 @@ def closed(
 
     def capture(x: Node) -> None:
         if x not in inside and x not in free and x not in captured:
-            captured[x] = _parameter(x, f"captured{len(captured)}")
+            captured[x] = parameter_like(x, f"captured{len(captured)}")
 
     for node in topological(results, known=params):
         if node in inside:

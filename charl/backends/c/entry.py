@@ -207,7 +207,7 @@ def _steps(api: Api, steps: Sequence[Step], pointers: _Pointers, depth: int) -> 
             continue
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
-        bounds += [] if step.condition is None else [f"{pointers(step.condition)}[0]"]
+        bounds += [] if step.condition is None else [f"*{pointers(step.condition)}"]
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
         yield from _steps(api, step.body, pointers, depth + 1)
         yield KernelCall((pad + "}",), ())

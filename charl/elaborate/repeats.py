@@ -1,0 +1,239 @@
+"""Loops that stay loops: `for` over ranges and axes, bounded by `while` or not, and plain `while`.
+
+Enters: a loop, what it goes over and its scope. Leaves: the places it writes after it, and what it yields, stacked. The body
+is elaborated over parameters in place of what it writes; which places those are is found by looking for them and, where
+the body writes others (through methods, streams, aliases), by elaborating it again with those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from charl import ops
+from charl.dtypes import boolean
+from charl.elaborate import operators, statements
+from charl.elaborate import values as v
+from charl.elaborate.calls import Returned
+from charl.elaborate.scope import Binding, Scope, Temporary
+from charl.errors import Label, fail
+from charl.graph.ir import Node, Size, at_span
+from charl.ops.regions import assembled, counter, parameter_like
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from charl.elaborate.elaborator import Elaborator
+    from charl.elaborate.loops import Axis
+
+
+@dataclass
+class _Turn:
+    """One elaboration of a body: its parameters, and what it leaves."""
+
+    index: Node
+    params: dict[Binding, dict[str, Node]]
+    after: dict[Binding, Any] = field(default_factory=dict)
+    yields: list[Any] = field(default_factory=list)
+    condition: Any = None
+
+
+def bounded(el: Elaborator, e: ast.For, axis: Axis, scope: Scope) -> Any:
+    """`for`, perhaps with `while`, over a range or an axis."""
+
+    def body(turn: _Turn) -> None:
+        inner = Scope(scope)
+        element = axis.element(turn.index)
+        statements.bind_pattern(el, e.pattern, element, inner, e.iterable, Temporary(element))
+        if e.condition is not None:
+            turn.condition = _truth(el.condition(e.condition, inner), e.condition)
+        el.evaluate(e.body, inner)
+
+    with at_span(e.span):
+        turn = _settled(el, e, scope, body)
+        has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
+        if has_yield and not turn.yields:
+            raise v.Silenced  # what it yields failed, and was told
+        value = statements.run_time(el, turn.yields[0], e.span) if has_yield else None
+        return _finish(el, e, turn, axis.extent, value)
+
+
+def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
+    """`while`: the condition is looked at before the first iteration and behind each."""
+    first = el.condition(e.condition, scope)
+    if first is False:
+        return None
+
+    def body(turn: _Turn) -> None:
+        el.evaluate(e.body, Scope(scope))
+        turn.condition = _truth(el.condition(e.condition, scope), e.condition)
+
+    with at_span(e.span):
+        turn = _settled(el, e, scope, body)
+        places, params, initial, after = _carried(turn)
+        go = parameter_like(turn.condition, "go")
+        start = _truth(first, e.condition)
+        done = assembled(None, turn.index, [go, *params], [start, *initial], [turn.condition, *after], [])
+        _write(el, turn, places, done.carried[1:])
+    return None
+
+
+def _truth(value: Any, e: Any) -> Node:
+    return value if isinstance(value, Node) else operators.to_node(value, boolean, e.span)
+
+
+# ---------------------------------------------------------------- which places a body writes
+
+
+def _settled(el: Elaborator, e: Any, scope: Scope, body: Callable[[_Turn], None]) -> _Turn:
+    """The elaboration of a body in which every place that it writes stands for a parameter."""
+    places = _written(el, e, scope)
+    while True:
+        turn, more = _turn(el, e, scope, body, places)
+        if not more:
+            return turn
+        places += more
+
+
+def _written(el: Elaborator, e: Any, scope: Scope) -> list[Binding]:
+    """Variables around the loop that the text of its body assigns or passes as `mut`."""
+    found: dict[Binding, None] = {}
+    for s in ast.walk(e.body):
+        targets: list[Any] = []
+        if isinstance(s, ast.Assign):
+            several = isinstance(s.target, (ast.Tuple, ast.Array))
+            targets = list(s.target.elements) if several else [s.target]
+        elif isinstance(s, ast.Arg) and s.mut:
+            targets = [s.value]
+        for root in targets:
+            while isinstance(root, (ast.Member, ast.Index)):
+                root = root.value
+            binding = scope.find(root.name) if isinstance(root, ast.Name) else None
+            if binding is not None and binding.alias is not None:
+                binding = binding.alias.root
+            if binding is not None and binding.mutable:
+                found[binding] = None
+    return list(found)
+
+
+def _turn(
+    el: Elaborator, e: Any, scope: Scope, body: Callable[[_Turn], None], places: list[Binding]
+) -> tuple[_Turn, list[Binding]]:
+    """One elaboration with parameters for `places`, and what it writes besides. Leaves the state as it was."""
+    turn = _Turn(counter(), {})
+    before = {b: b.value for b in places}
+    frame = scope.function
+    with _outside(el, e), el.journal.frame() as journal:
+        for b in places:
+            table: dict[str, Node] = {}
+
+            def fresh(path: str, node: Node, b: Binding = b, table: dict[str, Node] = table) -> Node:
+                name = f"{b.name}.{path}" if path else b.name
+                table[path] = ops.parameter(name, node.type)
+                return table[path]
+
+            b.value = v.rebuild(b.value, fresh)
+            turn.params[b] = table
+        if frame is not None:
+            frame.yields.append(turn.yields)
+        try:
+            body(turn)
+            turn.after = {b: b.value for b in places}
+        finally:
+            if frame is not None:
+                frame.yields.pop()
+            changed = dict(journal)
+            for b, old in {**changed, **before}.items():
+                b.value = old
+    return turn, [b for b in changed if b not in before]
+
+
+@contextmanager
+def _outside(el: Elaborator, e: Any) -> Iterator[None]:
+    """`return` does not leave a loop that runs."""
+    try:
+        yield
+    except Returned as r:
+        raise fail(
+            statements.UNSUPPORTED_RETURN,
+            "`return` cannot leave a loop",
+            r.span,
+            help="`for … while condition` stops a loop",
+        ) from None
+
+
+# ---------------------------------------------------------------- from one iteration to the loop
+
+
+def _carried(turn: _Turn) -> tuple[list[tuple[Binding, str]], list[Node], list[Node], list[Node]]:
+    """Places, parameters, values before and values after of the leaves that an iteration may change."""
+    places, params, initial, after = [], [], [], []
+    for b, table in turn.params.items():
+        if isinstance(turn.after[b], v.ErrorValue) or isinstance(b.value, v.ErrorValue):
+            continue
+        old, new = dict(v.leaves(b.value)), dict(v.leaves(turn.after[b]))
+        for path, param in table.items():
+            if new[path].type != param.type:
+                continue
+            places.append((b, path))
+            params.append(param)
+            initial.append(old[path])
+            after.append(new[path])
+    return places, params, initial, after
+
+
+def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -> Any:
+    """The loop of a `for`; its value."""
+    places, params, initial, after = _carried(turn)
+    rows = [n for _, n in v.leaves(value)] if value is not None else []
+    if turn.condition is None:
+        done = assembled(extent, turn.index, params, initial, after, rows)
+        carried = done.carried
+    else:
+        go = ops.parameter("go", turn.condition.type)
+        on = ops.and_(go, turn.condition)
+        after = [_where(on, x, p) for x, p in zip(after, params, strict=True)]
+        rows = [_where(on, x, ops.zeros(x.type)) for x in rows]
+        start = ops.constant(True, boolean)
+        done = assembled(
+            extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True
+        )
+        carried = done.carried[1:]
+    _write(el, turn, places, carried)
+    if value is None:
+        return None
+    stacked = dict(zip((path for path, _ in v.leaves(value)), done.yields, strict=True))
+    return v.rebuild(value, lambda path, _: stacked[path])
+
+
+def _where(condition: Node, x: Node, y: Node) -> Node:
+    return x if x is y else ops.select(operators.broadcast_to(condition, x.shape), x, y)
+
+
+def _write(el: Elaborator, turn: _Turn, places: list[tuple[Binding, str]], values: list[Node]) -> None:
+    """The places hold what the last iteration left; a place that an iteration leaves alone keeps its value."""
+    new: dict[Binding, dict[str, Node]] = {}
+    for (b, path), value in zip(places, values, strict=True):
+        new.setdefault(b, {})[path] = value
+    for b in turn.params:
+        if isinstance(turn.after[b], v.ErrorValue):
+            el.journal.note(b)
+            b.value = v.ERROR
+            continue
+        final = dict(v.leaves(turn.after[b]))
+        table = new.get(b, {})
+
+        def leaf(path: str, node: Node, b: Binding = b) -> Node:
+            same = final[path] is turn.params[b][path]  # noqa: B023
+            return node if same else table[path]  # noqa: B023
+
+        value = v.rebuild(b.value, leaf)
+        if any(final[p] is not q for p, q in turn.params[b].items()):
+            el.journal.note(b)
+            b.value = value
+
+
+__all__ = ["Label", "bounded", "unbounded"]
