@@ -35,9 +35,14 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node]) -> Node | No
 
 def _reads_own_element(fusion: Fusion, group: Group, value: Node, parameter: Node) -> bool:
     inner = {n.shape for n in group.stored if n.rank > group.rows}
+    holding: set[Node] = set()  # members made of the parameter: evaluated again wherever they are read
     for node in group.members:
         fact = fusion.fact(node)
         for read in fact.reads:
+            if read.node in holding and (read.reduced or fact.prefix(read) != read.node.rank):
+                return False
+            if read.node is parameter or read.node in holding:
+                holding.add(node)
             if read.node is not parameter:
                 continue
             own = fact.prefix(read) == parameter.rank == node.rank and not read.reduced

@@ -22,7 +22,7 @@ from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
 from charl.dims import Func, Size, Sym
 from charl.errors import InternalError, code
 from charl.loops.ir import Kernel
-from charl.plan.ir import Call, Lowered, Place, Plan
+from charl.plan.ir import Call, Lowered, Place, Plan, Repeat, Step, every
 from charl.program import Argument, Export, Tree, leaves
 
 VERSION = 1
@@ -126,19 +126,8 @@ def _argument(argument: Argument) -> Json:
 
 def _export(plan: Plan, modules: dict[int, str], constants: _Constants) -> Json:
     export: Export = plan.export
-    buffers = _Buffers(plan.calls, constants)
-    calls = []
-    for number, call in enumerate(plan.calls):
-        sizes = dict(zip(call.kernel.dims, call.dims, strict=True))
-        calls.append(
-            {
-                "kernel": modules[id(call.kernel)],
-                "buffers": [buffers.number(p, number) for p in call.places],
-                "sizes": [encode(s) for s in call.dims],
-                "points": encode(dims.substitute(grid(call.kernel), sizes)),
-            }
-        )
-        buffers.release(number)
+    buffers = _Buffers(plan.steps, constants)
+    calls = _steps(plan.steps, modules, buffers)
     return {
         "role": export.role,
         "dims": [
@@ -153,6 +142,33 @@ def _export(plan: Plan, modules: dict[int, str], constants: _Constants) -> Json:
         "buffers": buffers.entries,
         "calls": calls,
     }
+
+
+def _steps(steps: Sequence[Step], modules: dict[int, str], buffers: _Buffers) -> list[Json]:
+    """Dispatches in order; a loop is {"repeat": index, "extent": how often, "while": a buffer, "calls": what}."""
+    out: list[Json] = []
+    for step in steps:
+        if isinstance(step, Repeat):
+            out.append(
+                {
+                    "repeat": step.index,
+                    "extent": None if step.extent is None else encode(step.extent),
+                    "while": None if step.condition is None else buffers.number(step.condition),
+                    "calls": _steps(step.body, modules, buffers),
+                }
+            )
+            continue
+        sizes = dict(zip(step.kernel.dims, step.dims, strict=True))
+        out.append(
+            {
+                "kernel": modules[id(step.kernel)],
+                "buffers": [buffers.number(p) for p in step.places],
+                "sizes": [encode(s) for s in step.dims],
+                "points": encode(dims.substitute(grid(step.kernel), sizes)),
+            }
+        )
+        buffers.release()
+    return out
 
 
 class _Constants:
@@ -177,19 +193,31 @@ class _Constants:
 class _Buffers:
     """The buffers of one export. Temporaries of equal size share a buffer where their lives do not overlap."""
 
-    def __init__(self, calls: Sequence[Call], constants: _Constants) -> None:
+    def __init__(self, steps: Sequence[Step], constants: _Constants) -> None:
         self.entries: list[Json] = []
         self._constants = constants
         self._numbers: dict[Any, int] = {}
         self._free: dict[Size, list[int]] = {}
         self._last: dict[Any, int] = {}
-        for number, call in enumerate(calls):
-            for place in call.places:
-                self._last[_key(place)] = number
+        self._seen(steps, 0)
         self._ending: dict[int, list[tuple[Size, int]]] = {}
+        self._call = 0
 
-    def number(self, place: Place, call: int) -> int:
-        """The buffer that `place` has, or gets at call number `call`."""
+    def _seen(self, steps: Sequence[Step], at: int) -> int:
+        """Note the last call that uses each place. What a loop's turn may find from before it is kept to its end."""
+        for step in steps:
+            if isinstance(step, Call):
+                for place in step.places:
+                    self._last[_key(place)] = at
+                at += 1
+            else:
+                at = self._seen(step.body, at)
+                for call in every(step.body):
+                    self._last |= {_key(p): at - 1 for p in call.places}
+        return at
+
+    def number(self, place: Place) -> int:
+        """The buffer that `place` has, or gets at this call."""
         key = _key(place)
         if key not in self._numbers:
             self._numbers[key] = self._make(place)
@@ -197,10 +225,11 @@ class _Buffers:
                 self._ending.setdefault(self._last[key], []).append((place.size, self._numbers[key]))
         return self._numbers[key]
 
-    def release(self, call: int) -> None:
-        """Temporaries whose last use was call number `call` may serve again."""
-        for size, number in self._ending.pop(call, []):
+    def release(self) -> None:
+        """Temporaries whose last use was this call may serve again; the next call is next."""
+        for size, number in self._ending.pop(self._call, []):
             self._free.setdefault(size, []).append(number)
+        self._call += 1
 
     def _make(self, place: Place) -> int:
         if place.kind == "arena" and self._free.get(place.size):
