@@ -407,20 +407,20 @@ static void digits_train_step_loss(
                         vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
         }
         const float total2 = vf32_reduce_add(sum);
-        const float t2 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f)
-                - dense[(ptrdiff_t)i32_max(i32_min(y[i], 9), 0) + 10 * i];
+        const float t2 = fabsf(total) < INFINITY ? total : 0.0f;
         const int32_t t3 = i32_max(i32_min(y[i], 9), 0);
-        const float t4 = -div_2[0];
-        const float t5 = div_2[0] / total2;
-        const float t6 = fabsf(total) < INFINITY ? total : 0.0f;
-        loss[i] = t2;
+        const float div_2_element = div_2[0];
+        const float t4 = logf(total2) + t2 - dense[10 * i + (ptrdiff_t)t3];
+        const float t5 = -div_2_element;
+        const float t6 = div_2_element / total2;
+        loss[i] = t4;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(add_2 + 10 * i + j,
-                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t4),
+                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t5),
                             vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t5),
-                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t6))))),
+                        vf32_mul(vf32_set1(t6),
+                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t2))))),
                     active);
         }
     }
@@ -737,22 +737,21 @@ static void digits_Digits_init_small(
         uint32_t *restrict random_bits)
 {
     {
-        const uint32_t t = threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]);
-        const uint32_t t2 = threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]);
-        const uint32_t t3 =
-                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
-                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 0u, 1830714210u);
-        const uint32_t t4 =
-                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
-                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 1u, 1830714210u);
+        const uint32_t rng_key2 = rng_key[0];
+        const uint32_t rng_key3 = rng_key[1];
+        const uint32_t t = ~rng_counter[0];
+        const uint32_t t2 = threefry(rng_key2, rng_key3, 0u, t);
+        const uint32_t t3 = threefry(rng_key2, rng_key3, 1u, t);
+        const uint32_t t4 = threefry(t2, t3, 0u, 1830714210u);
+        const uint32_t t5 = threefry(t2, t3, 1u, 1830714210u);
         for (ptrdiff_t i = 0; i < 2; ++i) {
-            random_bits[i] = threefry(t, t2, (uint32_t)i, 2457933420u);
+            random_bits[i] = threefry(t2, t3, (uint32_t)i, 2457933420u);
         }
         for (ptrdiff_t i = 0; i < 640; i += VL32) {
             vf32_store(result_2_w + i,
                     vf32_add(vf32_set1(-0.2847474f),
                         vf32_mul(vf32_set1(0.5694948f),
-                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t3), vu32_set1(t4),
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t4), vu32_set1(t5),
                                             vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
                                 vf32_set1(5.9604645e-8f)))));
         }
@@ -886,7 +885,7 @@ enum digits_status digits_predict(
 
 size_t digits_train_step_workspace(ptrdiff_t N)
 {
-    return (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 128 * size_ceildiv(40 * N, 64) + 128);
+    return (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128);
 }
 
 enum digits_status digits_train_step(
@@ -923,7 +922,7 @@ enum digits_status digits_train_step(
         {"x", x, (size_t)(64 * N) * sizeof *x, false},
         {"y", y, (size_t)N * sizeof *y, false},
         {"result", result, (size_t)1 * sizeof *result, true},
-        {"workspace", workspace, (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 128 * size_ceildiv(40 * N, 64) + 128), true},
+        {"workspace", workspace, (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128), true},
     };
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
