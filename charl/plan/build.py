@@ -22,6 +22,7 @@ from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Lowered, Place, Plan
 from charl.plan.order import in_place_conflict, schedule
+from charl.plan.repeats import Known, Signature
 from charl.program import Export, Program, leaves
 
 
@@ -34,6 +35,7 @@ def plan_program(
 ) -> Lowered:
     """Plan and lower every export. Exports the target cannot hold go to `skip` with the reason (raises without it)."""
     kernels: dict[str, Kernel] = {}
+    known: Known = {}
     names: dict[str, int] = {}
     plans: list[Plan] = []
     for export in program.exports:
@@ -44,14 +46,14 @@ def plan_program(
                 raise
             skip(export, str(e))
             continue
-        plans.append(_plan_export(export, caps, kernels, names))
+        plans.append(_plan_export(export, caps, kernels, known, names))
     used = {id(c.kernel) for p in plans for c in p.calls}
     return Lowered(program, tuple(k for k in kernels.values() if id(k) in used), tuple(plans))
 
 
 def plan_export(export: Export, caps: Capabilities) -> Plan:
     """The plan of one export alone."""
-    return _plan_export(export, caps, {}, {})
+    return _plan_export(export, caps, {}, {}, {})
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
@@ -62,17 +64,15 @@ def _check_types(export: Export, caps: Capabilities) -> None:
 
 
 def _plan_export(
-    export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
+    export: Export, caps: Capabilities, kernels: dict[str, Kernel], known: Known, names: dict[str, int]
 ) -> Plan:
     narrow = replace(export, graph=_narrowed(export.graph, caps.max_buffers))
     graph, updates = _separate_results(narrow)
     apart: frozenset[Node] = frozenset()
-    split: frozenset[Node] = frozenset()
     while True:
-        fusion = Fusion(graph, caps, apart, split)
-        if (cut := fusion.overfull(updates)) is not None:
-            split |= {cut}
-            continue
+        fusion = Fusion(graph, caps, updates, apart)
+        while cuts := fusion.overfull():
+            fusion.cut(cuts)
         conflict = in_place_conflict(fusion, updates)
         if conflict is None:
             break
@@ -83,10 +83,15 @@ def _plan_export(
     calls: list[Call] = []
     flops: Size = 0
     for step in steps:
-        lowering = Lowering(fusion, places.of, caps)
-        kernel, used = lowering.kernel(_kernel_name(export, step, updates, names), step)
+        name = _kernel_name(export, step, updates, names)
+        signature = Signature(fusion, places.find, step)
+        if signature.key not in known:
+            made, buffers = Lowering(fusion, places.of, caps).kernel(name, step)
+            order = tuple(signature.places[p] for p in buffers)
+            known[signature.key] = (kernels.setdefault(key(made), made), order)
+        kernel, order = known[signature.key]
+        used = tuple(list(signature.places)[i] for i in order)
         flops = flops + kernel.flops
-        kernel = kernels.setdefault(key(kernel), kernel)
         calls.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
     return Plan(export, tuple(calls), places.arena_bytes, places.live_bytes, flops)
 
@@ -208,6 +213,10 @@ class _Places:
     def of(self, node: Node) -> Place:
         """The place of a leaf or a stored value."""
         return self._places[node]
+
+    def find(self, node: Node) -> Place | None:
+        """The same; None for a value that nothing reads."""
+        return self._places.get(node)
 
     def _results(self, export: Export, fusion: Fusion, updates: dict[Node, Node]) -> None:
         position = 0
