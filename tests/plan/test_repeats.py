@@ -88,3 +88,26 @@ def test_a_wide_sum_and_many_updates_fit_the_bindings_of_a_shader() -> None:
     plan = plan_program(_program(f"export fn f({arguments}) {{\n    {body}\n}}\n"), WGSL).plans[0]
     assert max(len(c.kernel.buffers) for c in plan.calls) <= 8
     assert len(plan.calls) <= 12
+
+
+def test_a_deep_chain_is_not_one_expression() -> None:
+    """Compilers refuse brackets nested deeper than 256; C99 promises 63."""
+    text = "export fn f(x: f32[N], w: f32[200]) -> f32[N] {\n    let mut h = x\n"
+    text += "    for const i in 0..200 { h = tanh(h * w[i] + 0.1) }\n    h\n}\n"
+    plan = plan_program(_program(text), PORTABLE_C).plans[0]
+    from charl.backends.c.printer import print_kernel
+
+    def nesting(line: str) -> int:
+        level = deepest = 0
+        for c in line:
+            level += (c in "([") - (c in ")]")
+            deepest = max(deepest, level)
+        return deepest
+
+    code = "".join(print_kernel(c.kernel, "t") for c in plan.calls)
+    assert max(nesting(statement.replace("\n", " ")) for statement in code.split(";")) <= 63
+    x, w = np.linspace(-1, 1, 5, dtype="f4"), np.linspace(0.5, 1, 200, dtype="f4")
+    want = x.astype("f8")
+    for k in w:
+        want = np.tanh(want * k + 0.1)
+    np.testing.assert_allclose(run_plan(plan, [x, w], {"N": 5})[0], want, rtol=1e-4)
