@@ -32,7 +32,7 @@ from charl.elaborate.parameters import (
 from charl.elaborate.scope import Mode, Place, Scope
 from charl.elaborate.types import Alias, Matcher
 from charl.errors import CharlError, Diagnostic, Label, code, fail
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, at_span, in_library, in_program
 from charl.source import Span
 from charl.syntax import ast
 
@@ -263,7 +263,9 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
     try:
         if el.depth > MAX_DEPTH:
             raise fail(RECURSION, f"`{f.name}` calls itself without end", call.span, help="use a loop")
-        return _labelled(_call_function(el, f, call, receiver), f)
+        library = f.module is not None and f.module.is_library
+        with in_library(call.span) if library else in_program():
+            return _labelled(_call_function(el, f, call, receiver), f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:
