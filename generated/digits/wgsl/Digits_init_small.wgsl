@@ -1,7 +1,5 @@
+// nn.ch:5: param w: f32[i, o] = glorot_uniform()
 // nn.ch:6: param b: f32[o] = zeros() if bias
-// prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
-// prelude.ch:17: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
-// prelude.ch:19: if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u }
 
 @group(0) @binding(0) var<storage, read> rng_key: array<u32>;
 @group(0) @binding(1) var<storage, read> rng_counter: array<u32>;

@@ -1,8 +1,5 @@
+// digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
 // digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
-// prelude.ch:90: let top = stop_gradient(max(x, axis: axis, keepdims: true))
-// prelude.ch:91: let shift = where(abs(top) < infinity, top, 0.0)
-// prelude.ch:92: let total = log(sum(exp(x - shift), axis: axis, keepdims: true)) + shift
-// prelude.ch:116: let loss = total - pick(logits, target)
 
 @group(0) @binding(0) var<storage, read> y: array<i32>;
 @group(0) @binding(1) var<storage, read_write> loss: array<f32>;
