@@ -39,6 +39,8 @@ def vjp(
         if node not in gathered or not any(x in active for x in node.inputs):
             continue
         received = gathered[node] if node in wanted else gathered.pop(node)
+        if node.name and received.name is None and received.inputs:
+            received.name = f"d_{node.name}"
         with at_span(node.span):
             parts = _through(node, received, node in behind, active)
         for x, part in parts:
