@@ -32,11 +32,20 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters start..end (exclusive) of a source."""
+    """Characters start..end (exclusive) of a source.
+
+    `user` is set where this is a place in the library: the place in the user's program that led there.
+    """
 
     source: Source
     start: int
     end: int
+    user: Span | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def shown(self) -> Span:
+        """Where a user would look: their own line rather than the library's."""
+        return self.user or self
 
     @property
     def line(self) -> int:

@@ -32,13 +32,14 @@ from charl.elaborate.parameters import (
 from charl.elaborate.scope import Mode, Place, Scope
 from charl.elaborate.types import Alias, Matcher
 from charl.errors import CharlError, Diagnostic, Label, code, fail
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, at_span, in_library, in_program
 from charl.source import Span
 from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
+TWICE = code("E0318", "an argument is given twice")
 NOT_CALLABLE = code("E0306", "what is called is no function")
 RECURSION = code("E0314", "calls go too deep")
 MAX_DEPTH = 120
@@ -127,7 +128,35 @@ def arguments(el: Elaborator, args: Any, scope: Scope) -> list[Argument]:
         out += found or []
     if failed:
         raise v.Silenced
+    _check_distinct(out)
     return out
+
+
+def _check_distinct(given: list[Argument]) -> None:
+    """No parameter is named twice, and no place is lent twice at once."""
+    for i, b in enumerate(given):
+        for a in given[:i]:
+            if b.name is not None and a.name == b.name:
+                raise fail(
+                    TWICE,
+                    f"`{b.name}` is given twice",
+                    b.name_span or b.span,
+                    labels=(Label(a.name_span or a.span, "given here first"),),
+                )
+            if a.place is not None and b.place is not None and _overlap(a.span.text, b.span.text):
+                raise fail(
+                    MUT_MARK,
+                    f"`{b.span.text}` is lent as `mut` twice in one call",
+                    b.span,
+                    labels=(Label(a.span, "lent here first"),),
+                    help="give a copy: `let mut other = …`",
+                )
+
+
+def _overlap(a: str, b: str) -> bool:
+    """Whether one place is the other or a member of it."""
+    short, long = sorted((a, b), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")
 
 
 def _argument(el: Elaborator, a: ast.Arg, scope: Scope) -> list[Argument]:
@@ -263,7 +292,9 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
     try:
         if el.depth > MAX_DEPTH:
             raise fail(RECURSION, f"`{f.name}` calls itself without end", call.span, help="use a loop")
-        return _labelled(_call_function(el, f, call, receiver), f)
+        library = f.module is not None and f.module.is_library
+        with in_library(call.span) if library else in_program():
+            return _labelled(_call_function(el, f, call, receiver), f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:

@@ -15,6 +15,7 @@ from charl.dims import Dim, sym
 from charl.elaborate import initial, instances, statements
 from charl.elaborate import values as v
 from charl.elaborate.modules import rng_type
+from charl.elaborate.obligations import add_obligations
 from charl.elaborate.options import Bounds, bounds_of
 from charl.elaborate.parameters import Argument as Given
 from charl.elaborate.parameters import Call, Frame, bind_parameters, fit_result, signature
@@ -75,6 +76,8 @@ def export_function(
     finals = [scope.names[p.name.name].value for p in f.params if p.mut]
     results = [n for x in [value, *finals] for _, n in v.leaves(x)]
     mentioned.extend(i for x in [*values, value] for i in instances_in(x))
+    symbolic = [n for n in names if not isinstance(given.get(n), int)]
+    add_obligations(topological(results, params), symbolic, bounds)
     arguments = tuple(
         Argument(p.name.name, tree(x, f), p.mut, "", p.span) for p, x in zip(f.params, values, strict=True)
     )
@@ -84,7 +87,7 @@ def export_function(
         arguments,
         None if value is None else tree(value, f),
         Graph(f.name, params, results, item.span),
-        tuple(_dim_var(n, bounds) for n in names if not isinstance(given.get(n), int)),
+        tuple(_dim_var(n, bounds) for n in symbolic),
         tuple(bounds.constraints),
         item.name.span,
     )

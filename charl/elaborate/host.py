@@ -157,9 +157,10 @@ def _signature(value: Any) -> Any:
     """What of a value a trace depends on: types of tensors, compile-time values as they are."""
     if isinstance(value, Node):
         return value.type
-    kind = value.type if isinstance(value, v.Instance) else type(value)
-    parts = v.children(value)
-    return (kind, tuple((n, _signature(x)) for n, x in parts)) if parts else (kind, value)
+    parts = tuple((n, _signature(x)) for n, x in v.children(value))
+    if isinstance(value, v.Instance):  # a layer without parameters has no parts, and is the same wherever it is made
+        return (value.type, parts)
+    return (type(value), parts or value)
 
 
 def run_main(el: Elaborator, module: Any, host: Host) -> None:

@@ -58,6 +58,8 @@ def _vjp(
                 if node in behind:
                     behind.add(node.inputs[0])
                 continue
+            if node.name and received.name is None and received.inputs:
+                received.name = f"d_{node.name}"
             with at_span(node.span):
                 parts = _through(node, received, node in behind, active)
         for x, part in parts:

@@ -181,7 +181,7 @@ def _loop(node: Node, env: Mapping[str, int], widen: bool) -> Callable[..., Any]
     stacked = [
         (tuple(sizes.evaluate(n, env) for n in t.shape), _numpy(t.dtype, widen)) for t in types[carried:]
     ]
-    stops = count is None or node.attrs["halts"]
+    stops = count is None or (node.attrs["halts"] and not stacked)
 
     def run(arrays: Sequence[Array], attrs: Mapping[str, Any], shape: object) -> list[Array]:
         values, captured = list(arrays[:carried]), list(arrays[carried:])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from charl.dims import Dim
@@ -51,14 +51,42 @@ Attrs: TypeAlias = Mapping[str, Any]  # values are hashable
 _SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
+_USER: ContextVar[Span | None] = ContextVar("user", default=None)
+
+
 @contextmanager
 def at_span(span: Span | None) -> Iterator[None]:
-    """Nodes made inside carry `span` (the place in the user's source that asked for them)."""
-    token = _SPAN.set(span if span is not None else _SPAN.get())
+    """Nodes made inside carry `span` (the place in the source that asked for them)."""
+    user = _USER.get()
+    if span is None:
+        span = _SPAN.get()
+    elif user is not None and span.user is None:
+        span = replace(span, user=user)
+    token = _SPAN.set(span)
     try:
         yield
     finally:
         _SPAN.reset(token)
+
+
+@contextmanager
+def in_library(call: Span) -> Iterator[None]:
+    """Spans set inside are of the library, which the user's `call` led into."""
+    token = _USER.set(_USER.get() or call)
+    try:
+        yield
+    finally:
+        _USER.reset(token)
+
+
+@contextmanager
+def in_program() -> Iterator[None]:
+    """Spans set inside are the user's own again (a function of theirs that the library calls)."""
+    token = _USER.set(None)
+    try:
+        yield
+    finally:
+        _USER.reset(token)
 
 
 class Node:

@@ -37,6 +37,7 @@ class _Renamer:
     def __init__(self, neutral: bool = False) -> None:
         self.neutral = neutral
         self.indices: dict[str, Size] = {}
+        self._bound: set[str] = {"VL32", "VL64"}
         self.registers: dict[str, str] = {}
         self.buffers: dict[Buffer, Buffer] = {}
         self.sizes: dict[str, None] = {}
@@ -51,6 +52,7 @@ class _Renamer:
         prefix = name.split(".")[0].rstrip("0123456789_") or "i"
         new = self._fresh(prefix)
         self.indices[name] = dims.sym(new)
+        self._bound.add(new)
         return new
 
     def register(self, name: str) -> str:
@@ -64,10 +66,8 @@ class _Renamer:
         return out
 
     def _note(self, x: Size) -> None:
-        bound = {str(s) for s in self.indices.values()}
-        for name in sorted(dims.symbols(x)):
-            if name not in bound and name not in ("VL32", "VL64"):
-                self.sizes.setdefault(name)
+        for name in dims.symbols(x) - self._bound:
+            self.sizes.setdefault(name)
 
     def expr(self, e: Expr) -> Expr:
         e = substitute(e, self.indices, {})

@@ -29,6 +29,8 @@ from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
 from charl.source import Span
 
 Size = int | Dim
+# C99 promises 63 levels of brackets, of which a function and its conversion take two.
+_DEPTH = 24
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Emitter:
     # ------------------------------------------------------------ sharing and hoisting
 
     def _share(self, sinks: Sequence[Sink]) -> tuple[list[Stmt], list[Sink]]:
-        """Name what occurs more than once."""
+        """Name what occurs more than once, and what is so deep that compilers would refuse the nesting."""
         uses: dict[Expr, int] = {}
         order: list[Expr] = []
         canon: dict[int, Expr] = {}
@@ -163,10 +165,14 @@ class Emitter:
             canon[id(e)] = out
             return out
 
+        depth: dict[Expr, int] = {}
         for e in order:
-            if uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e):
+            depth[e] = 1 + max((depth.get(c, 0) for c in e.children()), default=0)
+            deep = depth[e] > _DEPTH and isinstance(e, Apply)
+            if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
                 value = replaced(e)
                 canon[id(e)] = named[e] = self._let(e, value, lets)
+                depth[e] = 0
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
 
     def _index_values(self, e: Expr) -> list[Expr]:

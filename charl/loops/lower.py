@@ -46,6 +46,7 @@ class Lowering:
     def kernel(self, name: str, step: Sequence[Group]) -> tuple[Kernel, tuple[Place, ...]]:
         """Lower all groups of a step."""
         nests = [self._group(g) for g in step]
+        spans = {n.span.shown for g in step for n in g.members if n.span}
         flops: Size = 0
         for g in step:
             flops = flops + _flops(self, g)
@@ -56,9 +57,9 @@ class Lowering:
             tuple(self._buffers.values()),
             (),
             tuple(nests),
-            next((n.span for g in step for n in g.members if n.span), None),
+            next((n.span.shown for g in step for n in g.members if n.span), None),
             flops=flops,
-            sources=tuple(dict.fromkeys(n.span for g in step for n in g.members if n.span)),
+            sources=tuple(sorted(spans, key=lambda x: (x.source.path, x.start))),
         )
         roles = [self._role(p) for p in self._buffers]
         return canonical(kernel, roles), tuple(self._buffers)
@@ -180,7 +181,8 @@ class Lowering:
             low = Apply("ge", (value, Const(0, value.dtype)), boolean)
             high = Apply("lt", (value, IndexValue(extent, value.dtype)), boolean)
             what = f"index out of range: {indices.name or 'index'} must be at least 0 and below {extent}"
-            body: tuple[Stmt, ...] = (Check(Apply("and", (low, high), boolean), what, node.span),)
+            place = node.span.shown if node.span else None
+            body: tuple[Stmt, ...] = (Check(Apply("and", (low, high), boolean), what, place),)
             for d in reversed(range(indices.rank)):
                 body = (For(f"c{d}", indices.shape[d], body),)
             out += body

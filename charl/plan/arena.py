@@ -47,13 +47,17 @@ def assign(lives: list[Life]) -> Size:
 
 def live_bytes(lives: list[Life]) -> Size:
     """The largest sum of live buffers over the steps: no arena can be smaller."""
-    steps = sorted({x.first for x in lives})
+    changes: dict[int, Size] = {}
+    for x in lives:
+        changes[x.first] = changes.get(x.first, 0) + x.bytes
+        changes[x.last + 1] = changes.get(x.last + 1, 0) - x.bytes
+    totals: dict[Size, None] = {}
+    now: Size = 0
+    for step in sorted(changes):
+        now = now + changes[step]
+        totals[now] = None
     largest: list[Size] = []  # sums of which none is provably above another
-    for s in steps:
-        total: Size = 0
-        for x in lives:
-            if x.first <= s <= x.last:
-                total = total + x.bytes
+    for total in totals:
         if not any(dims.nonnegative(other - total) for other in largest):
             largest = [other for other in largest if not dims.nonnegative(total - other)] + [total]
     # No proof is tried on what already holds a maximum: it would look into every level again.
@@ -106,12 +110,20 @@ def _first_fit(ordered: list[Life]) -> dict[int, int]:
 
 def _assign_symbolic(lives: list[Life]) -> Size:
     slots: list[tuple[Size, list[Life]]] = []
+    larger: dict[tuple[Size, Size], Size | None] = {}  # of two sizes, None where that is not known
+
+    def larger_of(a: Size, b: Size) -> Size | None:
+        if (a, b) not in larger:
+            larger[a, b] = a if nonnegative(a - b) else b if nonnegative(b - a) else None
+        return larger[a, b]
+
     for x in lives:
         for i, (size, users) in enumerate(slots):
-            if any(x.overlaps(u) for u in users):
+            if any(x.overlaps(u) for u in reversed(users)):
                 continue
-            if nonnegative(size - x.bytes) or nonnegative(x.bytes - size):
-                slots[i] = (dims.maximum(size, x.bytes), [*users, x])
+            both = larger_of(size, x.bytes)
+            if both is not None:
+                slots[i] = (both, [*users, x])
                 break
         else:
             slots.append((x.bytes, [x]))

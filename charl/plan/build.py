@@ -22,6 +22,7 @@ from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Lowered, Place, Plan, Repeat, Step
 from charl.plan.levels import Level, build, copied, prepared
+from charl.plan.repeats import Known, Signature
 from charl.program import Export, Program, leaves
 
 
@@ -34,6 +35,7 @@ def plan_program(
 ) -> Lowered:
     """Plan and lower every export. Exports the target cannot hold go to `skip` with the reason (raises without it)."""
     kernels: dict[str, Kernel] = {}
+    known: Known = {}
     names: dict[str, int] = {}
     plans: list[Plan] = []
     for export in program.exports:
@@ -44,14 +46,14 @@ def plan_program(
                 raise
             skip(export, str(e))
             continue
-        plans.append(_plan_export(export, caps, kernels, names))
+        plans.append(_plan_export(export, caps, kernels, known, names))
     used = {id(c.kernel) for p in plans for c in p.calls}
     return Lowered(program, tuple(k for k in kernels.values() if id(k) in used), tuple(plans))
 
 
 def plan_export(export: Export, caps: Capabilities) -> Plan:
     """The plan of one export alone."""
-    return _plan_export(export, caps, {}, {})
+    return _plan_export(export, caps, {}, {}, {})
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
@@ -70,7 +72,7 @@ def _all(graph: Graph) -> Iterator[Node]:
 
 
 def _plan_export(
-    export: Export, caps: Capabilities, kernels: dict[str, Kernel], names: dict[str, int]
+    export: Export, caps: Capabilities, kernels: dict[str, Kernel], known: Known, names: dict[str, int]
 ) -> Plan:
     narrow = replace(export, graph=prepared(_narrowed(export.graph, caps.max_buffers)))
     graph, updates = _separate_results(narrow)
@@ -88,10 +90,19 @@ def _plan_export(
                 out.append(Repeat(inner.index, inner.extent, condition, body))
                 flops = flops + cost * (1 if inner.extent is None else inner.extent)
                 continue
-            lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
-            kernel, used = lowering.kernel(_kernel_name(export, step, level.updates, names), step)
+            name = _kernel_name(export, step, level.updates, names)
+            signature = Signature(level.fusion, places.find, step)
+            stacked = tuple(level.rows.get(n) for g in step for n in g.stored)
+            same = (signature.key, stacked, tuple(level.ranges.items()))
+            if same not in known:
+                lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
+                made, buffers = lowering.kernel(name, step)
+                order = tuple(signature.places[p] for p in buffers)
+                known[same] = (kernels.setdefault(key(made), made), order)
+            kernel, order = known[same]
+            met = list(signature.places)
+            used = tuple(met[i] for i in order)
             flops = flops + kernel.flops
-            kernel = kernels.setdefault(key(kernel), kernel)
             out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
         return tuple(out), flops
 
@@ -210,6 +221,10 @@ class _Places:
         while node in self._same:
             node = self._same[node]
         return node
+
+    def find(self, node: Node) -> Place | None:
+        """The same; None for a value that nothing reads."""
+        return self._places.get(self._shared(node))
 
     def _results(self, export: Export, fusion: Fusion, updates: dict[Node, Node]) -> None:
         position = 0

@@ -45,22 +45,20 @@ class Group:
 
 
 class Fusion:
-    """The result: groups in a valid order, and where each node went.
-
-    Nodes in `apart` share a group with nobody, those in `split` with nothing they read.
-    """
+    """The result: groups in a valid order, and where each node went. Nodes in `apart` share a group with nobody."""
 
     def __init__(
         self,
         graph: Graph,
         caps: Capabilities,
+        updates: Mapping[Node, Node],
         apart: frozenset[Node] = frozenset(),
-        split: frozenset[Node] = frozenset(),
     ) -> None:
         self.graph = graph
         self.caps = caps
+        self.updates = updates  # new value → the parameter whose buffer takes it
         self.apart = apart
-        self.split = split
+        self.split: set[Node] = set()  # nodes that share a group with nothing they read
         self.order = graph.nodes()
         self.views = {n for n in self.order if n.op not in REGIONS and is_view(n)}
         self.results = {r for r in graph.results if r.op != "parameter"}
@@ -70,17 +68,37 @@ class Fusion:
         # so is what a loop is given
         self.results |= {i for n in self.order if n.op == "loop" for i in n.inputs if i.op != "parameter"}
         self.cheap: set[Node] = set()
+        self.facts: dict[Node, Facts | LoopFacts] = {}
+        self._viewed: dict[Node, Facts] = {}
         self._mark_cheap()
+        # Where no view is stored and read again, what looks through all views is what looks through expanded ones.
+        self._seen_through = not any(i in self.views & self.results for n in self.order for i in n.inputs)
+        self._group()
+
+    def _group(self) -> None:
+        self.readers: dict[Node, set[Node]] = {}
         self.group_of: dict[Node, Group] = {}
         self.groups: dict[int, Group] = {}
         self._made = -1
-        self.facts: dict[Node, Facts | LoopFacts] = {}
-        for node in self.order:
+        placed = [
+            n
+            for n in self.order
+            if n.op == "loop" or (not self.leaf(n) and (not self.expanded(n) or n in self.results))
+        ]
+        for node in placed:
+            for read in self.fact(node).reads:
+                self.readers.setdefault(read.node, set()).add(node)
+        for node in placed:
             if node.op == "loop":
                 self._place_loop(node)
-            elif not self.leaf(node) and (not self.expanded(node) or node in self.results):
+            else:
                 self._place(node)
         self._store()
+
+    def cut(self, nodes: set[Node]) -> None:
+        """Group again, with these nodes apart from what they read."""
+        self.split |= nodes
+        self._group()
 
     def leaf(self, node: Node) -> bool:
         """What no kernel of these groups computes: parameters, tables, loops and what they leave."""
@@ -95,8 +113,18 @@ class Fusion:
     def fact(self, node: Node) -> Facts | LoopFacts:
         """Access facts of a node, made once."""
         if node not in self.facts:
-            self.facts[node] = Facts(node, self.expanded) if node.op not in REGIONS else LoopFacts(node)
+            if node.op in REGIONS:
+                self.facts[node] = LoopFacts(node)
+                return self.facts[node]
+            viewed = self._through_views(node)
+            same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)
+            self.facts[node] = viewed if same else Facts(node, self.expanded)
         return self.facts[node]
+
+    def _through_views(self, node: Node) -> Facts:
+        if node not in self._viewed:
+            self._viewed[node] = Facts(node, self.views.__contains__)
+        return self._viewed[node]
 
     def writes(self, node: Node) -> bool:
         """Whether the node is computed by its serial write form on this target."""
@@ -109,13 +137,13 @@ class Fusion:
             if node in self.views:
                 if node in spoiled:
                     spoiled.update(node.inputs)
-            elif not self.leaf(node) and (OPS[node.op].write or Facts(node, lambda n: n in self.views).heavy):
+            elif not self.leaf(node) and (OPS[node.op].write or self._through_views(node).heavy):
                 spoiled.update(node.inputs)
         total: dict[Node, int] = {}
         for node in self.order:
             if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
                 continue
-            facts = Facts(node, lambda n: n in self.views)
+            facts = self._through_views(node)
             if facts.reduces:
                 continue
             inputs = {r.node for r in facts.reads}
@@ -144,11 +172,7 @@ class Fusion:
             if last is node or len(uses[last]) != 1 or last in self.results:
                 continue
             user = uses[last][0]
-            if (
-                user in self.views
-                or not self._once(user, uses)
-                or Facts(node, self.views.__contains__).reduces
-            ):
+            if user in self.views or not self._once(user, uses) or self._through_views(node).reduces:
                 continue
             reads = [r for r in Facts(user, lambda n: False).reads if r.node is last]
             own = tuple(dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(user.shape))
@@ -235,7 +259,8 @@ class Fusion:
             return False
         if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
             return False
-        if not self._rows_allowed([*source.members, node], rows):
+        members = [*source.members, node]
+        if not self._rows_allowed(members, rows) or not self._buffers_allowed(members):
             return False
         return self._acyclic(fact, source)
 
@@ -272,7 +297,15 @@ class Fusion:
             n.rank != rows or self.fact(n).reduces for n in members if not self.fact(n).heavy
         ):
             return False
-        return self._rows_allowed(members, rows)
+        return self._rows_allowed(members, rows) and self._buffers_allowed(members)
+
+    def _buffers_allowed(self, members: list[Node]) -> bool:
+        """Whether the target can bind what a group of these would read and store, if nobody else joined."""
+        if self.caps.max_buffers > 2 * len(self.order):
+            return True
+        inside = set(members)
+        stored = [n for n in members if n in self.results or self.readers.get(n, inside) - inside]
+        return len(self._bound(members, stored)) <= self.caps.max_buffers
 
     def _rows_allowed(self, members: list[Node], rows: int) -> bool:
         """Whether values with reductions all finish once a row, and a row is small enough for what runs it."""
@@ -314,21 +347,27 @@ class Fusion:
             group.members.sort(key=lambda n: position[n])
             group.stored = [n for n in group.members if n in needed or n.op == "item"]
 
-    def buffers(self, group: Group, updates: Mapping[Node, Node]) -> set[Node]:
-        """The values that a kernel of a group reads or stores; an update shares the buffer of its parameter."""
-        if group.members[0].op == "loop":
-            return set()  # its kernels bind for themselves
-        out = {updates.get(n, n) for n in group.stored}
-        for node in group.members:
-            out |= {r.node for r in self.fact(node).reads if r.node not in group.members}
+    def _bound(self, members: list[Node], stored: list[Node]) -> set[Node]:
+        """What is read and stored; an update shares the buffer of its parameter."""
+        inside = set(members)
+        out = {self.updates.get(n, n) for n in stored}
+        for node in members:
+            out |= {r.node for r in self.fact(node).reads} - inside
         return out
 
-    def overfull(self, updates: Mapping[Node, Node]) -> Node | None:
-        """Where to cut a group that binds more buffers than the target has; None where there is none."""
-        for group in self.groups.values():
-            if len(group.members) > 1 and len(self.buffers(group, updates)) > self.caps.max_buffers:
-                return group.members[len(group.members) // 2]
-        return None
+    def buffers(self, group: Group) -> set[Node]:
+        """The values that a kernel of a group reads or stores; those of a loop bind for themselves."""
+        if group.members[0].op == "loop":
+            return set()
+        return self._bound(group.members, group.stored)
+
+    def overfull(self) -> set[Node]:
+        """Where to cut the groups that bind more buffers than the target has."""
+        return {
+            g.members[len(g.members) // 2]
+            for g in self.groups.values()
+            if len(g.members) > 1 and len(self.buffers(g)) > self.caps.max_buffers
+        }
 
 
 def _elements(node: Node) -> Size:

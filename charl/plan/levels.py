@@ -60,12 +60,10 @@ def build(
 ) -> Level:
     """Cut `graph` into groups, and the bodies of its loops. Indices get names that are not `taken`."""
     apart: frozenset[Node] = frozenset()
-    split: frozenset[Node] = frozenset()
     while True:
-        fusion = Fusion(graph, caps, apart, split)
-        if (cut := fusion.overfull(updates)) is not None:
-            split |= {cut}
-            continue
+        fusion = Fusion(graph, caps, updates, apart)
+        while cuts := fusion.overfull():
+            fusion.cut(cuts)
         conflict = in_place_conflict(fusion, updates)
         if conflict is None:
             break
@@ -134,7 +132,8 @@ def _loop(
     graph = replace(graph, results=[r for r in graph.results if r not in dropped])
     same |= {n: items[k] for n, k in stored.items()}
     inside = {**ranges, name: (0, extent - 1)} if extent is not None else ranges
-    tested = items[0] if extent is None or node.attrs["halts"] else None
+    early = node.attrs["halts"] and not stored  # what is yielded behind the end must be written
+    tested = items[0] if extent is None or early else None
     level = build(graph, updates, caps, taken | {name}, inside, dict.fromkeys(stored, name))
     return Loop(name, extent, tested, level, same)
 

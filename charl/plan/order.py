@@ -88,7 +88,7 @@ def schedule(fusion: Fusion, updates: Mapping[Node, Node]) -> list[list[Group]]:
         ready = [g for g in waiting if before[g] <= done]
         assert ready, "a cycle of groups"
         large = [g for g in ready if not _is_small(g)]
-        step = large[:1] or _within_limit(ready, fusion, updates)
+        step = large[:1] or _within_limit(ready, fusion)
         steps.append(step)
         done.update(step)
         waiting = [g for g in waiting if g not in done]
@@ -102,12 +102,12 @@ def _is_small(group: Group) -> bool:
     return all(isinstance(s, int) and s <= _SMALL for s in sizes)
 
 
-def _within_limit(groups: list[Group], fusion: Fusion, updates: Mapping[Node, Node]) -> list[Group]:
+def _within_limit(groups: list[Group], fusion: Fusion) -> list[Group]:
     """As many groups as one kernel of the target can bind buffers for, at least one."""
     taken: list[Group] = []
     buffers: set[Node] = set()
     for group in groups:
-        mine = fusion.buffers(group, updates)
+        mine = fusion.buffers(group)
         if taken and len(buffers | mine) > fusion.caps.max_buffers:
             break
         buffers |= mine

@@ -155,7 +155,11 @@ def main() -> int:
 
     digits = read_digits()
     began = time.perf_counter()
-    package, backend = load(args.backend, args.simd)
+    try:
+        package, backend = load(args.backend, args.simd)
+    except RuntimeError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
     print(f"digits.ch on backend {backend}, ready in {time.perf_counter() - began:.2f} s")
     steps = args.epochs * (TRAIN // BATCH)
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))

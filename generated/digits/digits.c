@@ -92,9 +92,7 @@ static void digits_nan_f32(const float *x, ptrdiff_t count, const char *name, co
 #define DIGITS_CHECK(condition, message, where) ((void)0)
 #endif
 
-/* nn.ch:9: let y = x @ w
- * nn.ch:10: activation(if bias { y + b } else { y })
- * prelude.ch:48: fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0) */
+/* digits.ch:10: Dense(64, hidden, activation: relu) */
 static void digits_predict_dropout(
         const float *restrict x,
         const float *restrict net_0_w,
@@ -161,8 +159,7 @@ static void digits_predict_dropout(
     }
 }
 
-/* nn.ch:9: let y = x @ w
- * nn.ch:10: activation(if bias { y + b } else { y }) */
+/* digits.ch:12: Dense(hidden, CLASSES) */
 static void digits_predict_dense(
         const float *restrict net_2_w,
         const float *restrict net_2_b,
@@ -202,8 +199,7 @@ static void digits_predict_dense(
     }
 }
 
-/* prelude.ch:98: let e = exp(x - stop_gradient(max(x, axis: axis, keepdims: true)))
- * prelude.ch:99: e / sum(e, axis: axis, keepdims: true) */
+/* digits.ch:18: softmax(net(x)) */
 static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
 {
     for (ptrdiff_t i = 0; i < N; ++i) {
@@ -233,11 +229,8 @@ static void digits_predict_softmax(float *restrict result, const float *restrict
     }
 }
 
-/* prelude.ch:33: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
- * prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
- * nn.ch:9: let y = x @ w
- * nn.ch:10: activation(if bias { y + b } else { y })
- * prelude.ch:40: where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0) */
+/* digits.ch:10: Dense(64, hidden, activation: relu)
+ * digits.ch:11: Dropout(0.2) */
 static void digits_train_step_dropout(
         const uint32_t *restrict rng_key,
         const uint32_t *restrict rng_counter,
@@ -340,11 +333,9 @@ static void digits_train_step_dropout(
     }
 }
 
-/* optim.ch:17: t = t + 1
- * optim.ch:19: let rate = lr / -expm1(steps * log(b1))
- * optim.ch:20: let scale = rsqrt(-expm1(steps * log(b2)))
- * prelude.ch:77: sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
- * prelude.ch:34: rng.counter = rng.counter + 1 */
+/* digits.ch:11: Dropout(0.2)
+ * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
+ * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_small_updates(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
@@ -370,10 +361,7 @@ static void digits_train_step_small_updates(
     }
 }
 
-/* prelude.ch:90: let top = stop_gradient(max(x, axis: axis, keepdims: true))
- * prelude.ch:91: let shift = where(abs(top) < infinity, top, 0.0)
- * prelude.ch:92: let total = log(sum(exp(x - shift), axis: axis, keepdims: true)) + shift
- * prelude.ch:116: let loss = total - pick(logits, target)
+/* digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
  * digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng) */
 static void digits_train_step_loss(
         const int32_t *restrict y,
@@ -386,7 +374,7 @@ static void digits_train_step_loss(
 #ifdef DIGITS_DEBUG
     for (ptrdiff_t i = 0; i < N; ++i) {
         DIGITS_CHECK(y[i] >= 0 && y[i] < 10, "index out of range: y must be at least 0 and below 10",
-                "prelude.ch:116:24");
+                "digits.ch:23:5");
     }
 #endif
     for (ptrdiff_t i = 0; i < N; ++i) {
@@ -407,28 +395,28 @@ static void digits_train_step_loss(
                         vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
         }
         const float total2 = vf32_reduce_add(sum);
-        const float t2 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f)
-                - dense[(ptrdiff_t)i32_max(i32_min(y[i], 9), 0) + 10 * i];
+        const float t2 = fabsf(total) < INFINITY ? total : 0.0f;
         const int32_t t3 = i32_max(i32_min(y[i], 9), 0);
-        const float t4 = -div_2[0];
-        const float t5 = div_2[0] / total2;
-        const float t6 = fabsf(total) < INFINITY ? total : 0.0f;
-        loss[i] = t2;
+        const float div_2_element = div_2[0];
+        const float t4 = logf(total2) + t2 - dense[10 * i + (ptrdiff_t)t3];
+        const float t5 = -div_2_element;
+        const float t6 = div_2_element / total2;
+        loss[i] = t4;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(add_2 + 10 * i + j,
-                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t4),
+                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t5),
                             vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t5),
-                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t6))))),
+                        vf32_mul(vf32_set1(t6),
+                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t2))))),
                     active);
         }
     }
 }
 
-/* nn.ch:9: let y = x @ w
- * prelude.ch:40: where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
- * prelude.ch:48: fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0) */
+/* digits.ch:10: Dense(64, hidden, activation: relu)
+ * digits.ch:11: Dropout(0.2)
+ * digits.ch:12: Dense(hidden, CLASSES) */
 static void digits_train_step_select(
         const float *restrict net_2_w,
         float *restrict select_,
@@ -520,10 +508,8 @@ static void digits_train_step_select(
     }
 }
 
-/* nn.ch:9: let y = x @ w
- * optim.ch:22: a = b1 * a + (1.0 - b1) * d
- * optim.ch:24: p = p - rate * a / (sqrt(b) * scale + eps)
- * optim.ch:23: b = b2 * b + (1.0 - b2) * d ** 2 */
+/* digits.ch:10: Dense(64, hidden, activation: relu)
+ * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_update_net_0_w(
         float *restrict adam_m_0_w,
         const float *restrict x,
@@ -594,10 +580,8 @@ static void digits_train_step_update_net_0_w(
     }
 }
 
-/* nn.ch:9: let y = x @ w
- * optim.ch:22: a = b1 * a + (1.0 - b1) * d
- * optim.ch:24: p = p - rate * a / (sqrt(b) * scale + eps)
- * optim.ch:23: b = b2 * b + (1.0 - b2) * d ** 2 */
+/* digits.ch:12: Dense(hidden, CLASSES)
+ * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_update_net_2_w(
         float *restrict adam_m_2_w,
         float *restrict adam_v_2_w,
@@ -651,11 +635,10 @@ static void digits_train_step_update_net_2_w(
     }
 }
 
-/* prelude.ch:77: sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
- * nn.ch:10: activation(if bias { y + b } else { y })
- * optim.ch:22: a = b1 * a + (1.0 - b1) * d
- * optim.ch:24: p = p - rate * a / (sqrt(b) * scale + eps)
- * optim.ch:23: b = b2 * b + (1.0 - b2) * d ** 2 */
+/* digits.ch:10: Dense(64, hidden, activation: relu)
+ * digits.ch:12: Dense(hidden, CLASSES)
+ * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
+ * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_small_updates_2(
         float *restrict adam_m_0_b,
         float *restrict adam_v_0_b,
@@ -724,9 +707,7 @@ static void digits_train_step_small_updates_2(
     }
 }
 
-/* prelude.ch:17: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
- * prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
- * prelude.ch:19: if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u }
+/* nn.ch:5: param w: f32[i, o] = glorot_uniform()
  * nn.ch:6: param b: f32[o] = zeros() if bias */
 static void digits_Digits_init_small(
         const uint32_t *restrict rng_key,
@@ -737,22 +718,21 @@ static void digits_Digits_init_small(
         uint32_t *restrict random_bits)
 {
     {
-        const uint32_t t = threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]);
-        const uint32_t t2 = threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]);
-        const uint32_t t3 =
-                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
-                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 0u, 1830714210u);
-        const uint32_t t4 =
-                threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]),
-                threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]), 1u, 1830714210u);
+        const uint32_t rng_key2 = rng_key[0];
+        const uint32_t rng_key3 = rng_key[1];
+        const uint32_t t = ~rng_counter[0];
+        const uint32_t t2 = threefry(rng_key2, rng_key3, 0u, t);
+        const uint32_t t3 = threefry(rng_key2, rng_key3, 1u, t);
+        const uint32_t t4 = threefry(t2, t3, 0u, 1830714210u);
+        const uint32_t t5 = threefry(t2, t3, 1u, 1830714210u);
         for (ptrdiff_t i = 0; i < 2; ++i) {
-            random_bits[i] = threefry(t, t2, (uint32_t)i, 2457933420u);
+            random_bits[i] = threefry(t2, t3, (uint32_t)i, 2457933420u);
         }
         for (ptrdiff_t i = 0; i < 640; i += VL32) {
             vf32_store(result_2_w + i,
                     vf32_add(vf32_set1(-0.2847474f),
                         vf32_mul(vf32_set1(0.5694948f),
-                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t3), vu32_set1(t4),
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t4), vu32_set1(t5),
                                             vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
                                 vf32_set1(5.9604645e-8f)))));
         }
@@ -768,9 +748,7 @@ static void digits_Digits_init_small(
     }
 }
 
-/* prelude.ch:17: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
- * prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
- * prelude.ch:19: if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u } */
+/* nn.ch:5: param w: f32[i, o] = glorot_uniform() */
 static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_t *restrict random_bits)
 {
     const uint32_t random_bits_element = random_bits[0];
@@ -817,11 +795,11 @@ enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digi
 
     digits_Digits_init_small(
         rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
-    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "prelude.ch:17:27");
-    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "prelude.ch:17:27");
-    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "prelude.ch:17:27");
+    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:5:26");
+    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:5:26");
+    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "nn.ch:5:26");
     digits_Digits_init_uniform(self->layer0.w, random_bits);
-    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "prelude.ch:17:27");
+    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "nn.ch:5:26");
     digits_Digits_init_update_rng_counter(&rng->counter);
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -872,11 +850,11 @@ enum digits_status digits_predict(
     float *const dense = (float *)(arena + 256 * N); /* [10 * N] */
 
     digits_predict_dropout(x, net->layer0.w, net->layer0.b, dropout, N);
-    DIGITS_NAN_F32(dropout, 64 * N, "dropout", "nn.ch:9:17");
+    DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:10:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
-    DIGITS_NAN_F32(dense, 10 * N, "dense", "nn.ch:9:17");
+    DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
     digits_predict_softmax(result, dense, N);
-    DIGITS_NAN_F32(result, 10 * N, "result", "prelude.ch:98:35");
+    DIGITS_NAN_F32(result, 10 * N, "result", "digits.ch:18:5");
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
         return DIGITS_CHECK_FAILED;
@@ -886,7 +864,7 @@ enum digits_status digits_predict(
 
 size_t digits_train_step_workspace(ptrdiff_t N)
 {
-    return (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 128 * size_ceildiv(40 * N, 64) + 128);
+    return (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128);
 }
 
 enum digits_status digits_train_step(
@@ -923,7 +901,7 @@ enum digits_status digits_train_step(
         {"x", x, (size_t)(64 * N) * sizeof *x, false},
         {"y", y, (size_t)N * sizeof *y, false},
         {"result", result, (size_t)1 * sizeof *result, true},
-        {"workspace", workspace, (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 128 * size_ceildiv(40 * N, 64) + 128), true},
+        {"workspace", workspace, (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128), true},
     };
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
@@ -941,40 +919,40 @@ enum digits_status digits_train_step(
 
     digits_train_step_dropout(
         rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
-    DIGITS_NAN_F32(unit_interval, 64 * N, "unit_interval", "prelude.ch:33:27");
-    DIGITS_NAN_F32(add, 64 * N, "add", "prelude.ch:33:27");
-    DIGITS_NAN_F32(dropout, 64 * N, "dropout", "prelude.ch:33:27");
+    DIGITS_NAN_F32(unit_interval, 64 * N, "unit_interval", "digits.ch:11:9");
+    DIGITS_NAN_F32(add, 64 * N, "add", "digits.ch:11:9");
+    DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:11:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
-    DIGITS_NAN_F32(dense, 10 * N, "dense", "nn.ch:9:17");
+    DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
     digits_train_step_small_updates(&adam->t, &rng->counter, div_, scale, div_2, N);
-    DIGITS_NAN_F32(div_, 1, "div", "optim.ch:17:13");
-    DIGITS_NAN_F32(scale, 1, "scale", "optim.ch:17:13");
-    DIGITS_NAN_F32(div_2, 1, "div_2", "optim.ch:17:13");
+    DIGITS_NAN_F32(div_, 1, "div", "digits.ch:30:5");
+    DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:30:5");
+    DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:30:5");
     digits_train_step_loss(y, loss, dense, add_2, div_2, N);
-    DIGITS_NAN_F32(loss, N, "loss", "prelude.ch:90:29");
-    DIGITS_NAN_F32(add_2, 10 * N, "add_2", "prelude.ch:90:29");
+    DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
+    DIGITS_NAN_F32(add_2, 10 * N, "add_2", "digits.ch:23:5");
     digits_train_step_select(net->layer2.w, select_, add, unit_interval, add_2, N);
-    DIGITS_NAN_F32(select_, 64 * N, "select", "nn.ch:9:17");
+    DIGITS_NAN_F32(select_, 64 * N, "select", "digits.ch:12:9");
     digits_train_step_update_net_0_w(
         adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, select_, div_, scale, N);
-    DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "nn.ch:9:17");
-    DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "nn.ch:9:17");
-    DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "nn.ch:9:17");
+    DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "digits.ch:10:9");
+    DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "digits.ch:10:9");
+    DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "digits.ch:10:9");
     digits_train_step_update_net_2_w(
         adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, add_2, div_, scale, N);
-    DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "nn.ch:9:17");
-    DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "nn.ch:9:17");
-    DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "nn.ch:9:17");
+    DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
+    DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
+    DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
     digits_train_step_small_updates_2(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
         result, loss, select_, div_, scale, add_2, N);
-    DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(adam->m.layer2.b, 10, "adam_m_2_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(adam->v.layer2.b, 10, "adam_v_2_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(net->layer2.b, 10, "net_2_b", "prelude.ch:77:5");
-    DIGITS_NAN_F32(result, 1, "result", "prelude.ch:77:5");
+    DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(adam->m.layer2.b, 10, "adam_m_2_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(adam->v.layer2.b, 10, "adam_v_2_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(net->layer2.b, 10, "net_2_b", "digits.ch:23:5");
+    DIGITS_NAN_F32(result, 1, "result", "digits.ch:23:5");
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
         return DIGITS_CHECK_FAILED;

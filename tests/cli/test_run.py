@@ -113,3 +113,21 @@ def test_no_main(folder: Path) -> None:
 
 def test_unknown_backend(folder: Path) -> None:
     assert run(folder, "train.ch", "--backend", "abacus").returncode == 2
+
+
+def test_a_call_is_traced_once_per_signature(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers without parameters have nothing that could differ from call to call."""
+    from charl.elaborate.host import Host
+    from charl.run import run_file
+
+    traced: list[object] = []
+    trace = Host._trace
+    monkeypatch.setattr(Host, "_trace", lambda self, *args: traced.append(args) or trace(self, *args))
+    text = PROGRAM.replace("Dense(2, 1)", "Dense(2, 1)\n        Dropout(0.5)").replace(
+        "import Dense", "import Dense, Dropout"
+    )
+    assert text.count("Dropout") == 2
+    (folder / "train.ch").write_text(text)
+    monkeypatch.chdir(folder)
+    run_file(folder / "train.ch", "evaluator", lambda stage: None)
+    assert len(traced) == 4  # two inits, a step, the objective

@@ -405,6 +405,24 @@ export fn f(n: int) -> f32 = 1.0
     ),
     (
         """
+struct S { a: f32 }
+export fn f(x: f32) -> S = S(a: x, a: x)
+""",
+        [("E0318", "a")],
+    ),
+    (
+        """
+fn swap(mut a: f32[N], mut b: f32[N]) {
+    let t = a
+    a = b
+    b = t
+}
+export fn f(mut x: f32[N]) { swap(mut x, mut x) }
+""",
+        [("E0308", "x")],
+    ),
+    (
+        """
 struct Box { x: f32[3], flag: bool }
 export fn f(b: Box) -> f32[3] = if b.flag { b.x } else { -b.x }
 """,

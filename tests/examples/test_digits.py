@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -86,6 +87,34 @@ def test_curve_is_the_evaluators(backend: tuple[str, str], digits: Any, oracle: 
 def test_accuracy_is_pytorchs(backend: tuple[str, str], digits: Any) -> None:
     found = [example.train(package(backend), digits, seed).accuracies[-1] for seed in range(5)]
     assert np.mean(found) >= ENOUGH, found
+
+
+def run_example(*args: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """train.py in a process of its own."""
+    environment = {**os.environ, "CC": "", **environment}
+    return subprocess.run(
+        [sys.executable, EXAMPLE / "train.py", *args],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_compiler_and_gpu_the_example_says_so_and_finishes(tmp_path: Path) -> None:
+    bare = {"PATH": str(tmp_path), "CHARL_ADAPTER": "an adapter that nobody has"}
+    ran = run_example("--epochs", "2", "--out", tmp_path / "out", **bare)
+    assert ran.returncode == 0, ran.stderr
+    assert "no C compiler" in ran.stderr and "evaluator" in ran.stdout
+    assert re.search(r"accuracy: [\d.]+%", ran.stdout)
+    made = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"digits.safetensors", "loss.svg", "predictions.png"} <= made
+
+
+def test_a_backend_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    ran = run_example("--backend", "c", "--out", tmp_path / "out", PATH=str(tmp_path))
+    assert ran.returncode == 1 and "no C compiler" in ran.stderr and "Traceback" not in ran.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

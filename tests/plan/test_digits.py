@@ -18,7 +18,7 @@ from charl.plan.build import plan_program
 from charl.plan.ir import Plan
 from charl.plan.verify import verify
 from charl.program import Program
-from tests.support import needs_cc, needs_cpu, needs_tools
+from tests.support import needs_cc, needs_tools
 
 SOURCE = Path(__file__).parents[2] / "examples" / "tour" / "digits.ch"
 TARGETS = pytest.mark.parametrize("caps", [PORTABLE_C, WGSL], ids=["c", "wgsl"])
@@ -108,7 +108,7 @@ def test_hot_kernels_of_avx512_use_its_registers(tmp_path: Path, cc: str) -> Non
     code = (tmp_path / "digits.c").read_text()
     apart = re.sub(r"^static void digits_", "__attribute__((noinline)) static void digits_", code, flags=re.M)
     (tmp_path / "digits.c").write_text(apart)  # a kernel is to be found under its name
-    flags = "-O2 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma".split()
+    flags = ["-O2", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma"]
     subprocess.run([cc, *flags, "-c", "digits.c", "-o", "digits.o"], cwd=tmp_path, check=True)
     objdump = shutil.which("objdump")
     assert objdump is not None

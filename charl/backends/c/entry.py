@@ -283,7 +283,8 @@ def _dimension_checks(api: Api, f: Function) -> tuple[Check, ...]:
             out.append(Check(f"{d.name} % {d.multiple_of} != 0", status))
     for text, left, relation, right, _ in f.export.constraints:
         a, b = c_size(left, names), c_size(right, names)
-        broken = f"({b}) % ({a}) != 0" if relation == "divides" else f"!({a} {relation} {b})"
+        zero = "" if isinstance(left, int) else f"({a}) == 0 || "
+        broken = f"{zero}({b}) % ({a}) != 0" if relation == "divides" else f"!({a} {relation} {b})"
         out.append(Check(broken, status, text))
     if any(d.high is None for d in f.dimensions):
         out.append(Check(_too_large(f), status))

@@ -1,7 +1,5 @@
+// nn.ch:5: param w: f32[i, o] = glorot_uniform()
 // nn.ch:6: param b: f32[o] = zeros() if bias
-// prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
-// prelude.ch:17: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
-// prelude.ch:19: if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u }
 
 @group(0) @binding(0) var<storage, read> rng_key: array<u32>;
 @group(0) @binding(1) var<storage, read> rng_counter: array<u32>;
@@ -33,15 +31,18 @@ fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2<u32> {
 fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     var point = invocation.x + 64u * groups.x * invocation.y;
     if (point < 1u) {
-        let t = threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]).x;
-        let t_2 = threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]).x;
-        let t_3 = threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]).x, threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]).x, 0u, 1830714210u).x;
-        let t_4 = threefry(threefry(rng_key[0], rng_key[1], 0u, ~rng_counter[0]).x, threefry(rng_key[0], rng_key[1], 1u, ~rng_counter[0]).x, 1u, 1830714210u).x;
+        let rng_key_2 = rng_key[0];
+        let rng_key_3 = rng_key[1];
+        let t = ~rng_counter[0];
+        let t_2 = threefry(rng_key_2, rng_key_3, 0u, t).x;
+        let t_3 = threefry(rng_key_2, rng_key_3, 1u, t).x;
+        let t_4 = threefry(t_2, t_3, 0u, 1830714210u).x;
+        let t_5 = threefry(t_2, t_3, 1u, 1830714210u).x;
         for (var i = 0; i < 2; i++) {
-            random_bits[i] = threefry(t, t_2, u32(i), 2457933420u).x;
+            random_bits[i] = threefry(t_2, t_3, u32(i), 2457933420u).x;
         }
         for (var i = 0; i < 640; i++) {
-            result_2_w[i] = -0.2847474 + 0.5694948 * (f32(threefry(t_3, t_4, u32(i), 0u).x >> 8u) * 5.9604645e-08);
+            result_2_w[i] = -0.2847474 + 0.5694948 * (f32(threefry(t_4, t_5, u32(i), 0u).x >> 8u) * 5.9604645e-08);
         }
         return;
     }

@@ -1,6 +1,4 @@
-// prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
-// prelude.ch:17: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
-// prelude.ch:19: if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u }
+// nn.ch:5: param w: f32[i, o] = glorot_uniform()
 
 @group(0) @binding(0) var<storage, read_write> result_0_w: array<f32>;
 @group(0) @binding(1) var<storage, read> random_bits: array<u32>;

@@ -1,5 +1,4 @@
-// nn.ch:9: let y = x @ w
-// nn.ch:10: activation(if bias { y + b } else { y })
+// digits.ch:12: Dense(hidden, CLASSES)
 
 @group(0) @binding(0) var<storage, read> net_2_w: array<f32>;
 @group(0) @binding(1) var<storage, read> net_2_b: array<f32>;

@@ -1,6 +1,4 @@
-// nn.ch:9: let y = x @ w
-// nn.ch:10: activation(if bias { y + b } else { y })
-// prelude.ch:48: fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
+// digits.ch:10: Dense(64, hidden, activation: relu)
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> net_0_w: array<f32>;

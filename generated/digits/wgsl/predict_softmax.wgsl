@@ -1,5 +1,4 @@
-// prelude.ch:98: let e = exp(x - stop_gradient(max(x, axis: axis, keepdims: true)))
-// prelude.ch:99: e / sum(e, axis: axis, keepdims: true)
+// digits.ch:18: softmax(net(x))
 
 @group(0) @binding(0) var<storage, read_write> result: array<f32>;
 @group(0) @binding(1) var<storage, read> dense: array<f32>;

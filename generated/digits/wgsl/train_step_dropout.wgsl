@@ -1,8 +1,5 @@
-// nn.ch:9: let y = x @ w
-// nn.ch:10: activation(if bias { y + b } else { y })
-// prelude.ch:13: fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
-// prelude.ch:33: let u = unit_interval(random_bits(rng.key, rng.counter, shape))
-// prelude.ch:40: where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
+// digits.ch:10: Dense(64, hidden, activation: relu)
+// digits.ch:11: Dropout(0.2)
 
 @group(0) @binding(0) var<storage, read> rng_key: array<u32>;
 @group(0) @binding(1) var<storage, read> rng_counter: array<u32>;

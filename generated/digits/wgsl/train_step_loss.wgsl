@@ -1,8 +1,5 @@
+// digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
 // digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
-// prelude.ch:90: let top = stop_gradient(max(x, axis: axis, keepdims: true))
-// prelude.ch:91: let shift = where(abs(top) < infinity, top, 0.0)
-// prelude.ch:92: let total = log(sum(exp(x - shift), axis: axis, keepdims: true)) + shift
-// prelude.ch:116: let loss = total - pick(logits, target)
 
 @group(0) @binding(0) var<storage, read> y: array<i32>;
 @group(0) @binding(1) var<storage, read_write> loss: array<f32>;
@@ -60,14 +57,15 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var j = 0; j < 10; j++) {
             sum += exp(dense[10 * i + j] - t);
         }
-        let t_2 = log_f32(sum) + select(0.0, largest, abs(largest) < from_bits(0x7f800000u)) - dense[10 * i + max(min(y[i], 9), 0)];
+        let t_2 = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
         let t_3 = max(min(y[i], 9), 0);
-        let t_4 = -div_2[0];
-        let t_5 = div_2[0] / sum;
-        let t_6 = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
-        loss[i] = t_2;
+        let div_2_element = div_2[0];
+        let t_4 = log_f32(sum) + t_2 - dense[10 * i + t_3];
+        let t_5 = -div_2_element;
+        let t_6 = div_2_element / sum;
+        loss[i] = t_4;
         for (var j = 0; j < 10; j++) {
-            add_2[10 * i + j] = select(0.0, t_4, j == t_3) + t_5 * exp(dense[10 * i + j] - t_6);
+            add_2[10 * i + j] = select(0.0, t_5, j == t_3) + t_6 * exp(dense[10 * i + j] - t_2);
         }
     }
 }

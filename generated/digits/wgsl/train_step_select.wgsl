@@ -1,6 +1,6 @@
-// nn.ch:9: let y = x @ w
-// prelude.ch:40: where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
-// prelude.ch:48: fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
+// digits.ch:10: Dense(64, hidden, activation: relu)
+// digits.ch:11: Dropout(0.2)
+// digits.ch:12: Dense(hidden, CLASSES)
 
 @group(0) @binding(0) var<storage, read> net_2_w: array<f32>;
 @group(0) @binding(1) var<storage, read_write> select_: array<f32>;

@@ -1,8 +1,6 @@
-// optim.ch:17: t = t + 1
-// optim.ch:19: let rate = lr / -expm1(steps * log(b1))
-// optim.ch:20: let scale = rsqrt(-expm1(steps * log(b2)))
-// prelude.ch:34: rng.counter = rng.counter + 1
-// prelude.ch:77: sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
+// digits.ch:11: Dropout(0.2)
+// digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
+// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_t: array<i32>;
 @group(0) @binding(1) var<storage, read_write> rng_counter: array<u32>;

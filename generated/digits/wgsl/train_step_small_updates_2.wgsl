@@ -1,8 +1,6 @@
-// nn.ch:10: activation(if bias { y + b } else { y })
-// optim.ch:22: a = b1 * a + (1.0 - b1) * d
-// optim.ch:23: b = b2 * b + (1.0 - b2) * d ** 2
-// optim.ch:24: p = p - rate * a / (sqrt(b) * scale + eps)
-// prelude.ch:77: sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
+// digits.ch:10: Dense(64, hidden, activation: relu)
+// digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
+// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_m_0_b: array<f32>;
 @group(0) @binding(1) var<storage, read_write> adam_v_0_b: array<f32>;

@@ -1,7 +1,5 @@
-// nn.ch:9: let y = x @ w
-// optim.ch:22: a = b1 * a + (1.0 - b1) * d
-// optim.ch:23: b = b2 * b + (1.0 - b2) * d ** 2
-// optim.ch:24: p = p - rate * a / (sqrt(b) * scale + eps)
+// digits.ch:12: Dense(hidden, CLASSES)
+// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_m_2_w: array<f32>;
 @group(0) @binding(1) var<storage, read_write> adam_v_2_w: array<f32>;
