@@ -67,7 +67,9 @@ def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
 def _unrolled(el: Elaborator, e: ast.For, elements: Elements, scope: Scope) -> Any:
     if e.condition is not None:
         raise fail(
-            UNROLLED, "`while` ends a loop over a range or an axis, and this one is unrolled", e.condition.span
+            UNROLLED,
+            "`while` ends a loop over a range or an axis, and this one is unrolled",
+            e.condition.span,
         )
     if el.host is not None and not e.const and isinstance(e.iterable, ast.Range):
         elements = Elements([Temporary(el.settle(p.get())) for p in elements.places], elements.stack)

@@ -18,7 +18,7 @@ from charl.elaborate import operators, statements
 from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
 from charl.elaborate.scope import Binding, Scope, Temporary
-from charl.errors import Label, fail
+from charl.errors import fail
 from charl.graph.ir import Node, Size, at_span
 from charl.ops.regions import assembled, counter, parameter_like
 from charl.syntax import ast
@@ -104,8 +104,7 @@ def _written(el: Elaborator, e: Any, scope: Scope) -> list[Binding]:
     for s in ast.walk(e.body):
         targets: list[Any] = []
         if isinstance(s, ast.Assign):
-            several = isinstance(s.target, (ast.Tuple, ast.Array))
-            targets = list(s.target.elements) if several else [s.target]
+            targets = list(s.target.elements) if isinstance(s.target, (ast.Tuple, ast.Array)) else [s.target]
         elif isinstance(s, ast.Arg) and s.mut:
             targets = [s.value]
         for root in targets:
@@ -198,9 +197,7 @@ def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -
         after = [_where(on, x, p) for x, p in zip(after, params, strict=True)]
         rows = [_where(on, x, ops.zeros(x.type)) for x in rows]
         start = ops.constant(True, boolean)
-        done = assembled(
-            extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True
-        )
+        done = assembled(extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True)
         carried = done.carried[1:]
     _write(el, turn, places, carried)
     if value is None:
@@ -234,6 +231,3 @@ def _write(el: Elaborator, turn: _Turn, places: list[tuple[Binding, str]], value
         if any(final[p] is not q for p, q in turn.params[b].items()):
             el.journal.note(b)
             b.value = value
-
-
-__all__ = ["Label", "bounded", "unbounded"]

@@ -243,10 +243,11 @@ class Emitter:
             if key in state:
                 return state[key]
             below = False
-            if not isinstance(e, Guard):
-                under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
-                for c in e.children():
-                    below = visit(c, under) or below
+            under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
+            if isinstance(e, Guard):  # what does not depend on what is guarded may go before it
+                under = blocked.union(*(dims.symbols(x) for r in e.ranges for x in r))
+            for c in e.children():
+                below = visit(c, under) or below
             if isinstance(e, Reduce) and not below and not (e.symbols() & blocked):
                 found[id(e)] = e
                 below = True

@@ -70,9 +70,7 @@ def assembled(
     count = len(params)
     saved = count + len(yields) if kept else -1
     node = over(extent, count, graph, [*initial, *captured], halts, saved)
-    return Looped(
-        [item(node, k) for k in range(count)], [item(node, count + k) for k in range(len(yields))]
-    )
+    return Looped([item(node, k) for k in range(count)], [item(node, count + k) for k in range(len(yields))])
 
 
 def counter() -> Node:

@@ -154,11 +154,11 @@ def _separate(body: Graph, count: int) -> tuple[Graph, dict[Node, Node], dict[No
     for k, node in enumerate(body.results):
         if k < count and node is body.params[k]:
             continue
-        shared = node.op in ("parameter", "constant", "item") or node in results
-        if shared or (k >= count and (uses.get(node) or node in body.results[:count])):
-            node = copied(node)
-        elif k >= count and OPS[node.op].write is not None:
-            node = copied(node)
+        copy = node.op in ("parameter", "constant", "item") or node in results
+        if k >= count:  # stored at a row: nothing reads it there, and no kernel writes it piece by piece
+            again = uses.get(node) or node in body.results[:count]
+            copy = copy or bool(again) or OPS[node.op].write is not None
+        node = copied(node) if copy else node
         results.append(node)
         if k < count:
             updates[node] = body.params[k]
