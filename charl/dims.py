@@ -338,10 +338,10 @@ def _within(rest: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None) -> 
 # ---------------------------------------------------------------- bounds
 
 
-def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None) -> bool:
+def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: int = 1) -> bool:
     """Whether x >= 0 is proved, `ranges` giving (low, high), inclusive, of some symbols.
 
-    Symbols without a range are sizes of at least 1 (inside a loop nest every extent is). False means
+    Symbols without a range are sizes of at least `least`: 1 inside a loop nest, where every extent is. False means
     "not proved", not "negative".
     """
     if isinstance(x, int):
@@ -358,16 +358,16 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None) -> bool:
         if degree != 1:
             return False
         low, high = ranges[a.name]
-        if nonnegative(slope, ranges):
+        if nonnegative(slope, ranges, least):
             x = substitute(x, {a.name: low})
-        elif nonnegative(-slope, ranges):
+        elif nonnegative(-slope, ranges, least):
             x = substitute(x, {a.name: high})
         else:
             return False
     if isinstance(x, int):
         return x >= 0
     names = {a.name for m, _ in x.terms for a, _ in m if isinstance(a, Sym)}
-    shifted = substitute(x, {n: sym(n) + 1 for n in names if _only_positive(x, n)})
+    shifted = substitute(x, {n: sym(n) + least for n in names if _only_positive(x, n)})
     return all(c >= 0 and all(_nonneg_atom(a, ranges) for a, _ in m) for m, c in _terms(shifted).items())
 
 

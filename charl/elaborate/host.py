@@ -158,7 +158,9 @@ def _signature(value: Any) -> Any:
     if isinstance(value, Node):
         return value.type
     parts = tuple((n, _signature(x)) for n, x in v.children(value))
-    if isinstance(value, v.Instance):  # a layer without parameters has no parts, and is the same wherever it is made
+    if isinstance(
+        value, v.Instance
+    ):  # a layer without parameters has no parts, and is the same wherever it is made
         return (value.type, parts)
     return (type(value), parts or value)
 

@@ -167,20 +167,24 @@ def _symbolic(op: str, a: Size, b: Size, span: Span) -> Any:
 
 
 def compare_sizes(op: str, a: Size, b: Size) -> Any:
-    """A comparison of sizes: decided where it can be proved, else an unknown truth value."""
+    """A comparison of sizes, which may be 0: decided where it can be proved, else an unknown truth value."""
     if op in (">", ">="):
         return compare_sizes({">": "<", ">=": "<="}[op], b, a)
     diff = b - a
     if op in ("==", "!="):
         if a == b:
             return op == "=="
-        if isinstance(diff, int) or dims.nonnegative(diff - 1) or dims.nonnegative(-diff - 1):
+        if (
+            isinstance(diff, int)
+            or dims.nonnegative(diff - 1, least=0)
+            or dims.nonnegative(-diff - 1, least=0)
+        ):
             return op == "!="
     else:
         gap = 1 if op == "<" else 0
-        if dims.nonnegative(diff - gap):
+        if dims.nonnegative(diff - gap, least=0):
             return True
-        if dims.nonnegative(-diff - 1 + gap):
+        if dims.nonnegative(-diff - 1 + gap, least=0):
             return False
     name = ELEMENTWISE[op]
 

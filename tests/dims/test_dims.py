@@ -104,6 +104,11 @@ def test_a_split_index_is_found_again(n: int | Dim) -> None:
     assert mod(flat, n, ranges) == j
 
 
+def test_a_size_may_be_zero_outside_of_loops() -> None:
+    assert nonnegative(N - 1) and not nonnegative(N - 1, least=0)
+    assert nonnegative(N, least=0) and nonnegative(2 * N + d, least=0)
+
+
 def test_bounds_of_loop_indices() -> None:
     ranges = {"i": (0, N - 1)}
     assert nonnegative(N - 1 - i, ranges)

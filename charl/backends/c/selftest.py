@@ -258,7 +258,8 @@ def _checks(f: Function, outputs: list[tuple[Array, float]]) -> Iterator[dict[st
     written = [(path, pointer) for _, path, pointer in places]
     written += [(path, pointer) for p, path, pointer in _places(f, False) if p.mut]
     for (path, pointer), (value, tolerance) in zip(_ordered(f, written), outputs):
-        yield _check(path, pointer, value, tolerance)
+        if value.size:  # an empty result has nothing to compare
+            yield _check(path, pointer, value, tolerance)
 
 
 def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -274,7 +275,7 @@ def _check(path: str, pointer: str, value: Array, tolerance: float) -> dict[str,
     if stride > 1 and stride % 2 == 0:
         stride += 1  # meets every column of a matrix of even width
     floating = flat.dtype.kind == "f"
-    words = [_expected(x) for x in flat[::stride]] or ["0.0"]
+    words = [_expected(x) for x in flat[::stride]]
     total = (
         float(np.sum(flat, dtype=np.float64))
         if floating or flat.dtype.kind == "b"
