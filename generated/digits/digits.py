@@ -1141,21 +1141,49 @@ class _Prepared:
             else:
                 self.buffers.append(gpu.buffer(_evaluate(entry["bytes"], dims)))
         self._groups: dict[tuple[int, ...], tuple[list[Any], list[Any]]] = {}
-        self._sizes = self._uniform(gpu, plan["calls"], dims)
         self.calls: list[tuple[Any, int, int]] = []
-        for number, call in enumerate(plan["calls"]):
-            points = _evaluate(call["points"], dims)
-            if points > 0:
-                groups = -(-points // gpu.manifest["workgroup"])
-                self.calls.append((call, number, groups))
+        rows: list[list[int]] = []
+        #: What runs in order: how many calls of `calls`, or a buffer that says whether
+        #: the loop goes on, and what it does if so.
+        self.steps = self._steps(gpu, plan["calls"], dims, rows)
+        self._sizes = self._uniform(gpu, rows)
 
-    def _uniform(self, gpu: _Wgpu, calls: list[Any], dims: Mapping[str, int]) -> Any:
+    def _steps(
+        self,
+        gpu: _Wgpu,
+        steps: list[Any],
+        dims: Mapping[str, int],
+        rows: list[list[int]],
+    ) -> list[Any]:
+        """Every dispatch, those of a loop for each of its turns."""
+        out: list[Any] = []
+        for step in steps:
+            if "repeat" not in step:
+                points = _evaluate(step["points"], dims)
+                if points > 0:
+                    groups = -(-points // gpu.manifest["workgroup"])
+                    out.append(len(self.calls))
+                    self.calls.append((step, len(rows), groups))
+                    rows.append([_evaluate(s, dims) for s in step["sizes"]])
+                continue
+            extent = step["extent"]
+            count = 1 if extent is None else _evaluate(extent, dims)
+            turns = []
+            for turn in range(count):
+                inner = {**dims, step["repeat"]: turn}
+                turns.append(self._steps(gpu, step["calls"], inner, rows))
+            if step["while"] is None:
+                out += [d for turn in turns for d in turn]
+            else:
+                out.append((step["while"], extent is None, turns))
+        return out
+
+    def _uniform(self, gpu: _Wgpu, rows: list[list[int]]) -> Any:
         """The sizes that each dispatch sees, at aligned offsets of one buffer."""
         step = 256 // 4
-        table = np.zeros((max(len(calls), 1), step), np.int32)
-        for row, call in zip(table, calls):
-            values = [_evaluate(s, dims) for s in call["sizes"]]
-            row[: len(values)] = values
+        table = np.zeros((max(len(rows), 1), step), np.int32)
+        for line, values in zip(table, rows):
+            line[: len(values)] = values
         return gpu.upload(table, "UNIFORM|COPY_DST")
 
     def parameter(self, gpu: _Wgpu, leaf: int) -> Any:
@@ -1438,13 +1466,7 @@ class _Wgpu:
                 leaf.settle()
         encoder = self.device.create_command_encoder()
         dispatches = plan.dispatches(self, parameters)
-        if dispatches:
-            compute = encoder.begin_compute_pass()
-            for pipeline, group, columns, rows in dispatches:
-                compute.set_pipeline(pipeline)
-                compute.set_bind_group(0, group)
-                compute.dispatch_workgroups(columns, rows)
-            compute.end()
+        encoder = self._encode(encoder, plan, plan.steps, dispatches, parameters)
         results = []
         for shape, dtype in plan.results:
             kind = np.bool_ if dtype == "bool" else _WORDS[dtype]
@@ -1452,6 +1474,44 @@ class _Wgpu:
         back += [(buffer, results[leaf]) for leaf, buffer in plan.outputs.items()]
         self.download(back, encoder)
         return results
+
+    def _encode(
+        self,
+        encoder: Any,
+        plan: _Prepared,
+        steps: list[Any],
+        dispatches: list[Any],
+        parameters: list[Any],
+    ) -> Any:
+        """Encodes what runs; submits before it looks at the condition of a loop."""
+        compute = None
+        for step in steps:
+            if isinstance(step, int):
+                compute = compute or encoder.begin_compute_pass()
+                pipeline, group, columns, rows = dispatches[step]
+                compute.set_pipeline(pipeline)
+                compute.set_bind_group(0, group)
+                compute.dispatch_workgroups(columns, rows)
+                continue
+            if compute:
+                compute.end()
+                compute = None
+            number, endless, turns = step
+            buffer = plan.buffers[number]
+            buffer = parameters[buffer] if isinstance(buffer, int) else buffer
+            turn = 0
+            while endless or turn < len(turns):
+                holds = np.zeros(1, np.uint32)
+                self.download([(buffer, holds)], encoder)
+                encoder = self.device.create_command_encoder()
+                if not holds[0]:
+                    break
+                body = turns[0] if endless else turns[turn]
+                encoder = self._encode(encoder, plan, body, dispatches, parameters)
+                turn += 1
+        if compute:
+            compute.end()
+        return encoder
 
 
 class _Gpu:
