@@ -124,6 +124,8 @@ def _turn(
     """One elaboration with parameters for `places`, and what it writes besides. Leaves the state as it was."""
     turn = _Turn(counter(), {})
     before = {b: b.value for b in places}
+    for b in places:
+        el.journal.note(b)  # who looks from outside is told the value from before the loop, not a parameter
     frame = scope.function
     with _outside(el, e), el.journal.frame() as journal:
         for b in places:
