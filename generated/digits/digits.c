@@ -363,11 +363,11 @@ static void digits_train_step_small_updates(
 
 /* digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
  * digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng) */
-static void digits_train_step_loss(
+static void digits_train_step_d_dense(
         const int32_t *restrict y,
         float *restrict loss,
         const float *restrict dense,
-        float *restrict add_2,
+        float *restrict d_dense,
         const float *restrict div_2,
         ptrdiff_t N)
 {
@@ -397,14 +397,14 @@ static void digits_train_step_loss(
         const float total2 = vf32_reduce_add(sum);
         const float t2 = fabsf(total) < INFINITY ? total : 0.0f;
         const int32_t t3 = i32_max(i32_min(y[i], 9), 0);
-        const float div_2_element = div_2[0];
+        const float d_loss = div_2[0];
         const float t4 = logf(total2) + t2 - dense[10 * i + (ptrdiff_t)t3];
-        const float t5 = -div_2_element;
-        const float t6 = div_2_element / total2;
+        const float t5 = -d_loss;
+        const float t6 = d_loss / total2;
         loss[i] = t4;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            vf32_store_mask(add_2 + 10 * i + j,
+            vf32_store_mask(d_dense + 10 * i + j,
                     vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t5),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_set1(t6),
@@ -417,12 +417,12 @@ static void digits_train_step_loss(
 /* digits.ch:10: Dense(64, hidden, activation: relu)
  * digits.ch:11: Dropout(0.2)
  * digits.ch:12: Dense(hidden, CLASSES) */
-static void digits_train_step_select(
+static void digits_train_step_d_y(
         const float *restrict net_2_w,
-        float *restrict select_,
+        float *restrict d_y,
         const float *restrict add,
         const float *restrict unit_interval,
-        const float *restrict add_2,
+        const float *restrict d_dense,
         ptrdiff_t N)
 {
     for (ptrdiff_t i = 0; i < 2 * (N / 2); i += 2) {
@@ -437,20 +437,20 @@ static void digits_train_step_select(
             vf32 sum8 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
-                const vf32 add_2_element = vf32_load_mask(add_2 + 10 * i + k, active);
+                const vf32 d_dense_element = vf32_load_mask(d_dense + 10 * i + k, active);
                 const vf32 net_2_w_element = vf32_load_mask(net_2_w + 10 * j + k, active);
-                const vf32 add_2_element2 = vf32_load_mask(add_2 + 10 * i + k + 10, active);
+                const vf32 d_dense_element2 = vf32_load_mask(d_dense + 10 * i + k + 10, active);
                 const vf32 net_2_w_element2 = vf32_load_mask(net_2_w + 10 * j + k + 10, active);
                 const vf32 net_2_w_element3 = vf32_load_mask(net_2_w + 10 * j + k + 20, active);
                 const vf32 net_2_w_element4 = vf32_load_mask(net_2_w + 10 * j + k + 30, active);
-                sum = vf32_fma(add_2_element, net_2_w_element, sum);
-                sum2 = vf32_fma(add_2_element2, net_2_w_element, sum2);
-                sum3 = vf32_fma(add_2_element, net_2_w_element2, sum3);
-                sum4 = vf32_fma(add_2_element2, net_2_w_element2, sum4);
-                sum5 = vf32_fma(add_2_element, net_2_w_element3, sum5);
-                sum6 = vf32_fma(add_2_element2, net_2_w_element3, sum6);
-                sum7 = vf32_fma(add_2_element, net_2_w_element4, sum7);
-                sum8 = vf32_fma(add_2_element2, net_2_w_element4, sum8);
+                sum = vf32_fma(d_dense_element, net_2_w_element, sum);
+                sum2 = vf32_fma(d_dense_element2, net_2_w_element, sum2);
+                sum3 = vf32_fma(d_dense_element, net_2_w_element2, sum3);
+                sum4 = vf32_fma(d_dense_element2, net_2_w_element2, sum4);
+                sum5 = vf32_fma(d_dense_element, net_2_w_element3, sum5);
+                sum6 = vf32_fma(d_dense_element2, net_2_w_element3, sum6);
+                sum7 = vf32_fma(d_dense_element, net_2_w_element4, sum7);
+                sum8 = vf32_fma(d_dense_element2, net_2_w_element4, sum8);
             }
             const float total = vf32_reduce_add(sum);
             const float total2 = vf32_reduce_add(sum2);
@@ -460,21 +460,21 @@ static void digits_train_step_select(
             const float total6 = vf32_reduce_add(sum6);
             const float total7 = vf32_reduce_add(sum7);
             const float total8 = vf32_reduce_add(sum8);
-            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
+            d_y[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 64] = f32_max(add[64 * i + j + 64], 0.0f) > 0.0f
+            d_y[64 * i + j + 64] = f32_max(add[64 * i + j + 64], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 64] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
+            d_y[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 1] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 65] = f32_max(add[64 * i + j + 65], 0.0f) > 0.0f
+            d_y[64 * i + j + 65] = f32_max(add[64 * i + j + 65], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 65] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
+            d_y[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 2] < 0.8f ? total5 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 66] = f32_max(add[64 * i + j + 66], 0.0f) > 0.0f
+            d_y[64 * i + j + 66] = f32_max(add[64 * i + j + 66], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 66] < 0.8f ? total6 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
+            d_y[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 3] < 0.8f ? total7 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 67] = f32_max(add[64 * i + j + 67], 0.0f) > 0.0f
+            d_y[64 * i + j + 67] = f32_max(add[64 * i + j + 67], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 67] < 0.8f ? total8 : 0.0f) * 1.25f : 0.0f;
         }
     }
@@ -486,23 +486,23 @@ static void digits_train_step_select(
             vf32 sum4 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
-                const vf32 add_2_element = vf32_load_mask(add_2 + 10 * i + k, active);
-                sum = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k, active), sum);
-                sum2 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 10, active), sum2);
-                sum3 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 20, active), sum3);
-                sum4 = vf32_fma(add_2_element, vf32_load_mask(net_2_w + 10 * j + k + 30, active), sum4);
+                const vf32 d_dense_element = vf32_load_mask(d_dense + 10 * i + k, active);
+                sum = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k, active), sum);
+                sum2 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 10, active), sum2);
+                sum3 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 20, active), sum3);
+                sum4 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 30, active), sum4);
             }
             const float total = vf32_reduce_add(sum);
             const float total2 = vf32_reduce_add(sum2);
             const float total3 = vf32_reduce_add(sum3);
             const float total4 = vf32_reduce_add(sum4);
-            select_[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
+            d_y[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
+            d_y[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 1] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
+            d_y[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 2] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            select_[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
+            d_y[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
                     ? (unit_interval[64 * i + j + 3] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
         }
     }
@@ -515,7 +515,7 @@ static void digits_train_step_update_net_0_w(
         const float *restrict x,
         float *restrict adam_v_0_w,
         float *restrict net_0_w,
-        const float *restrict select_,
+        const float *restrict d_y,
         const float *restrict div_,
         const float *restrict scale,
         ptrdiff_t N)
@@ -533,19 +533,19 @@ static void digits_train_step_update_net_0_w(
             vf32 sum8 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
                 const float x_element = x[j + 64 * k];
-                const vf32 select_element = vf32_load(select_ + i + 64 * k);
-                const vf32 select_element2 = vf32_load(select_ + i + 64 * k + VL32);
+                const vf32 d_y_element = vf32_load(d_y + i + 64 * k);
+                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
                 const float x_element2 = x[j + 64 * k + 1];
                 const float x_element3 = x[j + 64 * k + 2];
                 const float x_element4 = x[j + 64 * k + 3];
-                sum = vf32_fma(vf32_set1(x_element), select_element, sum);
-                sum2 = vf32_fma(vf32_set1(x_element), select_element2, sum2);
-                sum3 = vf32_fma(vf32_set1(x_element2), select_element, sum3);
-                sum4 = vf32_fma(vf32_set1(x_element2), select_element2, sum4);
-                sum5 = vf32_fma(vf32_set1(x_element3), select_element, sum5);
-                sum6 = vf32_fma(vf32_set1(x_element3), select_element2, sum6);
-                sum7 = vf32_fma(vf32_set1(x_element4), select_element, sum7);
-                sum8 = vf32_fma(vf32_set1(x_element4), select_element2, sum8);
+                sum = vf32_fma(vf32_set1(x_element), d_y_element, sum);
+                sum2 = vf32_fma(vf32_set1(x_element), d_y_element2, sum2);
+                sum3 = vf32_fma(vf32_set1(x_element2), d_y_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), d_y_element2, sum4);
+                sum5 = vf32_fma(vf32_set1(x_element3), d_y_element, sum5);
+                sum6 = vf32_fma(vf32_set1(x_element3), d_y_element2, sum6);
+                sum7 = vf32_fma(vf32_set1(x_element4), d_y_element, sum7);
+                sum8 = vf32_fma(vf32_set1(x_element4), d_y_element2, sum8);
             }
             vf32_store(sums, sum);
             vf32_store(sums + VL32, sum2);
@@ -587,7 +587,7 @@ static void digits_train_step_update_net_2_w(
         float *restrict adam_v_2_w,
         float *restrict net_2_w,
         const float *restrict dropout,
-        const float *restrict add_2,
+        const float *restrict d_dense,
         const float *restrict div_,
         const float *restrict scale,
         ptrdiff_t N)
@@ -601,11 +601,11 @@ static void digits_train_step_update_net_2_w(
             vf32 sum3 = vf32_set1(0.0f);
             vf32 sum4 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
-                const vf32 add_2_element = vf32_load_mask(add_2 + i + 10 * k, active);
-                sum = vf32_fma(vf32_set1(dropout[j + 64 * k]), add_2_element, sum);
-                sum2 = vf32_fma(vf32_set1(dropout[j + 64 * k + 1]), add_2_element, sum2);
-                sum3 = vf32_fma(vf32_set1(dropout[j + 64 * k + 2]), add_2_element, sum3);
-                sum4 = vf32_fma(vf32_set1(dropout[j + 64 * k + 3]), add_2_element, sum4);
+                const vf32 d_dense_element = vf32_load_mask(d_dense + i + 10 * k, active);
+                sum = vf32_fma(vf32_set1(dropout[j + 64 * k]), d_dense_element, sum);
+                sum2 = vf32_fma(vf32_set1(dropout[j + 64 * k + 1]), d_dense_element, sum2);
+                sum3 = vf32_fma(vf32_set1(dropout[j + 64 * k + 2]), d_dense_element, sum3);
+                sum4 = vf32_fma(vf32_set1(dropout[j + 64 * k + 3]), d_dense_element, sum4);
             }
             vf32_store_mask(sums, sum, active);
             vf32_store_mask(sums + VL32, sum2, active);
@@ -648,10 +648,10 @@ static void digits_train_step_small_updates_2(
         float *restrict net_2_b,
         float *restrict result,
         const float *restrict loss,
-        const float *restrict select_,
+        const float *restrict d_y,
         const float *restrict div_,
         const float *restrict scale,
-        const float *restrict add_2,
+        const float *restrict d_dense,
         ptrdiff_t N)
 {
     {
@@ -670,7 +670,7 @@ static void digits_train_step_small_updates_2(
     for (ptrdiff_t i = 0; i < 64; i += VL32) {
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
-            sum = vf32_add(sum, vf32_load(select_ + i + 64 * j));
+            sum = vf32_add(sum, vf32_load(d_y + i + 64 * j));
         }
         const vf32 t =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)),
@@ -690,7 +690,7 @@ static void digits_train_step_small_updates_2(
         const vm32 active = vm32_range(0, 10 - i);
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
-            sum = vf32_add(sum, vf32_load_mask(add_2 + i + 10 * j, active));
+            sum = vf32_add(sum, vf32_load_mask(d_dense + i + 10 * j, active));
         }
         const vf32 t =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
@@ -914,8 +914,8 @@ enum digits_status digits_train_step(
     float *const scale = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 64); /* [1] */
     float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [1] */
     float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [N] */
-    float *const add_2 = (float *)(arena + 1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128); /* [10 * N] */
-    float *const select_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [64 * N] */
+    float *const d_dense = (float *)(arena + 1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128); /* [10 * N] */
+    float *const d_y = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [64 * N] */
 
     digits_train_step_dropout(
         rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
@@ -928,24 +928,24 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(div_, 1, "div", "digits.ch:30:5");
     DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:30:5");
     DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:30:5");
-    digits_train_step_loss(y, loss, dense, add_2, div_2, N);
+    digits_train_step_d_dense(y, loss, dense, d_dense, div_2, N);
     DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
-    DIGITS_NAN_F32(add_2, 10 * N, "add_2", "digits.ch:23:5");
-    digits_train_step_select(net->layer2.w, select_, add, unit_interval, add_2, N);
-    DIGITS_NAN_F32(select_, 64 * N, "select", "digits.ch:12:9");
+    DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");
+    digits_train_step_d_y(net->layer2.w, d_y, add, unit_interval, d_dense, N);
+    DIGITS_NAN_F32(d_y, 64 * N, "d_y", "digits.ch:12:9");
     digits_train_step_update_net_0_w(
-        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, select_, div_, scale, N);
+        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_y, div_, scale, N);
     DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "digits.ch:10:9");
     digits_train_step_update_net_2_w(
-        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, add_2, div_, scale, N);
+        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, div_, scale, N);
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
     digits_train_step_small_updates_2(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
-        result, loss, select_, div_, scale, add_2, N);
+        result, loss, d_y, div_, scale, d_dense, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "digits.ch:23:5");

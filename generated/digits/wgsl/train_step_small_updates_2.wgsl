@@ -7,7 +7,7 @@
 @group(0) @binding(2) var<storage, read_write> net_0_b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 @group(0) @binding(4) var<storage, read> loss: array<f32>;
-@group(0) @binding(5) var<storage, read> select_: array<f32>;
+@group(0) @binding(5) var<storage, read> d_y: array<f32>;
 @group(0) @binding(6) var<storage, read> div: array<f32>;
 @group(0) @binding(7) var<storage, read> scale: array<f32>;
 struct Sizes { N: i32 }
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let i = i32(point);
         var d: f32 = 0.0;
         for (var j = 0; j < sizes.N; j++) {
-            d += select_[i + 64 * j];
+            d += d_y[i + 64 * j];
         }
         let t = 0.9 * adam_m_0_b[i] + 0.1 * d;
         let t_2 = 0.999 * adam_v_0_b[i] + 0.001 * (d * d);

@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> adam_v_0_w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> net_0_w: array<f32>;
-@group(0) @binding(4) var<storage, read> select_: array<f32>;
+@group(0) @binding(4) var<storage, read> d_y: array<f32>;
 @group(0) @binding(5) var<storage, read> div: array<f32>;
 @group(0) @binding(6) var<storage, read> scale: array<f32>;
 struct Sizes { N: i32 }
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let j = i32(point % 64u);
         var d: f32 = 0.0;
         for (var k = 0; k < sizes.N; k++) {
-            d += x[i + 64 * k] * select_[j + 64 * k];
+            d += x[i + 64 * k] * d_y[j + 64 * k];
         }
         let t = 0.9 * adam_m_0_w[64 * i + j] + 0.1 * d;
         let t_2 = 0.999 * adam_v_0_w[64 * i + j] + 0.001 * (d * d);

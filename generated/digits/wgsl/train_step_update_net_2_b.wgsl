@@ -4,7 +4,7 @@
 @group(0) @binding(0) var<storage, read_write> adam_m_2_b: array<f32>;
 @group(0) @binding(1) var<storage, read_write> adam_v_2_b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> net_2_b: array<f32>;
-@group(0) @binding(3) var<storage, read> add_2: array<f32>;
+@group(0) @binding(3) var<storage, read> d_dense: array<f32>;
 @group(0) @binding(4) var<storage, read> div: array<f32>;
 @group(0) @binding(5) var<storage, read> scale: array<f32>;
 struct Sizes { N: i32 }
@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let i = i32(point);
         var d: f32 = 0.0;
         for (var j = 0; j < sizes.N; j++) {
-            d += add_2[i + 10 * j];
+            d += d_dense[i + 10 * j];
         }
         let t = 0.9 * adam_m_2_b[i] + 0.1 * d;
         let t_2 = 0.999 * adam_v_2_b[i] + 0.001 * (d * d);

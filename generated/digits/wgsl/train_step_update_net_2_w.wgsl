@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read_write> adam_v_2_w: array<f32>;
 @group(0) @binding(2) var<storage, read_write> net_2_w: array<f32>;
 @group(0) @binding(3) var<storage, read> dropout: array<f32>;
-@group(0) @binding(4) var<storage, read> add_2: array<f32>;
+@group(0) @binding(4) var<storage, read> d_dense: array<f32>;
 @group(0) @binding(5) var<storage, read> div: array<f32>;
 @group(0) @binding(6) var<storage, read> scale: array<f32>;
 struct Sizes { N: i32 }
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let j = i32(point % 10u);
         var d: f32 = 0.0;
         for (var k = 0; k < sizes.N; k++) {
-            d += dropout[i + 64 * k] * add_2[j + 10 * k];
+            d += dropout[i + 64 * k] * d_dense[j + 10 * k];
         }
         let t = 0.9 * adam_m_2_w[10 * i + j] + 0.1 * d;
         let t_2 = 0.999 * adam_v_2_w[10 * i + j] + 0.001 * (d * d);

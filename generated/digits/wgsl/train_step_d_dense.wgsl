@@ -4,7 +4,7 @@
 @group(0) @binding(0) var<storage, read> y: array<i32>;
 @group(0) @binding(1) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(2) var<storage, read> dense: array<f32>;
-@group(0) @binding(3) var<storage, read_write> add_2: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d_dense: array<f32>;
 @group(0) @binding(4) var<storage, read> div_2: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(5) var<uniform> sizes: Sizes;
@@ -59,13 +59,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         }
         let t_2 = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
         let t_3 = max(min(y[i], 9), 0);
-        let div_2_element = div_2[0];
+        let d_loss = div_2[0];
         let t_4 = log_f32(sum) + t_2 - dense[10 * i + t_3];
-        let t_5 = -div_2_element;
-        let t_6 = div_2_element / sum;
+        let t_5 = -d_loss;
+        let t_6 = d_loss / sum;
         loss[i] = t_4;
         for (var j = 0; j < 10; j++) {
-            add_2[10 * i + j] = select(0.0, t_5, j == t_3) + t_6 * exp(dense[10 * i + j] - t_2);
+            d_dense[10 * i + j] = select(0.0, t_5, j == t_3) + t_6 * exp(dense[10 * i + j] - t_2);
         }
     }
 }
