@@ -65,6 +65,8 @@ class Call:
 
 
 def _flat(part: Any) -> str:
+    if isinstance(part, tuple):
+        return f"{part[0]}{_flat(part[1])}"
     return part.flat() if isinstance(part, Call) else str(part)
 
 

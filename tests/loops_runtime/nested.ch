@@ -63,3 +63,10 @@ export fn largest(x: f32[N]) -> (f32, i32, bool[]) {
     }
     (best, at, found)
 }
+
+export fn fibonacci() -> i32 {
+    let mut a = 0
+    let mut b = 1
+    for _ in 0..10 { (a, b) = (b, a + b) }
+    a
+}

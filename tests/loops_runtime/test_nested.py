@@ -87,3 +87,7 @@ def test_second_order_through_a_loop_that_stops(package: Any) -> None:
     h = 1e-3
     wanted = (relax(0.9 + h) - 2 * relax(0.9) + relax(0.9 - h)) / h**2
     np.testing.assert_allclose(package.second(f(0.9)), wanted, rtol=1e-3)
+
+
+def test_an_export_without_arguments(package: Any) -> None:
+    assert package.fibonacci() == 55
