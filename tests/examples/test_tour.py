@@ -72,3 +72,17 @@ def test_gmm(backend: str, f64: str, tolerance: float) -> None:
     h = 1e-3
     ends = log_likelihood(moved(m, v, h), x) + log_likelihood(moved(m, v, -h), x)
     assert curvature == pytest.approx((ends - 2 * log_likelihood(m, x)) / h**2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "backend", [pytest.param("c", marks=needs_cc), pytest.param("wgpu", marks=needs_vulkan)]
+)
+def test_one_digits_package_serves_every_batch(backend: str) -> None:
+    """Neither recompiled nor padded: the loader is made once, the batch is an argument."""
+    package, oracle = (charl.load(TOUR / "digits.ch", backend=b) for b in (backend, "evaluator"))
+    rng = np.random.default_rng(0)
+    for n in (1, 7, 64, 1000, 0):
+        x = rng.random((n, 64), dtype=np.float32)
+        found, wanted = (p.predict(p.Digits.init(seed=0), x) for p in (package, oracle))
+        assert found.shape == (n, 10)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
