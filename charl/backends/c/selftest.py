@@ -29,6 +29,7 @@ Array = np.ndarray[Any, Any]
 
 SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
 LIMIT = 1 << 31  # operations of an export above which its reference is not computed
+ELEMENTS = 1 << 24  # of its arguments and results, likewise: a self-test is to fit a device
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
     if endless(f.plan.steps):  # on arbitrary numbers it may never end
         return None
     inputs = _leaves_of(f)
+    held = [*(leaf.type.shape for leaf in inputs), *(n.shape for n in f.export.graph.results)]
+    if sum(dims.evaluate(dims.product(shape), sizes) for shape in held) > ELEMENTS:
+        return None
     fills, outputs = _references(f, inputs, sizes)
     return {
         "name": f.name,

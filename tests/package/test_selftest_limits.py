@@ -1,0 +1,21 @@
+"""What is too large for a reference is left out of the self-test, which says so."""
+
+from __future__ import annotations
+
+from charl.compile import Options, compile_source
+from charl.source import Source
+
+PROGRAM = """
+export fn sum_of(x: f32[4096, 8192]) -> f32 = sum(x)
+export fn zeros_of(x: f32[2]) -> f32[4096, 8192] = zeros(4096, 8192) + x[0]
+export fn small(x: f32[2]) -> f32 = sum(x)
+"""
+
+
+def test_large_arguments_and_results_have_no_reference() -> None:
+    options = Options(targets=("c",))
+    text = compile_source(Source("large.ch", PROGRAM), options).files["large_selftest.c"].decode()
+    left_out = [line for line in text.splitlines() if "too large for a reference" in line]
+    assert len(left_out) == 2
+    assert "large_sum_of" in left_out[0] and "large_zeros_of" in left_out[1]
+    assert "large_small(" in text
