@@ -11,7 +11,7 @@ from typing import Any
 
 from charl import dims
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
+from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
 from charl.ops.record import OPS
 from charl.ops.source import constant_array
 
@@ -174,6 +174,3 @@ def substitute(e: Expr, env: Mapping[str, Size], memo: dict[int, Expr]) -> Expr:
         out = e.rebuild(value, lambda i: dims.substitute(i, env, value=value))
     memo[id(e)] = out
     return out
-
-
-__all__ = ["Apply", "Inliner", "offset", "rewrite", "scalar_constant", "substitute"]

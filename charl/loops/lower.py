@@ -166,15 +166,15 @@ class Lowering:
         return (*copy, *body)
 
     def _checks(self, group: Group) -> tuple[Stmt, ...]:
-        """Debug builds look at every run-time index of a gather before it is clamped."""
+        """Debug builds look at every run-time index before it is clamped."""
         out: list[Stmt] = []
         for node in group.members:
-            if node.op != "gather" or self.caps.grid:
+            indexed = OPS[node.op].indexed
+            if indexed is None or self.caps.grid:
                 continue
-            source, indices = node.inputs[0], node.inputs[1]
+            indices, extent = indexed(node)
             if self.fusion.expanded(indices) or indices in group.members:
                 continue
-            extent = source.shape[node.attrs["axis"]]
             where = tuple(dims.sym(f"c{d}") for d in range(indices.rank))
             inliner = Inliner(self._buffer, {}, flat=True, wrap=self._load)
             value = inliner.element(indices, where)

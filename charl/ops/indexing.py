@@ -143,6 +143,7 @@ register(
         _gather_at,
         _gather_vjp,
         _gather_samples,
+        indexed=lambda node: (node.inputs[1], node.inputs[0].shape[node.attrs["axis"]]),
     )
 )
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from charl.graph.ir import Attrs, Node, TensorType
+from charl.graph.ir import Attrs, Node, Size, TensorType
 from charl.graph.scalar import Expr, Index
 
 __all__: list[str] = []  # nothing here is offered as `charl.ops.…`
@@ -61,6 +61,7 @@ class Op:
     write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
     singular(node, k): the factor of input k's cotangent may be infinite or NaN where the cotangent of the result is 0
         because another side of a branch was taken; reverse mode then gives 0 there. None: never.
+    indexed(node) -> the operand that holds run-time indices and what they shall be below; debug builds check them.
     branches: the cotangents of this operation may be 0 because another value was taken (`select`).
     """
 
@@ -74,6 +75,7 @@ class Op:
     write: Callable[[Node], Scatter] | None = None
     singular: Callable[[Node, int], bool] | None = None
     branches: bool = False
+    indexed: Callable[[Node], tuple[Node, Size]] | None = None
 
 
 OPS: dict[str, Op] = {}

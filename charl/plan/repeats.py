@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from charl.graph.ir import Node
 from charl.loops.ir import Kernel
+from charl.ops.record import OPS
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Place
 
@@ -51,7 +52,8 @@ class Signature:
     def _computed(self, node: Node, numbers: dict[Node, int]) -> Hashable:
         # The text of a number tells 1 from 1.0 and 0.0 from -0.0, which are equal as keys.
         attrs = tuple((k, v if isinstance(v, bytes) else repr(v)) for k, v in sorted(node.attrs.items()))
-        called = node.inputs[1].name if node.op == "gather" else None  # a debug build reports it
+        indexed = OPS[node.op].indexed
+        called = indexed(node)[0].name if indexed else None  # a debug build reports it
         return node.op, attrs, node.type, called, tuple(numbers[i] for i in node.inputs)
 
     def _at(self, node: Node) -> Hashable:
