@@ -1,0 +1,52 @@
+"""Strategies: the loops around the elements of a group, and what its accumulators look like. One module each.
+
+Enters: the sinks of one group over its row indices. Leaves: one nest of statements. Strategies: a grid (one invocation per
+row), rows with inner axes, lanes along the last output axis, plain elements with lanes along the reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charl.backends.capabilities import Capabilities
+from charl.graph.scalar import Reduce
+from charl.loops.emit import Emitter, Sink
+from charl.loops.ir import Stmt
+from charl.loops.nests.axes import Axis, Part, collapse, store_width, wrap
+from charl.loops.nests.columns import lane_rows
+from charl.loops.nests.plain import scalar_rows
+from charl.loops.nests.rows import row
+from charl.loops.vectors import contiguous_loads, strided_loads
+from charl.plan.access import nodes_of
+
+__all__ = ["Axis", "Part", "build_nest"]
+
+
+def build_nest(
+    emitter: Emitter, caps: Capabilities, rows: Sequence[Axis], parts: Sequence[Part], heavy: bool
+) -> tuple[Stmt, ...]:
+    """The loops of one group."""
+    if caps.grid:
+        return wrap(rows, row(emitter, parts), "parallel")
+    if len(parts) == 1 and not parts[0].inner:
+        return _full(emitter, caps, list(rows), parts[0].sinks, heavy)
+    return wrap(rows, row(emitter, parts), "serial")
+
+
+def _full(
+    emitter: Emitter, caps: Capabilities, rows: list[Axis], sinks: Sequence[Sink], heavy: bool
+) -> tuple[Stmt, ...]:
+    reduces = [e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)]
+    if not rows:
+        return emitter.block(sinks)
+    if not reduces:
+        rows, sinks = collapse(rows, sinks)
+    width = store_width(emitter, rows[-1], sinks)
+    bodies = [r.body for r in reduces]
+    if width is not None and reduces and strided_loads(bodies, rows[-1].name):
+        along = reduces[0].over[-1][0]
+        if not strided_loads(bodies, along) and contiguous_loads(bodies, along):
+            width = None
+    if width is None:
+        return scalar_rows(emitter, rows, sinks, reduces, heavy)
+    return lane_rows(emitter, caps, rows, sinks, reduces, heavy, width)

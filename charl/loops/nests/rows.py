@@ -1,0 +1,41 @@
+"""Everything of one row in one pass of the outer loops: its reductions, then each part over its inner axes.
+
+Enters: parts. Leaves: the statements of a row. Lanes run along an inner axis where stores are contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charl.loops.emit import Emitter, Sink
+from charl.loops.ir import For, Stmt
+from charl.loops.nests.axes import Axis, Part, collapse, store_width
+
+
+def row(emitter: Emitter, parts: Sequence[Part]) -> tuple[Stmt, ...]:
+    """Everything of one row: its reductions, then each part over its inner axes."""
+    inner = frozenset(a.name for p in parts for a in p.inner)
+    flat = [s for p in parts for s in p.sinks]
+    out, flat = emitter.reductions(flat, inner)
+    lets, flat = emitter.hoist(flat, inner) if inner else ([], flat)
+    out += lets
+    at = 0
+    done: list[Stmt] = []
+    for part in parts:
+        mine = flat[at : at + len(part.sinks)]
+        at += len(part.sinks)
+        done += _inner(emitter, part.inner, mine) if part.inner else emitter.block(mine)
+    return (*out, *done)
+
+
+def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+    axes, sinks = collapse(list(axes), sinks)
+    axis, rest = axes[0], axes[1:]
+    if rest:
+        names = frozenset(a.name for a in rest)
+        lets, sinks = emitter.hoist(sinks, names)
+        return (For(axis.name, axis.extent, (*lets, *_inner(emitter, rest, sinks))),)
+    width = store_width(emitter, axis, sinks)
+    if width is None:
+        return (For(axis.name, axis.extent, emitter.block(sinks)),)
+    return emitter.lane_loop(axis.name, axis.extent, width, sinks)
