@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
 from charl.dims import Dim
+from charl.dtypes import DType
 from charl.elaborate import derived, instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.builtins import (
@@ -307,9 +308,22 @@ def _tensor(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """An array of numbers or tensors as one tensor."""
     x = p["x"].value
     if isinstance(x, v.Run):
-        floats = any(isinstance(i, float) for i in x.items)
-        return tensor_of_run(el, x, dtypes.f32 if floats else dtypes.i32, p["x"].span)
+        return tensor_of_run(el, x, _common_dtype(x), p["x"].span)
     return tensor("tensor", p["x"])
+
+
+def _common_dtype(run: v.Run) -> DType:
+    """The element type of an array literal, nested or not: that of its tensors, else of its numbers."""
+    items = list(run.items)
+    for x in items:  # grows while it is gone through
+        if isinstance(x, v.Run):
+            items += x.items
+    for x in items:
+        if isinstance(x, Node):
+            return x.dtype
+    if any(isinstance(x, bool) for x in items):
+        return dtypes.boolean
+    return dtypes.f32 if any(isinstance(x, float) for x in items) else dtypes.i32
 
 
 # ---------------------------------------------------------------- einsum

@@ -177,23 +177,27 @@ def rng_placeholder(el: Elaborator) -> Any:
 
 
 def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
-    """A value for every parameter about which only its type is known."""
+    """A value for every parameter about which only its type is known; compile-time ones first, which sizes may mention."""
     skolem_dims(matcher, [p.type for p in f.params])
-    out = []
-    for p in f.params:
-        t = p.type
-        name = parameter_name(p)
-        if t is None:
-            value = v.ERROR  # anything at all: what does not depend on it is checked
-        elif isinstance(t, ast.FnType) or (
-            isinstance(t, ast.NamedType) and t.name.name in ("int", "float", "bool", "fn", "str")
-        ):
-            value = instances.symbolic(el, p, name, matcher.scope)
-            bound = matcher.scope.names.get(name)
-            if bound is not None and isinstance(t, ast.NamedType) and t.name.name == "int":
-                value = bound.value
-        else:
-            value = instances.placeholder(el, matcher.resolve(t), parameter, name)
-        matcher.scope.bind(name, value, p.span)
-        out.append(value)
-    return out
+    values: dict[int, Any] = {}
+    for k, p in sorted(enumerate(f.params), key=lambda item: not _compile_time(item[1].type)):
+        values[k] = _symbolic_argument(el, matcher, p)
+        matcher.scope.bind(parameter_name(p), values[k], p.span)
+    return [values[k] for k in range(len(f.params))]
+
+
+def _compile_time(t: Any) -> bool:
+    plain = ("int", "float", "bool", "fn", "str")
+    return isinstance(t, ast.FnType) or (isinstance(t, ast.NamedType) and t.name.name in plain)
+
+
+def _symbolic_argument(el: Elaborator, matcher: Matcher, p: Any) -> Any:
+    t, name = p.type, parameter_name(p)
+    if t is None:
+        return v.ERROR  # anything at all: what does not depend on it is checked
+    if not _compile_time(t):
+        return instances.placeholder(el, matcher.resolve(t), parameter, name)
+    bound = matcher.scope.names.get(name)
+    if bound is not None and isinstance(t, ast.NamedType) and t.name.name == "int":
+        return bound.value
+    return instances.symbolic(el, p, name, matcher.scope)

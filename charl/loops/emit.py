@@ -245,7 +245,7 @@ class Emitter:
             below = False
             under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
             if isinstance(e, Guard):  # what does not depend on what is guarded may go before it
-                under = blocked.union(*(dims.symbols(x) for r in e.ranges for x in r))
+                under = blocked.union(*(_guarded(*r) for r in e.ranges))
             for c in e.children():
                 below = visit(c, under) or below
             if isinstance(e, Reduce) and not below and not (e.symbols() & blocked):
@@ -369,6 +369,11 @@ def _position(over: Sequence[tuple[str, Size]]) -> Expr:
     for name, extent in over:
         where = where * extent + dims.sym(name)
     return IndexValue(where, i32)
+
+
+def _guarded(index: Size, low: Size, high: Size) -> frozenset[str]:
+    """The symbols through which an expression may need a guard: those of the index, or of the bounds around a fixed one."""
+    return frozenset(dims.symbols(index) or dims.symbols(low) | dims.symbols(high))
 
 
 def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:

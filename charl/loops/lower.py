@@ -18,7 +18,7 @@ from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.emit import Emitter, Sink
 from charl.loops.inline import Inliner, offset
-from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt, Store
+from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
 from charl.ops.record import OPS
 from charl.plan.access import nodes_of
@@ -157,8 +157,8 @@ class Lowering:
         at = tuple(dims.sym(n) for n, _ in over)
         to = tuple(inliner.index(i, {}) for i in form.index(at))
         value = inliner.map(form.value(at), {})
-        store: Stmt = Store(buffer, offset(to, node.shape), value, form.combine == "add", node.span)
-        body: tuple[Stmt, ...] = (store,)
+        sink = Sink(value, buffer, offset(to, node.shape), form.combine == "add", span=node.span)
+        body = Emitter(self.caps.max_lanes > 1).block([sink])
         if form.condition is not None:
             body = (If(inliner.map(form.condition(at), {}), body),)
         for name, extent in reversed(over):

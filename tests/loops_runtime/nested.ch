@@ -70,3 +70,12 @@ export fn fibonacci() -> i32 {
     for _ in 0..10 { (a, b) = (b, a + b) }
     a
 }
+
+fn solved(l: f32[N, N], b: f32[N]) -> f32[N] {
+    let mut x = zeros_like(b)
+    for i in 0..N { x[i] = (b[i] - sum(l[i] * x)) / l[i, i] }
+    x
+}
+
+/// Forward substitution for three right-hand sides at once: an element is written that holds a sum over what was written.
+export fn solved_rows(l: f32[4, 4], c: f32[3, 4]) -> f32[3] = vmap(|c| sum(solved(l, c) ** 2))(c)

@@ -52,6 +52,13 @@ def test_sequences_side_by_side(package: Any) -> None:
     assert package.empty(X[:3]).shape == (0, 3)
 
 
+def test_an_element_is_written_that_sums_what_was_written(package: Any) -> None:
+    lower = np.tril(np.random.default_rng(1).standard_normal((4, 4))).astype(f) + 3 * np.eye(4, dtype=f)
+    rows = np.random.default_rng(2).standard_normal((3, 4)).astype(f)
+    wanted = (np.linalg.solve(lower, rows.T) ** 2).sum(0)
+    np.testing.assert_allclose(package.solved_rows(lower, rows), wanted, rtol=1e-5)
+
+
 def slopes(function: Any, w: Array, h: float) -> Array:
     return np.array([(function(w + d) - function(w - d)) / (2 * h) for d in np.eye(len(w)) * h])
 
