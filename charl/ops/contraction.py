@@ -16,6 +16,7 @@ from charl.dtypes import accumulator, f16, f32, f64, i8, i32, i64
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index, Reduce, fresh
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -115,6 +116,22 @@ def _to_side(node: Node, ct: Node, side: int) -> Node:
     return ops.transpose(out, sorted(range(x.rank), key=lambda k: where[k]))
 
 
+def _batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
+    """Lanes of both run together; those of one side alone are one more free axis of it, moved to the front."""
+    pairs = [
+        tuple(lanes.shifted(axes) if m else axes for axes, m in zip(node.attrs[k], mapped, strict=True))
+        for k in ("batch", "sum")
+    ]
+    batch, summed = pairs
+    if all(mapped):
+        return contract(*inputs, ((0, *batch[0]), (0, *batch[1])), summed)
+    out = contract(*inputs, batch, summed)
+    at = len(batch[0])
+    if mapped[1]:
+        at += len(_free(inputs[0].rank, node.attrs, 0))
+    return ops.transpose(out, (at, *others((at,), out.rank)))
+
+
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:
     none: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     for sa, sb, batch, summed, t in (
@@ -143,5 +160,7 @@ register(
         _at,
         lambda node, ct: (_to_side(node, ct, 0), _to_side(node, ct, 1)),
         _samples,
+        linear=lambda node: ((0,), (1,)),
+        batch=_batch,
     )
 )

@@ -13,6 +13,7 @@ from charl import ops
 from charl.dtypes import DType, boolean
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
+from charl.ops import lanes
 from charl.ops.common import Array, cast_expr, require, scalar_like, shown
 from charl.ops.elementwise import ANY, same_types
 from charl.ops.elementwise_samples import bitcast_samples, cast_samples, select_samples
@@ -93,6 +94,8 @@ register(
         _select_vjp,
         select_samples,
         branches=True,
+        linear=lambda node: ((1, 2),),
+        batch=lanes.elementwise,
     )
 )
 register(
@@ -104,6 +107,8 @@ register(
         lambda node, index: cast_expr(scalar.read(node.inputs[0], index), node.dtype),
         lambda node, ct: (cast(ct, node.inputs[0].dtype) if node.inputs[0].dtype.is_float else None,),
         cast_samples,
+        linear=lambda node: ((0,),) if node.dtype.is_float and node.inputs[0].dtype.is_float else (),
+        batch=lanes.elementwise,
     )
 )
 register(
@@ -115,6 +120,7 @@ register(
         lambda node, index: scalar.apply("bitcast", scalar.read(node.inputs[0], index), dtype=node.dtype),
         lambda node, ct: (None,),
         bitcast_samples,
+        batch=lanes.elementwise,
     )
 )
 register(
@@ -126,5 +132,6 @@ register(
         lambda node, index: scalar.read(node.inputs[0], index),
         lambda node, ct: (None,),
         lambda rng: select_samples(rng, only_value=True),
+        batch=lanes.elementwise,
     )
 )

@@ -15,6 +15,7 @@ from charl.dtypes import boolean, f32, f64, i8, i32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Const, Expr, Guard, Index
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -110,6 +111,14 @@ register(
         _slice_at,
         _slice_vjp,
         _slice_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.changed(
+            lambda a, n: {
+                "starts": (0, *a["starts"]),
+                "sizes": (n, *a["sizes"]),
+                "strides": (1, *a["strides"]),
+            }
+        ),
     )
 )
 
@@ -168,6 +177,9 @@ register(
         _pad_at,
         lambda node, ct: (slice_(ct, node.attrs["low"], node.inputs[0].shape),),
         _pad_samples,
+        jvp=lambda node, t: pad(t[0], node.attrs["low"], node.attrs["high"], 0) if t[0] is not None else None,
+        linear=lambda node: ((0,),) if node.attrs["value"] == 0 else (),
+        batch=lanes.changed(lambda a, n: {"low": (0, *a["low"]), "high": (0, *a["high"])}),
     )
 )
 
@@ -240,5 +252,7 @@ register(
         _concatenate_at,
         _concatenate_vjp,
         _concatenate_samples,
+        linear=lambda node: (range(len(node.inputs)),),
+        batch=lanes.along_axis,
     )
 )

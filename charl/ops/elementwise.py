@@ -18,13 +18,14 @@ from charl.dtypes import ALL, boolean
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index
-from charl.ops import numeric
+from charl.ops import lanes, numeric
 from charl.ops.common import Array, require, scalar_like, shown
 from charl.ops.elementwise_samples import samples_of
 from charl.ops.numeric import floor_mod, shift_left, shift_right
 from charl.ops.record import Op, Vjp, make, register
 
 Singular: TypeAlias = Callable[[Node, int], bool]
+Linear: TypeAlias = Callable[[Node], Sequence[Sequence[int]]]
 Unary: TypeAlias = Callable[[Node], Node]
 Binary: TypeAlias = Callable[[Node, Node], Node]
 
@@ -54,6 +55,7 @@ def _row(
     domain: Sequence[float],
     logical: bool,
     singular: Singular | None,
+    linear: Linear | None = None,
 ) -> None:
     def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
         same = same_types(name, types, kinds, arity)
@@ -69,7 +71,35 @@ def _row(
     dtypes = [t for t in ALL.values() if t.kind in kinds]
     samples = samples_of(name, arity, dtypes, tuple(domain), orders)
     doc = f"Elementwise {name}."
-    register(Op(name, doc, infer, meaning, at, vjp, samples, singular=singular))
+    jvp = _diagonal if vjp is not None and not logical else None
+    register(
+        Op(
+            name,
+            doc,
+            infer,
+            meaning,
+            at,
+            vjp,
+            samples,
+            singular=singular,
+            linear=linear,
+            jvp=jvp,
+            batch=lanes.elementwise,
+        )
+    )
+
+
+def _diagonal(node: Node, tangents: Sequence[Node | None]) -> Node | None:
+    """Each element depends on its own alone: the gradient rule says what a tangent is multiplied by, too."""
+    from charl.ops import OPS
+
+    record = OPS[node.op]
+    assert record.vjp is not None
+    out: Node | None = None
+    for k, t in enumerate(tangents):
+        part = record.vjp(node, t)[k] if t is not None else None
+        out = part if out is None else out if part is None else add(out, part)
+    return out
 
 
 def _unary(
@@ -79,8 +109,9 @@ def _unary(
     vjp: Vjp | None,
     domain: Sequence[float] = (-3, 3),
     singular: Singular | None = None,
+    linear: Linear | None = None,
 ) -> Unary:
-    _row(name, 1, kinds, ref, vjp, domain, False, singular)
+    _row(name, 1, kinds, ref, vjp, domain, False, singular, linear)
     return lambda x: make(name, x)
 
 
@@ -92,8 +123,9 @@ def _binary(
     domain: Sequence[float] = (-3, 3, -3, 3),
     logical: bool = False,
     singular: Singular | None = None,
+    linear: Linear | None = None,
 ) -> Binary:
-    _row(name, 2, kinds, ref, vjp, domain, logical, singular)
+    _row(name, 2, kinds, ref, vjp, domain, logical, singular, linear)
     return lambda a, b: make(name, a, b)
 
 
@@ -173,14 +205,19 @@ def _extreme_vjp(wins: str) -> Vjp:
     return vjp
 
 
-add: Binary = _binary("add", NUMBER, np.add, lambda node, ct: (ct, ct))
-sub: Binary = _binary("sub", NUMBER, np.subtract, lambda node, ct: (ct, neg(ct)))
+add: Binary = _binary(
+    "add", NUMBER, np.add, lambda node, ct: (ct, ct), linear=lambda node: ((0, 1),)
+)
+sub: Binary = _binary(
+    "sub", NUMBER, np.subtract, lambda node, ct: (ct, neg(ct)), linear=lambda node: ((0, 1),)
+)
 mul: Binary = _binary(
     "mul",
     NUMBER,
     np.multiply,
     lambda node, ct: (mul(ct, node.inputs[1]), mul(ct, node.inputs[0])),
     singular=_unless_by_number,
+    linear=lambda node: ((0,), (1,)),
 )
 div: Binary = _binary(
     "div",
@@ -189,6 +226,7 @@ div: Binary = _binary(
     _div_vjp,
     (-3, 3, 0.5, 3),
     singular=_unless_by_number,
+    linear=lambda node: ((0,),),
 )
 mod: Binary = _binary("mod", NUMBER, floor_mod, _mod_vjp, (1, 5, 0.7, 2), singular=_anywhere)
 pow_: Binary = _binary("pow", FLOAT, numeric.power, _pow_vjp, (0.3, 3, -2, 2), singular=_anywhere)
@@ -196,7 +234,7 @@ min_: Binary = _binary("min", NUMBER, np.minimum, _extreme_vjp("lt"))
 max_: Binary = _binary("max", NUMBER, np.maximum, _extreme_vjp("gt"))
 atan2: Binary = _binary("atan2", FLOAT, np.arctan2, _atan2_vjp, (0.5, 2, -2, 2), singular=_anywhere)
 
-neg: Unary = _unary("neg", NUMBER, np.negative, lambda node, ct: (neg(ct),))
+neg: Unary = _unary("neg", NUMBER, np.negative, lambda node, ct: (neg(ct),), linear=lambda node: ((0,),))
 abs_: Unary = _unary(
     "abs", NUMBER, np.abs, lambda node, ct: (mul(ct, sign(node.inputs[0])),), singular=_anywhere
 )

@@ -15,6 +15,7 @@ from charl.dtypes import accumulator, boolean, f32, f64, i8, i32, i64, u32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
 from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue, Reduce, fresh
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -22,6 +23,7 @@ from charl.ops.common import (
     as_type,
     cast_expr,
     clamped,
+    others,
     provably_negative,
     require,
     sample,
@@ -116,6 +118,17 @@ def _gather_vjp(node: Node, ct: Node) -> tuple[Node, None]:
     return scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp"), None
 
 
+def _gather_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
+    """Lanes are one more batch axis; of indices alone, without a batch axis, they are some of the indices."""
+    axis, batch = node.attrs["axis"], node.attrs["batch"]
+    if batch == 0 and not mapped[0]:
+        out = gather(*inputs, axis)
+        return ops.transpose(out, (axis, *others((axis,), out.rank)))
+    if batch == 0 and not mapped[1]:
+        return gather(*inputs, axis + 1)
+    return gather(*lanes.every(inputs, mapped, size), axis + 1, batch + 1)
+
+
 def _gather_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for shape, index_shape, axis, batch, t in (
         ((7,), (), 0, 0, f32),
@@ -143,6 +156,8 @@ register(
         _gather_at,
         _gather_vjp,
         _gather_samples,
+        linear=lambda node: ((0,),),
+        batch=_gather_batch,
         indexed=lambda node: (node.inputs[1], node.inputs[0].shape[node.attrs["axis"]]),
     )
 )
@@ -231,6 +246,14 @@ def _scatter_vjp(node: Node, ct: Node) -> tuple[Node, None, Node]:
     return ct, None, back
 
 
+def _scatter_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
+    axis, batch, mode = node.attrs["axis"], node.attrs["batch"], node.attrs["mode"]
+    x, idx, updates = lanes.every(inputs, mapped, size)
+    if batch == 0 and not mapped[1]:
+        return scatter_add(x, inputs[1], updates, axis + 1, 0, mode)
+    return scatter_add(x, idx, updates, axis + 1, batch + 1, mode)
+
+
 def _scatter_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for shape, index_shape, axis, batch, mode, t in (
         ((7,), (), 0, 0, "drop", f32),
@@ -259,6 +282,8 @@ register(
         _scatter_vjp,
         _scatter_samples,
         _scatter_write,
+        linear=lambda node: ((0, 2),),
+        batch=_scatter_batch,
     )
 )
 
@@ -342,6 +367,58 @@ def _slice_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     return dynamic_update(zeros_like(x), ct, starts), *(None for _ in starts)
 
 
+def _firsts(starts: Sequence[Node], shape: Shape, sizes: Shape) -> list[Node]:
+    """The first index of a window in every lane along each axis, brought to where it fits, as its own type or i32."""
+    out = []
+    for s, n, m in zip(starts, shape, sizes, strict=True):
+        wide = ops.cast(s, i32) if s.dtype.bytes < 4 else s
+        room = ops.broadcast(ops.size_value(n - m, wide.dtype), wide.shape, ())
+        out.append(ops.max_(ops.min_(wide, room), zeros_like(wide)))
+    return out
+
+
+def _slice_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
+    """Axes with one start for all lanes are cut as one; along the others every lane gathers its own."""
+    (x, *starts), (shape, sizes) = inputs, (node.inputs[0].shape, node.shape)
+    own = [k for k, m in enumerate(mapped[1:]) if m and shape[k] != sizes[k]]
+    zero = ops.constant(0, i32)
+    together = [zero if m else s for s, m in zip(starts, mapped[1:], strict=True)]
+    cut = tuple(n if k in own else m for k, (n, m) in enumerate(zip(shape, sizes, strict=True)))
+    lead = ([zero], (size,)) if mapped[0] else ([], ())
+    if any(a != b for a, b in zip(cut, shape, strict=True)):
+        x = dynamic_slice(x, [*lead[0], *together], (*lead[1], *cut))
+    if not mapped[0]:
+        x = lanes.spread(x, size)
+    for k in own:
+        (first,) = _firsts([starts[k]], (shape[k],), (sizes[k],))
+        places = TensorType(first.dtype, (size, sizes[k]))
+        idx = ops.add(ops.broadcast(first, places.shape, (0,)), ops.iota(places.shape, 1, first.dtype))
+        x = gather(x, idx, k + 1, 1)
+    return x
+
+
+def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
+    """With one start for all lanes the same update; else what is inside a lane's window is gathered from its update."""
+    starts, (shape, window) = inputs[2:], (node.shape, node.inputs[1].shape)
+    x, update = lanes.every(inputs[:2], mapped[:2], size)
+    own = [k for k, m in enumerate(mapped[2:]) if m and shape[k] != window[k]]
+    if not own:
+        zero = ops.constant(0, i32)
+        together = [zero if m else s for s, m in zip(starts, mapped[2:], strict=True)]
+        return dynamic_update(x, update, [zero, *together])
+    inside: Node | None = None
+    for k, first in enumerate(_firsts(lanes.every(starts, mapped[2:], size), shape, window)):
+        along = (size, shape[k])
+        relative = ops.sub(ops.iota(along, 1, first.dtype), ops.broadcast(first, along, (0,)))
+        update = gather(update, relative, k + 1, 1) if window[k] != 0 else x
+        end = ops.broadcast(ops.size_value(window[k], first.dtype), along, ())
+        test = ops.and_(ops.ge(relative, zeros_like(relative)), ops.lt(relative, end))
+        test = ops.broadcast(test, x.shape, (0, k + 1))
+        inside = test if inside is None else ops.and_(inside, test)
+    assert inside is not None
+    return ops.select(inside, update, x)
+
+
 _WINDOWS = (
     ((), (), ()),
     ((7,), (3,), (2,)),
@@ -375,6 +452,8 @@ register(
         _slice_at,
         _slice_vjp,
         _slice_samples,
+        linear=lambda node: ((0,),),
+        batch=_slice_batch,
     )
 )
 register(
@@ -386,5 +465,7 @@ register(
         _update_at,
         _update_vjp,
         _update_samples,
+        linear=lambda node: ((0, 1),),
+        batch=_update_batch,
     )
 )

@@ -47,6 +47,8 @@ class Scatter:
 
 
 Vjp: TypeAlias = Callable[[Node, Node], Sequence["Node | None"]]
+Jvp: TypeAlias = Callable[[Node, Sequence["Node | None"]], "Node | None"]
+Batch: TypeAlias = Callable[[Node, Sequence[Node], Sequence[bool], Size], Node]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Op:
     ref(arrays, attrs, shape) -> the result in NumPy; `shape` is the result's, all integers.
     at(node, index) -> element `index` as a scalar expression that reads inputs by `scalar.read`.
     vjp(node, ct) -> one cotangent per input (None: not differentiable in it), as graph nodes.
+    linear(node) -> groups of inputs; the result is linear in each group together, the other inputs held fixed.
+    jvp(node, tangents) -> the tangent of the result. Without it: the operation itself on each group of `linear`, else
+        the transpose of `vjp`.
+    batch(node, inputs, mapped, size) -> the result in `size` lanes along a new first axis, which the mapped inputs have
+        too. Without it: one lane after the other.
     samples(rng) -> inputs for the conformance suite: ranks 0 to 5, sizes 0 and 1, odd sizes, ties, NaN.
     write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
     singular(node, k): the factor of input k's cotangent may be infinite or NaN where the cotangent of the result is 0
@@ -76,6 +83,9 @@ class Op:
     singular: Callable[[Node, int], bool] | None = None
     branches: bool = False
     indexed: Callable[[Node], tuple[Node, Size]] | None = None
+    linear: Callable[[Node], Sequence[Sequence[int]]] | None = None
+    jvp: Jvp | None = None
+    batch: Batch | None = None
 
 
 OPS: dict[str, Op] = {}

@@ -16,6 +16,7 @@ from charl.dtypes import DType, boolean, f16, f32, f64, i8, i32, i64, u8
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index, Reduce, fresh
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -31,7 +32,7 @@ from charl.ops.common import (
     total_dtype,
     zeros_like,
 )
-from charl.ops.record import Op, Sample, Vjp, make, register
+from charl.ops.record import Jvp, Op, Sample, Vjp, make, register
 
 __all__ = [
     "argmax",
@@ -111,8 +112,24 @@ def _reducer(
     vjp: Vjp | None,
     samples: Callable[[np.random.Generator], Iterator[Sample]],
     doc: str,
+    jvp: Jvp | None = None,
 ) -> Reducer:
-    register(Op(name, doc, _infer(name, kinds, fn in ("add", "mul")), ref, _at(fn), vjp, samples))
+    linear = (lambda node: ((0,),)) if fn == "add" else None
+    infer = _infer(name, kinds, fn in ("add", "mul"))
+    register(
+        Op(
+            name,
+            doc,
+            infer,
+            ref,
+            _at(fn),
+            vjp,
+            samples,
+            linear=linear,
+            jvp=jvp,
+            batch=lanes.along_axes,
+        )
+    )
     return lambda x, axes: make(name, x, axes=tuple(axes))
 
 
@@ -148,19 +165,31 @@ def _extreme_vjp(arg: str) -> Vjp:
     return vjp
 
 
-def _prod_vjp(node: Node, ct: Node) -> tuple[Node]:
-    """Each element's factor is the product of the others, formed as such: right with zeros, in every order.
+def _factors(flat: Node) -> Node:
+    """For each element of the last axis the product of the others, formed as such: right with zeros, in every order.
 
-    Costs the square of the group's size, fused and without storage.
+    Costs the square of the axis, fused and without storage.
     """
-    flat, back = _group(node)
     n, r = flat.shape[-1], flat.rank
     pairs = (*flat.shape, n)
     own = ops.eq(ops.iota(pairs, r - 1, i32), ops.iota(pairs, r, i32))
     others_ = ops.broadcast(flat, pairs, (*range(r - 1), r))
-    factor = reduce_prod(ops.select(own, scalar_like(others_, 1), others_), (r,))
-    spread = ops.broadcast(ct, flat.shape, tuple(range(r - 1)))
-    return (back(ops.zero_safe(spread, ops.mul(spread, factor))),)
+    return reduce_prod(ops.select(own, scalar_like(others_, 1), others_), (r,))
+
+
+def _prod_vjp(node: Node, ct: Node) -> tuple[Node]:
+    flat, back = _group(node)
+    spread = ops.broadcast(ct, flat.shape, tuple(range(flat.rank - 1)))
+    return (back(ops.zero_safe(spread, ops.mul(spread, _factors(flat)))),)
+
+
+def _prod_jvp(node: Node, tangents: Sequence[Node | None]) -> Node | None:
+    (t,) = tangents
+    if t is None:
+        return None
+    flat, _ = _group(node)
+    along, _ = _group(Node(node.op, (t,), node.attrs, node.type))
+    return reduce_sum(ops.zero_safe(along, ops.mul(along, _factors(flat))), (flat.rank - 1,))
 
 
 # ---------------------------------------------------------------- samples
@@ -222,6 +251,7 @@ reduce_prod = _reducer(
     _prod_vjp,
     _prod_samples,
     "The product over some axes; 1 of nothing.",
+    _prod_jvp,
 )
 reduce_max = _reducer(
     "reduce_max",
@@ -309,7 +339,7 @@ def _arg(name: str) -> None:
 
     what = "largest" if name == "argmax" else "smallest"
     doc = f"i32 position of the first {what} element along an axis; NaN counts as {what}; 0 of nothing."
-    register(Op(name, doc, infer, ref, at, lambda node, ct: (None,), samples))
+    register(Op(name, doc, infer, ref, at, lambda node, ct: (None,), samples, batch=lanes.along_axis))
 
 
 _arg("argmax")

@@ -6,6 +6,7 @@ from charl import dims, ops
 from charl.dtypes import f32, i8
 from charl.graph import scalar
 from charl.graph.ir import Node, TensorType
+from charl.ops import lanes
 from charl.ops.common import SHAPES, array, sample, shape_with_axis, summed, total, total_dtype
 from charl.ops.record import Op, make, register
 
@@ -34,6 +35,8 @@ register(
         ref=lambda arrays, attrs, shape: summed(np.cumsum, arrays[0], attrs["axis"]),
         at=_at,
         vjp=_vjp,
+        linear=lambda node: ((0,),),
+        batch=lanes.along_axis,
         samples=lambda rng: [sample(array(rng, s, t), axis=len(s) // 2) for s in SHAPES for t in (f32, i8)],
     )
 )

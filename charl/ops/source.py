@@ -15,6 +15,7 @@ from charl.dtypes import ALL, DType, boolean, f32, f64, i32, i64, u32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
 from charl.graph.scalar import Const, Expr, Index, IndexValue
+from charl.ops import lanes
 from charl.ops.common import Array, Size, as_type, linear, number, require, sample
 from charl.ops.record import Op, Sample, TypeRuleError, make, register
 
@@ -203,7 +204,10 @@ register(
 
 
 def random_bits(key: Node, counter: Node, shape: Shape, word: int = 0) -> Node:
-    """u32 bits: element i (row-major) is word `word` of Threefry-2x32-20 of `key` and counter words (i, counter)."""
+    """u32 bits: element i (row-major) is word `word` of Threefry-2x32-20 of `key` and counter words (i, counter).
+
+    `key` is u32[*B, 2] and `counter` u32[*B]: each index of B numbers its elements (of `shape`) by itself: *B, *shape.
+    """
     return make("random_bits", key, counter, shape=tuple(shape), word=word)
 
 
@@ -228,30 +232,37 @@ def threefry2x32(key0: Any, key1: Any, counter0: Any, counter1: Any) -> tuple[Ar
 
 def _bits_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     key, counter = types
-    require(key == TensorType(u32, (2,)), f"random_bits: the key is u32[2], not {key}")
-    require(counter == TensorType(u32, ()), f"random_bits: the counter is u32[], not {counter}")
+    batch = counter.shape
+    wanted = TensorType(u32, (*batch, 2))
+    require(key == wanted, f"random_bits: the key is {wanted}, not {key}")
+    require(counter.dtype == u32, f"random_bits: the counter is u32, not {counter}")
     require(attrs["word"] in (0, 1), "random_bits: there are words 0 and 1")
-    return as_type(u32, attrs["shape"])
+    return as_type(u32, (*batch, *attrs["shape"]))
 
 
 def _bits_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
     key, counter = arrays
-    positions = np.arange(int(np.prod(shape)), dtype=np.uint32)
-    return threefry2x32(key[0], key[1], positions, counter)[attrs["word"]].reshape(shape)
+    positions = np.arange(int(np.prod(shape[counter.ndim :])), dtype=np.uint32)
+    words = key[..., 0, None], key[..., 1, None], positions, counter[..., None]
+    return threefry2x32(*words)[attrs["word"]].reshape(shape)
 
 
 def _bits_at(node: Node, index: Index) -> Expr:
     key, counter = node.inputs
-    words = (scalar.read(key, (0,)), scalar.read(key, (1,)))
-    position = IndexValue(linear(index, node.shape), u32)
+    lane, inner = index[: counter.rank], index[counter.rank :]
+    words = (scalar.read(key, (*lane, 0)), scalar.read(key, (*lane, 1)))
+    position = IndexValue(linear(inner, node.shape[counter.rank :]), u32)
     fn = "threefry1" if node.attrs["word"] else "threefry"
-    return scalar.apply(fn, *words, position, scalar.read(counter, ()), dtype=u32)
+    return scalar.apply(fn, *words, position, scalar.read(counter, lane), dtype=u32)
 
 
 def _bits_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for shape, word in (((), 0), ((17,), 1), ((3, 5), 0), ((2, 0), 0), ((2, 1, 3, 1, 2), 1)):
         key = rng.integers(0, 2**32, 2, dtype=np.uint32)
         yield sample(key, np.uint32(rng.integers(0, 2**32)), shape=shape, word=word)
+    for lanes_, shape in (((3,), (5,)), ((2, 1), (2, 2)), ((4,), ())):
+        key = rng.integers(0, 2**32, (*lanes_, 2), dtype=np.uint32)
+        yield sample(key, rng.integers(0, 2**32, lanes_, dtype=np.uint32), shape=shape, word=1)
 
 
 register(
@@ -263,5 +274,6 @@ register(
         _bits_at,
         lambda node, ct: (None, None),
         _bits_samples,
+        batch=lanes.elementwise,
     )
 )

@@ -14,6 +14,7 @@ from charl.dtypes import boolean, f32, f64, i8, i32, i64
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
 from charl.graph.scalar import Expr, Index
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -94,6 +95,8 @@ register(
         _broadcast_at,
         _broadcast_vjp,
         _broadcast_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.changed(lambda a, n: {"shape": (n, *a["shape"]), "axes": (0, *lanes.shifted(a["axes"]))}),
     )
 )
 
@@ -171,6 +174,8 @@ register(
         _reshape_at,
         lambda node, ct: (reshape(ct, node.inputs[0].shape),),
         _reshape_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.changed(lambda a, n: {"shape": (n, *a["shape"])}),
     )
 )
 
@@ -235,6 +240,8 @@ register(
         lambda node, index: scalar.read(node.inputs[0], tuple(index[i] for i in inverse(node.attrs["perm"]))),
         lambda node, ct: (transpose(ct, inverse(node.attrs["perm"])),),
         _transpose_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.changed(lambda a, n: {"perm": (0, *lanes.shifted(a["perm"]))}),
     )
 )
 register(
@@ -246,5 +253,7 @@ register(
         _reverse_at,
         lambda node, ct: (reverse(ct, node.attrs["axes"]),),
         _reverse_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.along_axes,
     )
 )
