@@ -28,7 +28,9 @@ def through(
     (body,) = node.regions
     extent, count, halts = node.attrs["extent"], node.attrs["carried"], node.attrs["halts"]
     tested = extent is None or halts
-    captured = dict(zip(body.params[1 + count :], zip(inputs[count:], lanes[count:], strict=True), strict=True))
+    captured = dict(
+        zip(body.params[1 + count :], zip(inputs[count:], lanes[count:], strict=True), strict=True)
+    )
     index = counter()
     flags = list(lanes[:count])
     while True:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charl import dtypes, ops
-from charl.elaborate import indexing, instances, loops, operators
+from charl.elaborate import instances, loops, mapping, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply as call_value
 from charl.elaborate.parameters import Argument, Call, pair, parameter_name
 from charl.elaborate.scope import Temporary
 from charl.errors import Label, code, fail
-from charl.graph.ir import Node, Size, TensorType, at_span
+from charl.graph.ir import Node, TensorType, at_span
 from charl.source import Span
 
 if TYPE_CHECKING:
@@ -247,71 +247,6 @@ def _hessian(el: Elaborator, d: v.Derived, call: Call) -> Any:
     return _jacobian(el, v.Derived("jacobian", inner, {}), call)
 
 
-# ---------------------------------------------------------------- mapping
-
-
-def _map(el: Elaborator, d: v.Derived, call: Call) -> Any:
-    """`map(f)(xs)`: f on every element of runs and tuples."""
-    values = [a.value for a in call.arguments]
-    for a in call.arguments:
-        if not isinstance(a.value, (v.Run, v.Tuple)):
-            raise fail(
-                OPERATOR, f"`map(f)` goes over runs and tuples, not {v.describe_value(a.value)}", a.span
-            )
-    if len({len(x.items) for x in values}) > 1:
-        raise fail(OPERATOR, "the arguments of `map(f)` differ in length", call.span)
-    out = []
-    for row in zip(*(x.items for x in values), strict=True):
-        arguments = [Argument(x, a.span) for x, a in zip(row, call.arguments, strict=True)]
-        out.append(call_value(el, d.function, Call(arguments, call.span, call.scope, call.mode)))
-    first = values[0]
-    return v.Run(tuple(out), first.length) if isinstance(first, v.Run) else v.Tuple(tuple(out))
-
-
-def _vmap(el: Elaborator, d: v.Derived, call: Call) -> Any:
-    """`vmap(f)(xs)`: f on every element of the first axis, stacked."""
-    if all(isinstance(a.value, (v.Run, v.Tuple)) for a in call.arguments):
-        return _map(el, d, call)
-    lengths: dict[Size, None] = {}
-    for a in call.arguments:
-        for _, n in v.leaves(a.value):
-            if n.rank == 0:
-                raise fail(OPERATOR, f"`vmap` goes over the first axis, and {n.type} has none", a.span)
-            lengths[n.shape[0]] = None
-    if len(lengths) != 1:
-        raise fail(
-            OPERATOR, f"the first axes of the arguments differ: {', '.join(map(str, lengths))}", call.span
-        )
-    (size,) = lengths
-    if not isinstance(size, int):
-        if not el.checking:
-            raise fail(
-                OPERATOR, f"`vmap` over {size} elements is not supported yet: fix the dimension", call.span
-            )
-        first = _lane(el, d, call, 0)
-        return v.rebuild(first, lambda _, x: ops.broadcast(x, (size, *x.shape), tuple(range(1, x.rank + 1))))
-    if size > loops.LIMIT:
-        raise fail(
-            OPERATOR, f"`vmap` over {size} elements would be unrolled; at most {loops.LIMIT} are", call.span
-        )
-    results = [_lane(el, d, call, i) for i in range(size)]
-    if not results:
-        raise fail(OPERATOR, "`vmap` over no elements has no result", call.span)
-    lanes = [dict(v.leaves(x)) for x in results]
-
-    def stack(path: str, node: Node) -> Node:
-        return ops.concatenate([ops.reshape(lane[path], (1, *node.shape)) for lane in lanes], axis=0)
-
-    return v.rebuild(results[0], stack)
-
-
-def _lane(el: Elaborator, d: v.Derived, call: Call, i: int) -> Any:
-    arguments = [
-        Argument(v.rebuild(a.value, lambda _, n: indexing.row(n, i)), a.span, a.name) for a in call.arguments
-    ]
-    return call_value(el, d.function, Call(arguments, call.span, call.scope, call.mode))
-
-
 _APPLY: dict[str, Any] = {
     "grad": _gradient,
     "value_and_grad": _gradient,
@@ -319,8 +254,8 @@ _APPLY: dict[str, Any] = {
     "jvp": _forward,
     "jacobian": _jacobian,
     "hessian": _hessian,
-    "map": _map,
-    "vmap": _vmap,
+    "map": lambda el, d, call: mapping.map_call(el, d.function, call),
+    "vmap": lambda el, d, call: mapping.vmap_call(el, d.function, call),
 }
 
 

@@ -46,8 +46,13 @@ def model_init(el: Elaborator, t: Any, call: Call) -> Any:
         t = instances.open_instance(el, t, (), call.span)
     rng = a.value
     value = initialize(el, t, base_stream(rng))
-    a.place.set(rng.replace("counter", ops.add(rng.members["counter"], ops.constant(1, dtypes.u32))))
+    a.place.set(moved_on(rng))
     return value
+
+
+def moved_on(rng: v.Instance) -> v.Instance:
+    """A stream behind one draw."""
+    return rng.replace("counter", ops.add(rng.members["counter"], ops.constant(1, dtypes.u32)))
 
 
 def stream(a: Argument, form: str) -> None:
@@ -71,7 +76,16 @@ def base_stream(rng: v.Instance) -> v.Instance:
 
 def derived_stream(base: v.Instance, path: str) -> v.Instance:
     """The stream of one parameter, named by its path."""
-    key = ops.random_bits(base.members["key"], ops.constant(fnv1a32(path), dtypes.u32), (2,), 0)
+    return _stream_of(base, ops.constant(fnv1a32(path), dtypes.u32))
+
+
+def numbered_stream(rng: v.Instance, number: Node) -> v.Instance:
+    """`rng.split(number)`: one of the 2^32 streams that `rng` stands for at its present counter."""
+    return _stream_of(base_stream(rng), number)
+
+
+def _stream_of(base: v.Instance, number: Node) -> v.Instance:
+    key = ops.random_bits(base.members["key"], number, (2,), 0)
     return v.Instance(base.type, {"key": key, "counter": ops.constant(0, dtypes.u32)})
 
 

@@ -7,6 +7,7 @@ member is, nothing of what a layer computes. Never evaluates a method.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
@@ -203,7 +204,7 @@ def to_grad(value: Any) -> Any:
             if name not in skipped and operators.trained_leaves(part):
                 members[name] = to_grad(part)
         t = value.type
-        return v.Instance(v.InstanceType(t.declaration, t.arguments, "grad"), members)
+        return v.Instance(replace(t, part="grad"), members)
     if isinstance(value, v.Tuple):
         return v.Tuple(tuple(to_grad(x) for x in value.items if operators.trained_leaves(x)))
     if isinstance(value, v.Run):
@@ -233,7 +234,7 @@ def placeholder(el: Elaborator, t: Any, leaf: Leaf, path: str = "") -> Any:
         return v.Instance(t, {"leaf": leaf(below("leaf"), t.leaf)})
     if isinstance(t, v.InstanceType):
         if t.part == "grad":
-            whole = v.InstanceType(t.declaration, t.arguments)
+            whole = replace(t, part="all")
             return to_grad(placeholder(el, whole, leaf, path))
         return _members(el, t, leaf, below)
     if isinstance(t, FunctionType):
@@ -328,7 +329,7 @@ def _field_span(d: v.Declaration, name: str) -> Span | None:
 
 def method(el: Elaborator, value: v.Instance, place: Place, name: str) -> v.Method | None:
     """A method of an instance, bound to its place."""
-    if not isinstance(value.type, v.InstanceType):
+    if not isinstance(value.type, v.InstanceType) or not value.type.plain:
         return None
     f = function_of(value.type.declaration, name)
     if f is not None:

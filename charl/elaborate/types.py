@@ -243,6 +243,8 @@ class Matcher:
     def _instance(self, t: ast.NamedType, d: v.Declaration, actual: Any) -> None:
         if not isinstance(actual, v.InstanceType) or actual.declaration is not d or actual.part != "all":
             raise Mismatch(t)
+        if not actual.plain:
+            raise Mismatch(t, f"this is {actual}: `vmap` goes over its elements")
         for g, want in zip(d.ast.generics, t.generics, strict=False):
             self.match(want, actual.argument(g.name.name))
         if t.args is None:

@@ -11,7 +11,7 @@ kind: `Tuple`, `Run`, `Instance`. Types are `TensorType` for tensors and the cla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from charl.dims import Dim
@@ -172,11 +172,22 @@ FUNCTIONS = (Function, Method, Builtin, OpaqueFunction, Derived)
 
 @dataclass(frozen=True)
 class InstanceType:
-    """A declaration with all its parameters. `part` is "all", or "grad" for `Grad<S>` of an S with other leaves."""
+    """A declaration with all its parameters. `part` is "all", or "grad" for `Grad<S>` of an S with other leaves.
+
+    `lead` are axes that every tensor has before its declared ones (what `vmap` stacks). `lanes` counts first axes that
+    every tensor lacks (what `vmap` gives its function of a struct that holds the axis itself).
+    """
 
     declaration: Declaration
     arguments: tuple[tuple[str, Any], ...]
     part: str = "all"
+    lead: tuple[Size, ...] = ()
+    lanes: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether every tensor is of its declared shape."""
+        return not self.lead and not self.lanes
 
     @property
     def name(self) -> str:
@@ -295,7 +306,9 @@ def describe_instance(t: InstanceType) -> str:
     sizes = [_argument_text(v) for n, v in t.arguments if not is_type(v)]
     head += f"<{', '.join(types)}>" if types else ""
     head += f"({', '.join(sizes)})" if sizes else ""
-    return f"Grad<{head}>" if t.part == "grad" else head
+    head = f"Grad<{head}>" if t.part == "grad" else head
+    head += f"[{', '.join(map(str, t.lead))}]" if t.lead else ""
+    return "an element of " * t.lanes + head
 
 
 def _argument_text(v: Value) -> str:
@@ -360,6 +373,38 @@ def rebuild(value: Value, change: Callable[[str, Node], Value], path: str = "") 
     if isinstance(value, Run):
         items = tuple(rebuild(v, change, below(str(i))) for i, v in enumerate(value.items))
         return Run(items, value.length)
+    return value
+
+
+def stacked(value: Value, sizes: tuple[Size, ...]) -> Value:
+    """An aggregate whose tensors have got first axes of these sizes, with types that say so."""
+
+    def change(t: InstanceType) -> InstanceType:
+        inner = sizes[: max(len(sizes) - t.lanes, 0)]
+        return replace(t, lead=(*inner, *t.lead), lanes=max(t.lanes - len(sizes), 0))
+
+    return _retyped(value, change)
+
+
+def element(value: Value) -> Value:
+    """An aggregate whose tensors have lost their first axis, with types that say so."""
+
+    def change(t: InstanceType) -> InstanceType:
+        return replace(t, lead=t.lead[1:]) if t.lead else replace(t, lanes=t.lanes + 1)
+
+    return _retyped(value, change)
+
+
+def _retyped(value: Value, change: Callable[[InstanceType], InstanceType]) -> Value:
+    if isinstance(value, Instance):
+        members = {n: _retyped(x, change) for n, x in value.members.items()}
+        return Instance(change(value.type) if isinstance(value.type, InstanceType) else value.type, members)
+    if isinstance(value, Maybe):
+        return Maybe(value.name, _retyped(value.value, change), value.condition)
+    if isinstance(value, Tuple):
+        return Tuple(tuple(_retyped(x, change) for x in value.items))
+    if isinstance(value, Run):
+        return Run(tuple(_retyped(x, change) for x in value.items), value.length)
     return value
 
 

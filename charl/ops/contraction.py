@@ -118,17 +118,18 @@ def _to_side(node: Node, ct: Node, side: int) -> Node:
 
 def _batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     """Lanes of both run together; those of one side alone are one more free axis of it, moved to the front."""
-    pairs = [
-        tuple(lanes.shifted(axes) if m else axes for axes, m in zip(node.attrs[k], mapped, strict=True))
-        for k in ("batch", "sum")
-    ]
-    batch, summed = pairs
+
+    def moved(pair: Pairs) -> Pairs:
+        left, right = (lanes.shifted(axes) if m else axes for axes, m in zip(pair, mapped, strict=True))
+        return left, right
+
+    (a, b), batch, summed = inputs, moved(node.attrs["batch"]), moved(node.attrs["sum"])
     if all(mapped):
-        return contract(*inputs, ((0, *batch[0]), (0, *batch[1])), summed)
-    out = contract(*inputs, batch, summed)
+        return contract(a, b, ((0, *batch[0]), (0, *batch[1])), summed)
+    out = contract(a, b, batch, summed)
     at = len(batch[0])
     if mapped[1]:
-        at += len(_free(inputs[0].rank, node.attrs, 0))
+        at += len(_free(a.rank, node.attrs, 0))
     return ops.transpose(out, (at, *others((at,), out.rank)))
 
 

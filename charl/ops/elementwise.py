@@ -205,9 +205,7 @@ def _extreme_vjp(wins: str) -> Vjp:
     return vjp
 
 
-add: Binary = _binary(
-    "add", NUMBER, np.add, lambda node, ct: (ct, ct), linear=lambda node: ((0, 1),)
-)
+add: Binary = _binary("add", NUMBER, np.add, lambda node, ct: (ct, ct), linear=lambda node: ((0, 1),))
 sub: Binary = _binary(
     "sub", NUMBER, np.subtract, lambda node, ct: (ct, neg(ct)), linear=lambda node: ((0, 1),)
 )

@@ -120,13 +120,14 @@ def _gather_vjp(node: Node, ct: Node) -> tuple[Node, None]:
 
 def _gather_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     """Lanes are one more batch axis; of indices alone, without a batch axis, they are some of the indices."""
-    axis, batch = node.attrs["axis"], node.attrs["batch"]
+    (x, idx), axis, batch = inputs, node.attrs["axis"], node.attrs["batch"]
     if batch == 0 and not mapped[0]:
-        out = gather(*inputs, axis)
+        out = gather(x, idx, axis)
         return ops.transpose(out, (axis, *others((axis,), out.rank)))
     if batch == 0 and not mapped[1]:
-        return gather(*inputs, axis + 1)
-    return gather(*lanes.every(inputs, mapped, size), axis + 1, batch + 1)
+        return gather(x, idx, axis + 1)
+    x, idx = lanes.every(inputs, mapped, size)
+    return gather(x, idx, axis + 1, batch + 1)
 
 
 def _gather_samples(rng: np.random.Generator) -> Iterator[Sample]:
