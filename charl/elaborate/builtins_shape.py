@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
@@ -25,6 +26,7 @@ from charl.elaborate.operators import Operand
 from charl.elaborate.parameters import Argument, Call, tensor_of_run
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, TensorType
+from charl.source import Span
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -221,19 +223,6 @@ def _flip(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return ops.reverse(x, (axis_of(x, p["axis"].value, p["axis"].span),))
 
 
-@builtin("pad", x=Missing, low=Missing, high=Missing, value=0)
-def _pad(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
-    """`pad(x, [1, 0], [1, 0])`: sizes before and behind every axis."""
-    x = tensor("pad", p["x"])
-    low, high = sizes([p["low"]]), sizes([p["high"]])
-    if len(low) != x.rank or len(high) != x.rank:
-        raise fail(JOIN, f"`pad` takes a size for every axis of {x.type}", c.span)
-    value = p["value"].value if isinstance(p["value"], Argument) else 0
-    if isinstance(value, Node) or not isinstance(value, (int, float)):
-        raise fail(JOIN, "`pad` fills with a compile-time number", c.span)
-    return ops.pad(x, low, high, value)
-
-
 # ---------------------------------------------------------------- joining and splitting
 
 
@@ -330,7 +319,7 @@ def _common_dtype(run: v.Run) -> DType:
 
 
 def _einsum(el: Elaborator, c: Call) -> Any:
-    """`einsum("bik,bkj->bij", a, b)`: sums of products over named axes."""
+    """`einsum("bik,bkj->bij", a, b)`: sums of products over named axes; `*S` names any number of them."""
     if not c.arguments or not isinstance(c.arguments[0].value, str):
         raise fail(EINSUM, "`einsum` takes subscripts, then tensors", c.span)
     text, span = c.arguments[0].value.replace(" ", ""), c.arguments[0].span
@@ -339,6 +328,7 @@ def _einsum(el: Elaborator, c: Call) -> Any:
     terms = left.split(",")
     if len(terms) != len(nodes):
         raise fail(EINSUM, f"{len(terms)} terms for {len(nodes)} tensors", span)
+    terms, result = _without_packs(terms, result, nodes, span)
     extent: dict[str, Size] = {}
     for term, n, a in zip(terms, nodes, c.arguments[1:], strict=True):
         _check_term(term, n, a, extent, span)
@@ -355,6 +345,29 @@ def _einsum(el: Elaborator, c: Call) -> Any:
     out = ops.reduce_sum(out, gone) if gone else out
     term = "".join(k for k in term if k in result)
     return ops.transpose(out, tuple(term.index(k) for k in result))
+
+
+_PACK = re.compile(r"\*([A-Za-z])")
+
+
+def _without_packs(terms: list[str], result: str, nodes: list[Node], span: Span) -> tuple[list[str], str]:
+    """Subscripts in which a letter of its own stands for every axis of a pack."""
+    letters: dict[str, str] = {}
+    left = list(zip(terms, nodes, strict=True))
+    spare = map(chr, range(0x4E00, 0x9FFF))  # letters that no user writes
+    while any("*" in term for term, _ in left):
+        ready = [(t, n) for t, n in left if len(set(_PACK.findall(t)) - letters.keys()) == 1]
+        if not ready:
+            break
+        term, node = ready[0]
+        (name,) = set(_PACK.findall(term)) - letters.keys()
+        known = _PACK.sub(lambda m: letters.get(m[1], ""), term)
+        letters[name] = "".join(next(spare) for _ in range(node.rank - len(known)))
+        left = [(t, n) for t, n in left if set(_PACK.findall(t)) - letters.keys()]
+    unknown = set(_PACK.findall("".join(terms) + result)) - letters.keys()
+    if unknown:
+        raise fail(EINSUM, f"nothing says how many axes `*{min(unknown)}` has", span)
+    return [_PACK.sub(lambda m: letters[m[1]], t) for t in terms], _PACK.sub(lambda m: letters[m[1]], result)
 
 
 def _check_term(term: str, n: Node, a: Argument, extent: dict[str, Size], span: Any) -> None:

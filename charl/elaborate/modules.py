@@ -44,10 +44,10 @@ class Module:
 
 @cache
 def _primitives() -> Scope:
-    from charl.elaborate import builtins_shape
+    from charl.elaborate import builtins_shape, builtins_windows
     from charl.elaborate.builtins import BUILTINS
 
-    assert builtins_shape
+    assert builtins_shape and builtins_windows  # imported for what they register
     scope = Scope()
     for name, b in BUILTINS.items():
         scope.bind(name, b)

@@ -77,7 +77,7 @@ def test_samples_cover_ranks_sizes_and_special_values() -> None:
         ]
         if name in ("constant", "size_value"):
             continue
-        assert max(len(s) for s in shapes) == 5, name
+        assert max(len(s) for s in shapes) >= 5, name
         assert any(0 in s for s in shapes) and any(1 in s for s in shapes), name
 
 

@@ -6,7 +6,7 @@ Every rule is checked by evaluating both sides on random values (tests/passes); 
 from __future__ import annotations
 
 from charl.passes.pattern import Rule
-from charl.passes.rules import algebra, contraction, hoist, indexing, layout, reduction
+from charl.passes.rules import algebra, contraction, hoist, indexing, layout, reduction, windows
 
 RULES: tuple[Rule, ...] = (
     *algebra.RULES,
@@ -14,5 +14,6 @@ RULES: tuple[Rule, ...] = (
     *indexing.RULES,
     *reduction.RULES,
     *contraction.RULES,
+    *windows.RULES,
     *hoist.RULES,
 )
