@@ -23,6 +23,12 @@ SAMPLE_SECONDS = 0.01
 LIMIT_SECONDS = 0.002
 ALLOWED_LOSS = 0.03  # a sample whose thread, or whose machine, was slower by more than this was disturbed
 ATTEMPTS = 40
+FLAGS = {
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
+    "avx2": ["-mavx2", "-mfma"],
+    "scalar": [],
+}
+LANES = {"avx512": 16, "avx2": 8, "scalar": 4}  # floats to a vector; compilers vectorise plain C by four
 
 
 @dataclass
@@ -82,11 +88,13 @@ class Quality:
     disturbed: int = 0
 
 
-def measure(contenders: list[Contender], limit: Contender, rounds: int = 30) -> Quality:
+def measure(
+    contenders: list[Contender], limit: Contender, rounds: int = 30, attempts: int = ATTEMPTS
+) -> Quality:
     """Fill the samples, one of each contender a round, each between two short samples of the limit.
 
     A sample is disturbed where its thread lost the CPU, or where the machine was slower just before or after than it has
-    been seen to be (a virtual machine does not learn that its host was busy). It is taken again, up to ATTEMPTS times.
+    been seen to be (a virtual machine does not learn that its host was busy). It is taken again, up to `attempts` times.
     """
     quality = Quality()
     _calibrate(limit, LIMIT_SECONDS)
@@ -96,7 +104,7 @@ def measure(contenders: list[Contender], limit: Contender, rounds: int = 30) -> 
     for _ in range(rounds):
         for contender in contenders:
             best: tuple[float, float, float] | None = None  # slowness of the machine, seconds, limit
-            for _ in range(ATTEMPTS):
+            for _ in range(attempts):
                 before, ok = _timed(limit)
                 seconds, alone = _timed(contender)
                 after, still = _timed(limit)
@@ -132,10 +140,10 @@ def instruction_set() -> tuple[str, list[str], int]:
     if os.path.exists("/proc/cpuinfo"):
         flags = set(Path("/proc/cpuinfo").read_text(errors="replace").split())
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
-        return "avx512", ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"], 16
-    if {"avx2", "fma"} <= flags:
-        return "avx2", ["-mavx2", "-mfma"], 8
-    return "scalar", [], 4
+        simd = "avx512"
+    else:
+        simd = "avx2" if {"avx2", "fma"} <= flags else "scalar"
+    return simd, FLAGS[simd], LANES[simd]
 
 
 def compiler() -> str:
@@ -146,9 +154,13 @@ def compiler() -> str:
     raise SystemExit("the benchmark compiles C: install gcc")
 
 
-def fma_peak(folder: Path) -> tuple[Contender, int]:
-    """A contender that runs multiply-adds only, and the floating-point operations of one of its calls."""
-    _, flags, lanes = instruction_set()
+def fma_peak(folder: Path, simd: str | None = None) -> tuple[Contender, int]:
+    """A contender that runs multiply-adds only, and the floating-point operations of one of its calls.
+
+    `simd`: an instruction set of FLAGS; this CPU's widest by default.
+    """
+    simd = simd or instruction_set()[0]
+    flags, lanes = FLAGS[simd], LANES[simd]
     library = folder / "peak.so"
     options = ["-O2", "-ffp-contract=fast", "-fPIC", "-shared", f"-DLANES={lanes}", *flags]
     subprocess.run([compiler(), *options, str(HERE / "peak.c"), "-o", str(library)], check=True)
