@@ -151,6 +151,9 @@ def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> st
 )
 @click.option("--f64", type=click.Choice(("f32",)), help="Compute f64 as f32, for targets that lack it.")
 @click.option(
+    "--f32", type=click.Choice(("f64",)), help="Compute f32 as f64, to tell rounding from mistakes."
+)
+@click.option(
     "--dump",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -159,7 +162,7 @@ def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> st
 @click.option("--report", is_flag=True, help="Print kernels, operations and workspace of every export.")
 def transpile(
     file: Path, out: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], targets: tuple[str, ...],
-    simd: str, embed: Path | None, prefix: str | None, f64: str | None, dump: Path | None, report: bool,
+    simd: str, embed: Path | None, prefix: str | None, f64: str | None, f32: str | None, dump: Path | None, report: bool,
 ) -> None:  # fmt: skip
     """Make a package from FILE: C99 code, WebGPU shaders, a Python loader, build files.
 
@@ -178,7 +181,7 @@ def transpile(
 
         options = Options(
             dims=dims, sets=sets, targets=targets or None, simd=simd, embed=embed, prefix=prefix,
-            narrow_f64=f64 == "f32", dump=dump,
+            floats={a: b for a, b in (("f64", f64), ("f32", f32)) if b}, dump=dump,
         )  # fmt: skip
         compiled = compile_file(file, options, tell)
         tell("writing")

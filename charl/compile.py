@@ -39,7 +39,8 @@ class Options:
 
     `dims`: dimension variables of exports, fixed (an int) or bounded (low, high). `sets`: hyper-parameters by path, as text.
     `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights for the code. `prefix`: of C
-    names, the module's name by default. `narrow_f64`: compute f64 as f32. `dump`: a folder for every stage's text.
+    names, the module's name by default. `floats`: element types computed as another (`{"f64": "f32"}`). `dump`: a folder for
+    every stage's text.
     """
 
     dims: Mapping[str, int | tuple[int, int]] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Options:
     simd: str = "auto"
     embed: Path | None = None
     prefix: str | None = None
-    narrow_f64: bool = False
+    floats: Mapping[str, str] = field(default_factory=dict)
     dump: Path | None = None
 
 
@@ -94,7 +95,7 @@ def elaborated(source: Source, options: Options) -> Program:
     from charl.elaborate import elaborate
     from charl.passes import optimise
 
-    program = elaborate(source, dims=options.dims, sets=options.sets, narrow_f64=options.narrow_f64)
+    program = elaborate(source, dims=options.dims, sets=options.sets, floats=options.floats)
     for export in program.exports:
         export.graph = optimise(export.graph)
     return replace(program, digest=_digest(source, options))
@@ -106,7 +107,7 @@ def _digest(source: Source, options: Options) -> str:
         sorted(options.sets.items()),
         options.simd,
         options.prefix,
-        options.narrow_f64,
+        sorted(options.floats.items()),
     )
     return sha256((source.text + repr(chosen)).encode()).hexdigest()
 

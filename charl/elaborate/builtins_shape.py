@@ -22,6 +22,7 @@ from charl.elaborate.builtins import (
     tensor,
     tensor_list,
 )
+from charl.elaborate.numbers import REAL
 from charl.elaborate.operators import Operand
 from charl.elaborate.parameters import Argument, Call, tensor_of_run
 from charl.errors import Label, code, fail
@@ -55,7 +56,7 @@ def _filled(name: str, value: float) -> None:
         for a in c.arguments:
             if a.name not in (None, "shape"):
                 bind(name, {"shape": Missing}, c)
-        return ops.full(value, TensorType(dtypes.f32, shape))
+        return ops.full(value, TensorType(REAL.get(), shape))
 
     _variadic(name, call)
 
@@ -289,7 +290,7 @@ def _one_hot(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
         raise fail(TENSOR, f"`one_hot` takes integers, and this is {i.type}", p["index"].span)
     shape: tuple[Size, ...] = (*i.shape, n)
     spread = ops.broadcast(i, shape, tuple(range(i.rank)))
-    return ops.cast(ops.eq(spread, ops.iota(shape, i.rank, i.dtype)), dtypes.f32)
+    return ops.cast(ops.eq(spread, ops.iota(shape, i.rank, i.dtype)), REAL.get())
 
 
 @builtin("tensor", x=Missing)
@@ -312,7 +313,7 @@ def _common_dtype(run: v.Run) -> DType:
             return x.dtype
     if any(isinstance(x, bool) for x in items):
         return dtypes.boolean
-    return dtypes.f32 if any(isinstance(x, float) for x in items) else dtypes.i32
+    return REAL.get() if any(isinstance(x, float) for x in items) else dtypes.i32
 
 
 # ---------------------------------------------------------------- einsum

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl import dtypes, ops
+from charl import ops
 from charl.elaborate import instances, loops, mapping, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply as call_value
+from charl.elaborate.numbers import REAL
 from charl.elaborate.parameters import Argument, Call, pair, parameter_name
 from charl.elaborate.scope import Temporary
 from charl.errors import Label, code, fail
@@ -102,7 +103,7 @@ def _chosen(el: Elaborator, d: v.Derived, f: Any, call: Call) -> list[Argument]:
 def _make_variable(a: Argument, span: Span) -> dict[str, Node]:
     """Fresh nodes for the floating leaves of an argument, which the call then sees."""
     if v.is_compile_time_number(a.value):
-        a.value = operators.to_node(a.value, dtypes.f32, a.span)
+        a.value = operators.to_node(a.value, REAL.get(), a.span)
     leaves = operators.trained_leaves(a.value)
     if not leaves:
         raise fail(

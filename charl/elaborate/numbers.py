@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from charl import dims, dtypes, ops
@@ -17,6 +18,9 @@ from charl.elaborate import values as v
 from charl.errors import code, fail
 from charl.graph.ir import Node, Size
 from charl.source import Span
+
+# The element type of a number that meets nothing, and of `zeros(…)`: f64 where a program's f32 is read as that.
+REAL: ContextVar[DType] = ContextVar("REAL", default=dtypes.f32)
 
 OPERAND = code("E0211", "an operand is of the wrong kind")
 
@@ -92,7 +96,7 @@ def default_dtype(value: Any) -> DType:
     """Element type of a compile-time value that meets nothing (`let mut` of a literal)."""
     if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
         return dtypes.boolean
-    return dtypes.i32 if isinstance(value, (int, Dim)) else dtypes.f32
+    return dtypes.i32 if isinstance(value, (int, Dim)) else REAL.get()
 
 
 def compile_time(op: str, a: Any, b: Any, span: Span) -> Any:
@@ -200,7 +204,7 @@ def unknown_binary(op: str, a: Any, b: Any) -> Any:
     kind = "bool" if op in COMPARISONS or op in LOGIC else "float"
 
     def build(dtype: DType) -> Node:
-        inner = dtypes.f32 if op in COMPARISONS else dtype
+        inner = REAL.get() if op in COMPARISONS else dtype
 
         def side(x: Any) -> Node:
             if isinstance(x, v.Unknown):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl import dtypes, ops
+from charl import ops
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
 from charl.elaborate import operators
+from charl.elaborate.numbers import REAL
 from charl.elaborate.operators import Operand
 
 ARGUMENT = code("E0203", "an argument does not fit its parameter")
@@ -294,7 +295,7 @@ def scalar_dtype(matcher: Matcher, t: Any) -> DType | None:
     if isinstance(found, DType):
         return found
     if found is None and name in matcher.parameters and matcher.el.bound_of(matcher.scope, name) is not None:
-        return dtypes.f32
+        return REAL.get()
     return None
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from charl import dtypes
-from charl.elaborate import check, exports, modules
+from charl.elaborate import check, exports, modules, numbers
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
 from charl.elaborate.options import Bound, apply_sets, check_dims
@@ -30,20 +30,32 @@ def elaborate(
     *,
     dims: Mapping[str, Bound] | None = None,
     sets: Mapping[str, str] | None = None,
-    narrow_f64: bool = False,
+    floats: Mapping[str, str] | None = None,
     reveal: Callable[[Any, Any], None] | None = None,
 ) -> Program:
     """Check a source and build the graphs of its exports.
 
     `dims`: dimension variables fixed (int) or bounded ((low, high)). `sets`: hyper-parameters by path (`net.hidden`), as
-    text. `narrow_f64`: read every f64 of the program as f32. `reveal(expression, value)` is told every value found.
-    Raises CharlError with all diagnostics of the file.
+    text. `floats`: element types of the program that are read as another (`{"f64": "f32"}`). `reveal(expression, value)`
+    is told every value found. Raises CharlError with all diagnostics of the file.
     """
     prepare()
-    dims, sets = dims or {}, sets or {}
     el = Elaborator(reveal)
-    if narrow_f64:
-        el.dtypes = {**dtypes.ALL, "f64": dtypes.f32}
+    el.dtypes = {**dtypes.ALL, **{a: dtypes.ALL[b] for a, b in (floats or {}).items()}}
+    token = numbers.REAL.set(el.dtypes["f32"])
+    try:
+        return _elaborated(el, source, dims or {}, sets or {}, floats or {})
+    finally:
+        numbers.REAL.reset(token)
+
+
+def _elaborated(
+    el: Elaborator,
+    source: Source,
+    dims: Mapping[str, Bound],
+    sets: Mapping[str, str],
+    floats: Mapping[str, str],
+) -> Program:
     module = modules.load(el, source, [])
     found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
     functions = [module.scope.names[i.name.name].value for i in found]
@@ -66,7 +78,7 @@ def elaborate(
     if len([e for e in out if e.role == "export"]) != len(found):
         raise InternalError("elaboration", "an export has no graph, and nothing says why")
     trees = [t for e in out for t in (*(a.type for a in e.arguments), e.result)]
-    options = repr((sorted(dims.items()), sorted(sets.items()), narrow_f64))
+    options = repr((sorted(dims.items()), sorted(sets.items()), sorted(floats.items())))
     return Program(
         module.name,
         module.ast.docs,

@@ -18,6 +18,7 @@ from charl.dtypes import accumulator, boolean, f16, f32, f64, i8, i32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Const, Expr, Guard, Index, Reduce, fresh
+from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
@@ -140,6 +141,8 @@ register(
         _windows_at,
         _windows_vjp,
         _windows_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.along_axes,
     )
 )
 
@@ -258,5 +261,7 @@ register(
         _overlap_at,
         _overlap_vjp,
         _overlap_samples,
+        linear=lambda node: ((0,),),
+        batch=lanes.along_axes,
     )
 )

@@ -31,6 +31,7 @@ def load(
     sets: Mapping[str, Any] | None = None,
     simd: str = "native",
     debug: bool = False,
+    f32: str = "f32",
     f64: str = "f64",
     **dims: int | tuple[int, int],
 ) -> Any:
@@ -44,7 +45,7 @@ def load(
         dims=dims,
         sets={k: str(v) for k, v in (sets or {}).items()},
         targets=BACKENDS[backend] or ("c",),
-        narrow_f64=f64 == "f32",
+        floats={a: b for a, b in (("f32", f32), ("f64", f64)) if a != b},
     )
     if backend == "evaluator":
         return _evaluated(source, options)

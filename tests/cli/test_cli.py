@@ -161,7 +161,10 @@ def test_options_reach_the_compiler(good: Path, tmp_path: Path, monkeypatch: pyt
     assert path == good
     assert options.dims == {"N": (1, 64), "M": 3} and options.sets == {"net.hidden": "32"}
     assert (
-        options.targets == ("c",) and options.simd == "avx2" and options.prefix == "p" and options.narrow_f64
+        options.targets == ("c",)
+        and options.simd == "avx2"
+        and options.prefix == "p"
+        and options.floats == {"f64": "f32"}
     )
     assert options.embed == Path("w.safetensors") and options.dump == tmp_path / "dump"
 

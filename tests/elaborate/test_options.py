@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charl.program import DimVar, leaves
-from tests.elaborate.programs import diagnostics, export, program
+from tests.elaborate.programs import diagnostics, export, program, run
 
 NET = """
 from nn import Dense
@@ -102,7 +102,20 @@ def test_dim_never_helps_the_check() -> None:
 def test_f64_narrows_only_when_asked() -> None:
     text = "export fn f(x: f64[N]) -> f64 = sum(x)\n"
     assert export(text).graph.results[0].dtype.name == "f64"
-    assert export(text, narrow_f64=True).graph.results[0].dtype.name == "f32"
+    assert export(text, floats={"f64": "f32"}).graph.results[0].dtype.name == "f32"
+
+
+def test_f32_widens_with_all_its_literals() -> None:
+    """0.1 is the double, not a float made wider; so are numbers that stand alone, and what `zeros` makes."""
+    text = """
+    export fn f(x: f32[N]) -> f32 {
+        let mut total = 0.1
+        for i in 0..N { total = total + x[i] * 0.1 }
+        total + sum(zeros(N)) + where(x[0] > 0.0, 0.3, 0.7)
+    }
+    """
+    (out,) = run(text, np.array([1.0, 2.0]), floats={"f32": "f64"})
+    assert out.dtype == np.float64 and abs(out - 0.7) < 1e-15
 
 
 def test_the_digest_depends_on_source_and_options() -> None:
