@@ -1,20 +1,18 @@
-"""Indexing and slicing, reading and writing, as NumPy has it.
+"""Indexing as NumPy has it: what every dimension of a tensor meets in an index expression.
 
-Enters: index expressions. Leaves: slices, reversals, gathers and their scatters as nodes; items of tuples and runs.
-Compile-time indices out of range are errors; run-time ones do not wrap: reads clamp, writes outside are dropped,
-slices that do not fit are shifted.
+Enters: index expressions. Leaves: plans, one `At` for each dimension, and what they read; items of tuples and runs.
+Compile-time indices out of range are errors; run-time ones are the business of `access`, which reads and writes by a plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
 from charl.dims import Dim
-from charl.elaborate import operators
+from charl.elaborate import access
 from charl.elaborate import values as v
-from charl.elaborate.operators import Operand
+from charl.elaborate.access import At
 from charl.elaborate.scope import Scope
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, at_span
@@ -31,18 +29,6 @@ SLICE_LENGTH = code("E0225", "the length of a slice is not known while transpili
 NOT_INDEXABLE = code("E0226", "this has no elements to index")
 
 
-@dataclass
-class At:
-    """One dimension of the operand under an index."""
-
-    kind: str  # "all", "slice", "item", "dynamic", "take", "new"
-    start: Any = 0
-    size: Any = None
-    step: int = 1
-    node: Node | None = None
-    span: Span | None = None
-
-
 def index_expression(el: Elaborator, e: ast.Index, scope: Scope) -> Any:
     """`x[items]`."""
     value = el.known(e.value, scope)
@@ -53,7 +39,7 @@ def index_expression(el: Elaborator, e: ast.Index, scope: Scope) -> Any:
     if not isinstance(value, Node):
         raise fail(NOT_INDEXABLE, f"{v.describe_value(value)} has no elements to index", e.value.span)
     with at_span(e.span):
-        return read(el, value, plan(el, value, e, scope), e)
+        return read(el, value, plan(el, value, e, scope), e.span)
 
 
 def _index_aggregate(el: Elaborator, value: Any, e: ast.Index, scope: Scope) -> Any:
@@ -182,20 +168,27 @@ def _slice(el: Elaborator, s: ast.Slice, n: Size, scope: Scope) -> At:
     step = el.known(s.step, scope) if s.step is not None else 1
     if isinstance(step, bool) or not isinstance(step, int) or step == 0:
         raise fail(INDEX_KIND, "the step of a slice is a compile-time integer other than 0", s.span)
-    if step < 0:
-        return _backward(el, s, n, step, scope)
-    start, stop = _bound(el, s.start, scope, 0), _bound(el, s.stop, scope, n)
+    start, stop = _bound(el, s.start, scope, None), _bound(el, s.stop, scope, None)
     if isinstance(start, Node) or isinstance(stop, Node):
-        return _dynamic_slice(el, s, start, n, step, scope)
-    start, stop = _from_end(start, n), _from_end(stop, n)
-    low, high = _clip(start, n), _clip(stop, n)
-    length = high - low
-    if not dims.nonnegative(length):
-        if isinstance(length, int):
-            length = 0
-        else:
-            raise fail(SLICE_LENGTH, f"the slice {s.span.text} of {n} may have a negative length", s.span)
-    return At("slice", low, dims.ceildiv(length, step), step, span=s.span)
+        return _dynamic_slice(el, s, 0 if start is None else start, n, step, scope)
+    if step < 0:
+        return _backward(s, start, stop, n, -step)
+    low, high = _clip(_from_end(start or 0, n), n), _clip(_from_end(n if stop is None else stop, n), n)
+    return At("slice", low, dims.ceildiv(_length(high - low, s, n), step), step, span=s.span)
+
+
+def _length(length: Size, s: ast.Slice, n: Size) -> Size:
+    """A number of elements, which is proved to be none or more."""
+    if dims.nonnegative(length):
+        return length
+    if isinstance(length, int):
+        return 0
+    raise fail(
+        SLICE_LENGTH,
+        f"the slice {s.span.text} of {n} may have a negative length",
+        s.span,
+        help="bound the dimension with `where`: the slice must fit for every value of it",
+    )
 
 
 def _from_end(i: Size, n: Size) -> Size:
@@ -209,12 +202,17 @@ def _clip(i: Size, n: Size) -> Size:
     return i if dims.nonnegative(n - i) or not isinstance(i, int) else dims.minimum(i, n)
 
 
-def _backward(el: Elaborator, s: ast.Slice, n: Size, step: int, scope: Scope) -> At:
-    if s.start is not None or s.stop is not None:
-        raise fail(
-            INDEX_KIND, "a slice with a negative step takes no bounds: slice first, then `[::-1]`", s.span
-        )
-    return At("slice", 0, dims.ceildiv(n, -step), step, span=s.span)
+def _backward(s: ast.Slice, start: Any, stop: Any, n: Size, step: int) -> At:
+    """`start:stop:-step`: the elements stand from `first`, the last one read, to `start`."""
+    if start is None:
+        first, length = dims.mod(n - 1, step), dims.ceildiv(n, step)
+        if stop is None:
+            return At("slice", first, length, -step, span=s.span)
+        start = n - 1
+    start = _clip(_from_end(start, n) + 1, n) - 1
+    end: Size = -1 if stop is None else _clip(_from_end(stop, n) + 1, n) - 1
+    length = dims.ceildiv(_length(start - end, s, n), step)
+    return At("slice", 0 if length == 0 else start - (length - 1) * step, length, -step, span=s.span)
 
 
 def _dynamic_slice(el: Elaborator, s: ast.Slice, start: Any, n: Size, step: int, scope: Scope) -> At:
@@ -226,10 +224,12 @@ def _dynamic_slice(el: Elaborator, s: ast.Slice, start: Any, n: Size, step: int,
             s.span,
             help="write both bounds over the same value: `t:t+4`",
         )
-    if step != 1:
-        raise fail(INDEX_KIND, "a slice from a run-time position has step 1", s.span)
+    if step < 0:
+        raise fail(
+            INDEX_KIND, "a slice from a run-time position goes forward", s.span, help="turn it: `[::-1]`"
+        )
     node = start if isinstance(start, Node) else ops.size_value(start, dtypes.i32)
-    return At("dynamic_slice", size=length, node=node, span=s.span)
+    return At("dynamic_slice", size=_length(length, s, n), step=step, node=node, span=s.span)
 
 
 def slice_length(el: Elaborator, s: ast.Slice, scope: Scope, n: Size) -> Size | None:
@@ -260,115 +260,9 @@ def symbolic(el: Elaborator, e: Any, scope: Scope) -> Size | None:
 
 def read(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
     """Apply a plan to a tensor."""
-    x = _static_part(x, at)
-    x = _dynamic_part(x, at)
-    takes = [a for a in at if a.kind == "take"]
-    if takes:
-        x = _take(el, x, at, e)
-        at = _after_take(x, at)
-    shape: list[Size] = []
-    axis = 0
-    for a in at:
-        if a.kind == "new":
-            shape.append(1)
-            continue
-        if a.kind not in ("item", "dynamic"):
-            shape.append(x.shape[axis])
-        axis += 1
-    inserted = any(a.kind == "new" for a in at)
-    out = ops.reshape(x, tuple(shape))
-    return el.mark_inserted(out) if inserted else out
-
-
-def _static_part(x: Node, at: list[At]) -> Node:
-    used = [a for a in at if a.kind != "new"]
-    flips = tuple(i for i, a in enumerate(used) if a.kind == "slice" and a.step < 0)
-    x = ops.reverse(x, flips)
-    starts, sizes, steps = [], [], []
-    for a, n in zip(used, x.shape, strict=True):
-        cut = a.kind in ("slice", "item")
-        starts.append(a.start if cut else 0)
-        sizes.append(a.size if cut else n)
-        steps.append(abs(a.step) if cut else 1)
-    if tuple(sizes) == x.shape and all(s == 1 for s in steps):
-        return x
-    return ops.slice_(x, tuple(starts), tuple(sizes), tuple(steps))
-
-
-def _dynamic_part(x: Node, at: list[At]) -> Node:
-    used = [a for a in at if a.kind != "new"]
-    if not any(a.kind in ("dynamic", "dynamic_slice") for a in used):
-        return x
-    starts, sizes = [], []
-    for a, n in zip(used, x.shape, strict=True):
-        moving = a.kind in ("dynamic", "dynamic_slice")
-        starts.append(i32(a.node) if moving and a.node is not None else ops.constant(0, dtypes.i32))
-        sizes.append(1 if a.kind == "dynamic" else a.size if a.kind == "dynamic_slice" else n)
-    return ops.dynamic_slice(x, starts, sizes)
-
-
-def i32(n: Node) -> Node:
-    """An index in the type of indices."""
-    return n if n.dtype == dtypes.i32 else ops.cast(n, dtypes.i32)
-
-
-def _take(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
-    """Gathers by integer tensors; several together as NumPy pairs them."""
-    used = [a for a in at if a.kind != "new"]
-    axes = [i for i, a in enumerate(used) if a.kind == "take"]
-    if len(axes) == 1:
-        node = used[axes[0]].node
-        assert node is not None
-        return ops.gather(x, node, axis=axes[0])
-    shape: tuple[Size, ...] = ()
-    nodes = [used[i].node for i in axes]
-    for n in nodes:
-        a, b = Operand(n, e.span), Operand(ops.zeros(v_type(shape)), e.span)
-        shape = operators.broadcast_shapes(el, a, b, "an index", e.span)
-    if axes != list(range(axes[0], axes[-1] + 1)):
-        raise fail(
-            INDEX_KIND, "integer tensors stand on neighbouring dimensions", e.span, help="transpose first"
-        )
-    linear: Node | None = None
-    size: Size = 1
-    for i, n in zip(axes, nodes, strict=True):
-        assert n is not None
-        wide = operators.broadcast_to(_clamped(i32(n), x.shape[i]), shape)
-        scaled = wide
-        if linear is not None:
-            by = ops.broadcast(ops.size_value(x.shape[i], dtypes.i32), shape, ())
-            scaled = ops.add(ops.mul(linear, by), wide)
-        linear, size = scaled, size * x.shape[i]
-    assert linear is not None
-    flat = ops.reshape(x, (*x.shape[: axes[0]], size, *x.shape[axes[-1] + 1 :]))
-    return ops.gather(flat, linear, axis=axes[0])
-
-
-def _clamped(n: Node, size: Size) -> Node:
-    low = operators.broadcast_to(ops.constant(0, dtypes.i32), n.shape)
-    high = operators.broadcast_to(ops.size_value(size - 1, dtypes.i32), n.shape)
-    return ops.max_(ops.min_(n, high), low)
-
-
-def v_type(shape: tuple[Size, ...]) -> Any:
-    """An i32 tensor type."""
-    from charl.graph.ir import TensorType
-
-    return TensorType(dtypes.i32, shape)
-
-
-def _after_take(x: Node, at: list[At]) -> list[At]:
-    """The plan that is left for the dimensions of a gather's result."""
-    out: list[At] = []
-    taken = False
-    for a in at:
-        if a.kind != "take":
-            out.append(a)
-        elif not taken:
-            taken = True
-            others = sum(1 for b in at if b.kind not in ("take", "new"))
-            out.extend(At("all") for _ in range(x.rank - others))
-    return out
+    for stage in access.stages(el, x, at, e):
+        x = stage.read(x)
+    return el.mark_inserted(x) if any(a.kind == "new" for a in at) else x
 
 
 def row(x: Node, i: int | Node) -> Node:

@@ -69,13 +69,14 @@ def broadcast_shapes(el: Elaborator, a: Operand, b: Operand, what: str, span: Sp
         elif p == 1:
             out.append(q)
         else:
-            raise CharlError([_no_broadcast(a, b, what, span, p, q)])
+            raise CharlError([no_broadcast(a, b, what, span, p, q)])
     if len(x) != len(y) and x and y:
         _refuse_silent_outer(el, a, b, what, span)
     return tuple(out)
 
 
-def _no_broadcast(a: Operand, b: Operand, what: str, span: Span, p: Size, q: Size) -> Any:
+def no_broadcast(a: Operand, b: Operand, what: str, span: Span, p: Size, q: Size) -> Any:
+    """The diagnostic for two tensors whose sizes p and q stand against each other."""
     from charl.errors import Diagnostic
 
     return Diagnostic(
@@ -305,7 +306,7 @@ def _batch_shape(a: Operand, b: Operand, span: Span) -> tuple[Size, ...]:
         p = x[i - rank + len(x)] if i - rank + len(x) >= 0 else 1
         q = y[i - rank + len(y)] if i - rank + len(y) >= 0 else 1
         if p != q and 1 not in (p, q):
-            raise CharlError([_no_broadcast(a, b, "`@`", span, p, q)])
+            raise CharlError([no_broadcast(a, b, "`@`", span, p, q)])
         out.append(q if p == 1 else p)
     return tuple(out)
 

@@ -246,6 +246,9 @@ class Emitter:
             under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
             if isinstance(e, Guard):  # what does not depend on what is guarded may go before it
                 under = blocked.union(*(_guarded(*r) for r in e.ranges))
+            for i in e.indices():
+                for x in dims.values(i):  # what a guard looks at is evaluated in any case
+                    below = visit(x, blocked) or below
             for c in e.children():
                 below = visit(c, under) or below
             if isinstance(e, Reduce) and not below and not (e.symbols() & blocked):

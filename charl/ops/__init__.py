@@ -23,6 +23,7 @@ from charl.ops.record import Op as Op
 from charl.ops.record import TypeRuleError as TypeRuleError
 from charl.ops.record import make as make
 from charl.ops.reduction import *
+from charl.ops.scattering import *
 from charl.ops.sliding import *
 from charl.ops.source import *
 from charl.ops.structural import *

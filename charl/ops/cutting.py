@@ -28,7 +28,7 @@ from charl.ops.common import (
 )
 from charl.ops.record import Op, Sample, make, register
 
-__all__ = ["concatenate", "pad", "slice_"]
+__all__ = ["concatenate", "pad", "slice_", "spread"]
 
 # ---------------------------------------------------------------- slice
 
@@ -65,16 +65,19 @@ def _slice_at(node: Node, index: Index) -> Expr:
 
 
 def _slice_vjp(node: Node, ct: Node) -> tuple[Node]:
-    (x,) = node.inputs
-    for axis, step in enumerate(node.attrs["strides"]):
+    return (spread(ct, node.inputs[0].shape, node.attrs["starts"], node.attrs["strides"]),)
+
+
+def spread(x: Node, shape: Sequence[Size], starts: Sequence[Size], strides: Sequence[int]) -> Node:
+    """Zeros of `shape` with `x` at starts[k] + i * strides[k] along every axis k: what `slice_` read, in its place."""
+    for axis, step in enumerate(strides):
         if step > 1:
-            ct = _spread(ct, axis, step)
-    sizes = (start + n for start, n in zip(node.attrs["starts"], ct.shape, strict=True))
-    high = [n - end for n, end in zip(x.shape, sizes, strict=True)]
-    return (pad(ct, node.attrs["starts"], high, 0),)
+            x = _apart(x, axis, step)
+    high = [n - (start + m) for n, start, m in zip(shape, starts, x.shape, strict=True)]
+    return pad(x, starts, high, 0)
 
 
-def _spread(x: Node, axis: int, step: int) -> Node:
+def _apart(x: Node, axis: int, step: int) -> Node:
     """step - 1 zeros between neighbours along `axis`."""
     n, rank = x.shape[axis], x.rank
     if n == 0:

@@ -1,7 +1,7 @@
-"""Access by run-time indices: gather, scatter-add, slices that start anywhere.
+"""Access by run-time indices: gather, and slices that start anywhere.
 
-Enters: tensors and integer tensors. Leaves: elements at those places. Reads clamp; `scatter_add` drops (or clamps)
-indices outside; a slice that does not fit is shifted until it does. No index is ever trusted.
+Enters: tensors and integer tensors. Leaves: elements at those places. Indices clamp; a slice that does not fit is shifted
+until it does. No index is ever trusted.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from charl import dims, ops
-from charl.dtypes import accumulator, boolean, f32, f64, i8, i32, i64, u32
+from charl import ops
+from charl.dtypes import boolean, f32, f64, i8, i32, i64
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
-from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue, Reduce, fresh
+from charl.graph.scalar import Expr, Guard, Index
 from charl.ops import lanes
 from charl.ops.common import (
     Array,
     Size,
     array,
     as_type,
-    cast_expr,
     clamped,
     others,
     provably_negative,
@@ -30,9 +29,9 @@ from charl.ops.common import (
     shown,
     zeros_like,
 )
-from charl.ops.record import Op, Sample, Scatter, make, register
+from charl.ops.record import Op, Sample, make, register
 
-__all__ = ["dynamic_slice", "dynamic_update", "gather", "scatter_add"]
+__all__ = ["dynamic_slice", "dynamic_update", "gather"]
 
 # ---------------------------------------------------------------- gather
 
@@ -45,7 +44,7 @@ def gather(x: Node, idx: Node, axis: int, batch: int = 0) -> Node:
     return make("gather", x, idx, axis=axis, batch=batch)
 
 
-def _check(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
+def updates_shape(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
     """The shape that updates of `x` at `idx` have."""
     axis, batch = attrs["axis"], attrs["batch"]
     require(idx.dtype.is_integer, f"{name}: indices are integers, not {idx.dtype}")
@@ -56,13 +55,13 @@ def _check(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
 
 
 def _gather_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    shape = _check("gather", types[0], types[1], attrs)
+    shape = updates_shape("gather", types[0], types[1], attrs)
     empty = types[0].shape[attrs["axis"]] == 0 and 0 not in shape
     require(not empty, "gather: from an axis of size 0")
     return TensorType(types[0].dtype, shape)
 
 
-def _places(attrs: Attrs, idx: Array, shape: tuple[int, ...]) -> list[Array]:
+def places(attrs: Attrs, idx: Array, shape: tuple[int, ...]) -> list[Array]:
     """For every axis of x but the indexed one its coordinate, for that one `idx`, all spread over the updates."""
     axis, batch = attrs["axis"], attrs["batch"]
     span = idx.ndim - batch
@@ -77,17 +76,17 @@ def _gather_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -
     x, idx = arrays
     if 0 in shape:
         return np.zeros(shape, x.dtype)
-    inside = _clip(idx, x.shape[attrs["axis"]] - 1)
-    return np.asarray(x[tuple(_places(attrs, inside, shape))])
+    inside = clip(idx, x.shape[attrs["axis"]] - 1)
+    return np.asarray(x[tuple(places(attrs, inside, shape))])
 
 
-def _clip(idx: Array, high: int) -> Array:
+def clip(idx: Array, high: int) -> Array:
     if idx.dtype.kind == "u":
         return np.minimum(idx, np.uint64(high)).astype(np.int64)
     return np.clip(idx.astype(np.int64), 0, high)
 
 
-def _split(index: Index, idx: Node, axis: int, batch: int) -> tuple[Index, Index, Index]:
+def split_index(index: Index, idx: Node, axis: int, batch: int) -> tuple[Index, Index, Index]:
     """An index of the updates as: that of the leading axes, that of `idx`, that of the trailing axes."""
     span = idx.rank - batch
     return index[:axis], (*index[:batch], *index[axis : axis + span]), index[axis + span :]
@@ -95,7 +94,7 @@ def _split(index: Index, idx: Node, axis: int, batch: int) -> tuple[Index, Index
 
 def _gather_at(node: Node, index: Index) -> Expr:
     (x, idx), axis = node.inputs, node.attrs["axis"]
-    before, inner, after = _split(index, idx, axis, node.attrs["batch"])
+    before, inner, after = split_index(index, idx, axis, node.attrs["batch"])
     place = clamped(scalar.read(idx, inner), 0, x.shape[axis] - 1)
     return scalar.read(x, (*before, place, *after))
 
@@ -115,7 +114,7 @@ def _gather_vjp(node: Node, ct: Node) -> tuple[Node, None]:
     if idx.rank == batch:  # one index per row: fuses with what follows
         spread = ops.broadcast(ct, x.shape, tuple(k for k in range(x.rank) if k != axis))
         return ops.select(_one_hot(x, idx, axis, batch), spread, zeros_like(x)), None
-    return scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp"), None
+    return ops.scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp"), None
 
 
 def _gather_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
@@ -160,131 +159,6 @@ register(
         linear=lambda node: ((0,),),
         batch=_gather_batch,
         indexed=lambda node: (node.inputs[1], node.inputs[0].shape[node.attrs["axis"]]),
-    )
-)
-
-# ---------------------------------------------------------------- scatter_add
-
-
-def scatter_add(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, mode: str = "drop") -> Node:
-    """`x` plus `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, or clamped."""
-    return make("scatter_add", x, idx, updates, axis=axis, batch=batch, mode=mode)
-
-
-def _scatter_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    x, idx, updates = types
-    shape = _check("scatter_add", x, idx, attrs)
-    require(updates.shape == shape, f"scatter_add: updates are {shown(updates.shape)}, not {shown(shape)}")
-    require(updates.dtype == x.dtype, f"scatter_add: {x.dtype} meets {updates.dtype}")
-    require(x.dtype != boolean, "scatter_add is not defined for bool")
-    require(attrs["mode"] in ("drop", "clamp"), f"scatter_add: mode {attrs['mode']!r}")
-    return x
-
-
-def _scatter_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
-    x, idx, updates = arrays
-    out = x.astype(np.float32 if x.dtype == np.float16 else x.dtype)
-    if updates.size == 0 or out.size == 0:
-        return out.astype(x.dtype)
-    n = shape[attrs["axis"]]
-    inside = _clip(idx, n - 1)
-    places = np.broadcast_arrays(*_places(attrs, inside, updates.shape))
-    kept = np.ones(updates.shape, bool)
-    if attrs["mode"] == "drop":
-        given = _places(attrs, (idx >= 0) & (idx.astype(np.uint64) < n), updates.shape)[attrs["axis"]]
-        kept = np.broadcast_to(given, updates.shape)
-    np.add.at(out, tuple(p[kept] for p in places), updates[kept])
-    return out.astype(x.dtype)
-
-
-def _scatter_at(node: Node, index: Index) -> Expr:
-    (x, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
-    over = tuple((fresh(), n) for n in idx.shape[batch:])
-    inner = tuple(dims.sym(name) for name, _ in over)
-    place = scalar.read(idx, (*index[:batch], *inner))
-    wide = cast_expr(place, i32) if place.dtype.bytes < 4 else place
-    if node.attrs["mode"] == "clamp":
-        wide = IndexValue(clamped(wide, 0, x.shape[axis] - 1), wide.dtype)
-    hit = scalar.apply("eq", wide, IndexValue(index[axis], wide.dtype))
-    sums = accumulator(x.dtype) if x.dtype.is_float else x.dtype
-    update = cast_expr(scalar.read(updates, (*index[:axis], *inner, *index[axis + 1 :])), sums)
-    zero = Const(0.0 if sums.is_float else 0, sums)
-    chosen = scalar.apply("select", hit, update, zero)
-    total = Reduce("add", over, chosen, sums) if over else chosen
-    return cast_expr(scalar.apply("add", cast_expr(scalar.read(x, index), sums), total), x.dtype)
-
-
-def _scatter_write(node: Node) -> Scatter:
-    (x, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
-
-    def place(u: Index) -> tuple[Index, Expr, Index]:
-        before, inner, after = _split(u, idx, axis, batch)
-        return before, scalar.read(idx, inner), after
-
-    def where(u: Index) -> Index:
-        before, at, after = place(u)
-        return (*before, clamped(at, 0, x.shape[axis] - 1), *after)
-
-    def fits(u: Index) -> Expr:
-        at = place(u)[1]
-        wide = cast_expr(at, i32) if at.dtype.bytes < 4 else at
-        above = scalar.apply("ge", wide, Const(0, wide.dtype))
-        return scalar.apply("and", above, scalar.apply("lt", wide, IndexValue(x.shape[axis], wide.dtype)))
-
-    condition = fits if node.attrs["mode"] == "drop" else None
-    return Scatter(updates.shape, where, lambda u: scalar.read(updates, u), "add", condition)
-
-
-def _scatter_vjp(node: Node, ct: Node) -> tuple[Node, None, Node]:
-    (_, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
-    back = gather(ct, idx, axis, batch)
-    if node.attrs["mode"] == "drop":
-        wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
-        end = ops.broadcast(ops.size_value(ct.shape[axis], wide.dtype), wide.shape, ())
-        inside = ops.and_(ops.ge(wide, zeros_like(wide)), ops.lt(wide, end))
-        axes = (*range(batch), *range(axis, axis + idx.rank - batch))
-        back = ops.select(ops.broadcast(inside, updates.shape, axes), back, zeros_like(back))
-    return ct, None, back
-
-
-def _scatter_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
-    axis, batch, mode = node.attrs["axis"], node.attrs["batch"], node.attrs["mode"]
-    x, idx, updates = lanes.every(inputs, mapped, size)
-    if batch == 0 and not mapped[1]:
-        return scatter_add(x, inputs[1], updates, axis + 1, 0, mode)
-    return scatter_add(x, idx, updates, axis + 1, batch + 1, mode)
-
-
-def _scatter_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape, index_shape, axis, batch, mode, t in (
-        ((7,), (), 0, 0, "drop", f32),
-        ((5,), (9,), 0, 0, "drop", f32),
-        ((5, 3), (4,), 0, 0, "clamp", f64),
-        ((3, 5), (2, 2), 1, 0, "drop", f32),
-        ((2, 4, 3), (2, 3), 1, 1, "clamp", f32),
-        ((2, 3, 1, 2, 3), (2, 2), 4, 1, "drop", f64),
-        ((3, 2), (0,), 0, 0, "drop", f32),
-    ):
-        updates = (*shape[:axis], *index_shape[batch:], *shape[axis + 1 :])
-        x, idx, u = array(rng, shape, t), array(rng, index_shape, i32, -2, 7), array(rng, updates, t)
-        yield sample(x, idx, u, axis=axis, batch=batch, mode=mode)
-    for ti, t in ((i64, i32), (u32, i64), (i8, f32)):
-        x, idx, u = array(rng, (4, 2), t), array(rng, (7,), ti, -3, 6), array(rng, (7, 2), t)
-        yield sample(x, idx, u, axis=0, batch=0, mode="drop", orders=0)
-
-
-register(
-    Op(
-        "scatter_add",
-        "The first plus updates at run-time indices along one axis, added in row-major order.",
-        _scatter_infer,
-        _scatter_ref,
-        _scatter_at,
-        _scatter_vjp,
-        _scatter_samples,
-        _scatter_write,
-        linear=lambda node: ((0, 2),),
-        batch=_scatter_batch,
     )
 )
 

@@ -80,8 +80,8 @@ class Facts:
 
     @cached_property
     def reduces(self) -> bool:
-        """Whether a reduction is part of the element."""
-        return any(isinstance(e, Reduce) for e in nodes_of(self.expr))
+        """Whether a reduction is part of the element, or of a place that it is read from."""
+        return any(isinstance(e, Reduce) for e in nodes_of(self.expr, indices=True))
 
     @cached_property
     def heavy(self) -> bool:
@@ -133,8 +133,8 @@ class LoopFacts:
         return 0
 
 
-def nodes_of(root: Expr) -> list[Expr]:
-    """Every distinct sub-expression of a DAG of expressions, run-time indices left out."""
+def nodes_of(root: Expr, indices: bool = False) -> list[Expr]:
+    """Every distinct sub-expression of a DAG of expressions, those of run-time indices only where asked for."""
     seen: dict[int, Expr] = {}
     stack = [root]
     while stack:
@@ -142,6 +142,8 @@ def nodes_of(root: Expr) -> list[Expr]:
         if id(e) not in seen:
             seen[id(e)] = e
             stack.extend(e.children())
+            if indices:
+                stack.extend(x for i in e.indices() for x in dims.values(i))
     return list(seen.values())
 
 
