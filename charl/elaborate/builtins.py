@@ -1,7 +1,7 @@
 """The primitives of the prelude: what Charl code cannot express by itself.
 
 Enters: a call with its arguments. Leaves: values. Each is registered under its name by `builtin`; everything else that a
-user finds in scope is Charl code in `charl/lib/prelude.ch`.
+user finds in scope is Charl code in `charl/lib` (the modules of `modules.PRELUDE`).
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ NO_MODULE = code("E0310", "what is imported does not exist")
 CYCLE = code("E0317", "files or constants depend on each other")
 
 LIBRARY = Path(__file__).resolve().parent.parent / "lib"
+# Modules whose names are in scope without import; each sees those before it.
+PRELUDE = ("math", "random", "activation", "loss", "init", "attention")
 
 
 @dataclass(eq=False)
@@ -65,24 +67,33 @@ def library(name: str) -> Module | None:
     tree, diagnostics = parse(source)
     if diagnostics:
         raise CharlError(diagnostics)
-    outer = _primitives() if name == "prelude" else prelude()
-    return Module(name, source, tree, Scope(outer), True)
+    before = PRELUDE[: PRELUDE.index(name)] if name in PRELUDE else PRELUDE
+    return Module(name, source, tree, Scope(_scope(before)), True)
 
 
 @cache
-def prelude() -> Scope:
-    """The names that are in scope without import."""
+def _scope(parts: tuple[str, ...]) -> Scope:
+    """The names of some modules of the prelude, the last of which sees the others."""
     from charl.elaborate.elaborator import Elaborator
 
-    module = library("prelude")
-    assert module is not None
+    if not parts:
+        return _primitives()
+    module = library(parts[-1])
+    assert module is not None, parts[-1]
     populate(Elaborator(), module, [])
     return module.scope
 
 
+def prelude() -> Scope:
+    """The names that are in scope without import."""
+    return _scope(PRELUDE)
+
+
 def rng_type() -> v.InstanceType:
     """The type of streams of random numbers."""
-    return v.InstanceType(prelude().names["Rng"].value, ())
+    found = prelude().find("Rng")
+    assert found is not None
+    return v.InstanceType(found.value, ())
 
 
 _POPULATED: set[str] = set()
@@ -90,8 +101,9 @@ _POPULATED: set[str] = set()
 
 def library_module(el: Elaborator, name: str) -> Module | None:
     """A module of the library with its names bound."""
+    prelude()
     module = library(name)
-    if module is not None and name not in _POPULATED and name != "prelude":
+    if module is not None and name not in _POPULATED and name not in PRELUDE:
         _POPULATED.add(name)
         populate(el, module, [])
     return module

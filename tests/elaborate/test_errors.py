@@ -602,4 +602,4 @@ def test_unused_functions_are_checked_and_bodies_once() -> None:
 def test_a_mistake_in_a_library_call_is_shown_at_the_call() -> None:
     (d,) = diagnostics("fn f(x: f32[N, 3]) = softmax(x, axis: 5)\n")
     assert d.span is not None and d.span.text == "softmax(x, axis: 5)"
-    assert d.notes and d.notes[0].startswith("in `softmax` of the library at prelude.ch:")
+    assert d.notes and d.notes[0].startswith("in `softmax` of the library at activation.ch:")

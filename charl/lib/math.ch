@@ -1,0 +1,46 @@
+//! Reductions, matrices and comparisons, in scope without import. Primitives come from the compiler.
+
+/// The ratio of a circle's circumference to its diameter.
+const pi = 3.141592653589793
+
+/// Arithmetic mean over all elements, or over `axis`.
+fn mean(x, axis = None, keepdims: bool = false) {
+    sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
+}
+
+/// Mean squared deviation from the mean (division by n).
+fn variance(x, axis = None, keepdims: bool = false) {
+    mean((x - mean(x, axis: axis, keepdims: true)) ** 2, axis: axis, keepdims: keepdims)
+}
+
+/// Euclidean norm.
+fn norm(x, axis = None, keepdims: bool = false) = sqrt(sum(x ** 2, axis: axis, keepdims: keepdims))
+
+/// log(sum(exp(x))), shifted by the maximum so that nothing overflows.
+fn logsumexp(x, axis = None, keepdims: bool = false) {
+    let top = stop_gradient(max(x, axis: axis, keepdims: true))
+    let shift = where(abs(top) < infinity, top, 0.0)
+    let total = log(sum(exp(x - shift), axis: axis, keepdims: true)) + shift
+    if keepdims { total } else { sum(total, axis: axis) }
+}
+
+/// Limits every element to low..high.
+fn clip(x, low, high) = min(max(x, low), high)
+
+/// A square matrix with `x` on its diagonal.
+fn diag<E: float>(x: E[N]) -> E[N, N] {
+    where(iota(N)[:, None] == iota(N)[None, :], x[:, None], 0.0)
+}
+
+/// A lower triangle filled row by row from `x`, up to the diagonal `offset` (-1: strictly below), zero elsewhere.
+fn lower_triangle(x, n: int, offset: int = 0) {
+    let row = iota(n)[:, None]
+    let column = iota(n)[None, :]
+    let width = row + offset
+    let start = div(width * (width + 1), 2)
+    let inside = column <= width
+    where(inside, x[where(inside, start + column, 0)], 0.0)
+}
+
+/// Whether every |a - b| is at most atol + rtol * |b|.
+fn close(a, b, rtol: float = 1e-5, atol: float = 1e-6) = all(abs(a - b) <= atol + rtol * abs(b))

@@ -1,0 +1,39 @@
+//! Streams of random numbers and draws from them, in scope without import.
+
+/// A stream of random numbers: Threefry-2x32-20 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+/// Each draw uses `counter` and moves it on by one; element i of draw c is the cipher of (i, c) under `key`.
+struct Rng {
+    key: u32[2]
+    counter: u32
+}
+
+/// `bits / 2^32`, rounded down to a multiple of 2^-24: in [0, 1).
+fn unit_interval(bits: u32[*S]) -> f32[*S] = (shr(bits, 8) as f32) * 5.9604644775390625e-8
+
+/// Uniform in [low, high).
+fn uniform(shape, mut rng: Rng, low: float = 0.0, high: float = 1.0) {
+    let u = unit_interval(random_bits(rng.key, rng.counter, shape))
+    rng.counter = rng.counter + 1
+    if low == 0.0 and high == 1.0 { u } else { low + (high - low) * u }
+}
+
+/// Normal, by Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v).
+fn normal(shape, mut rng: Rng, mean: float = 0.0, std: float = 1.0) {
+    let u = unit_interval(random_bits(rng.key, rng.counter, shape, word: 0))
+    let v = unit_interval(random_bits(rng.key, rng.counter, shape, word: 1))
+    rng.counter = rng.counter + 1
+    let z = sqrt(-2.0 * log(1.0 - u)) * cos(2.0 * pi * v)
+    if mean == 0.0 and std == 1.0 { z } else { mean + std * z }
+}
+
+/// True with probability `p`.
+fn bernoulli(shape, mut rng: Rng, p: float) {
+    let u = unit_interval(random_bits(rng.key, rng.counter, shape))
+    rng.counter = rng.counter + 1
+    u < p
+}
+
+/// Zero with probability `rate`, else `x / (1 - rate)`, so that the mean stays (Srivastava et al., 2014).
+fn dropout(x: f32[*S], rate: float, mut rng: Rng) -> f32[*S] {
+    where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
+}
