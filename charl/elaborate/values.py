@@ -175,7 +175,8 @@ class InstanceType:
     """A declaration with all its parameters. `part` is "all", or "grad" for `Grad<S>` of an S with other leaves.
 
     `lead` are axes that every tensor has before its declared ones (what `vmap` stacks). `lanes` counts first axes that
-    every tensor lacks (what `vmap` gives its function of a struct that holds the axis itself).
+    every tensor lacks (what `vmap` gives its function of a struct that holds the axis itself). `each` says what stands in
+    place of every tensor (a Hessian has the gradient's derivatives there).
     """
 
     declaration: Declaration
@@ -183,11 +184,12 @@ class InstanceType:
     part: str = "all"
     lead: tuple[Size, ...] = ()
     lanes: int = 0
+    each: str = ""
 
     @property
     def plain(self) -> bool:
         """Whether every tensor is of its declared shape."""
-        return not self.lead and not self.lanes
+        return not self.lead and not self.lanes and not self.each
 
     @property
     def name(self) -> str:
@@ -308,6 +310,7 @@ def describe_instance(t: InstanceType) -> str:
     head += f"({', '.join(sizes)})" if sizes else ""
     head = f"Grad<{head}>" if t.part == "grad" else head
     head += f"[{', '.join(map(str, t.lead))}]" if t.lead else ""
+    head += f" of {t.each}" if t.each else ""
     return "an element of " * t.lanes + head
 
 

@@ -46,7 +46,9 @@ def pushed(outputs: Sequence[Node], given: Mapping[Node, Dual]) -> list[Dual]:
     """Values and tangents of `outputs`, computed from what `given` has in place of some nodes."""
     for x, d in given.items():
         if d.tangent is not None and d.tangent.type != x.type:
-            raise InternalError("grad", f"a value of type {x.type} was given a tangent of type {d.tangent.type}")
+            raise InternalError(
+                "grad", f"a value of type {x.type} was given a tangent of type {d.tangent.type}"
+            )
     new: dict[Node, Dual] = dict(given)
     several: dict[Node, list[Dual]] = {}  # results of loops that take tangents along
     for node in topological(outputs, known=given):
@@ -88,9 +90,7 @@ def _through(node: Node, inputs: Sequence[Dual]) -> Dual:
     return Dual(node, out, behind or record.branches)
 
 
-def _masked(
-    record: Op, node: Node, inputs: Sequence[Dual], tangents: Sequence[Node | None]
-) -> Node | None:
+def _masked(record: Op, node: Node, inputs: Sequence[Dual], tangents: Sequence[Node | None]) -> Node | None:
     """The tangent, each part of it 0 where the input's is 0 and the derivative is not finite."""
     unsafe = [
         record.singular is not None and d.behind and t is not None and record.singular(node, k)
