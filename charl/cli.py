@@ -1,4 +1,4 @@
-"""The command line: `charl transpile`, `charl check`, `charl run`.
+"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`.
 
 Enters: arguments. Leaves: files, text, and an exit status: 0, 1 where the program or the machine is at fault (with rendered
 diagnostics on standard error), 2 for wrong usage. Never a traceback: a defect of Charl itself leaves one sentence and the
@@ -54,6 +54,7 @@ def main() -> None:
     \b
     A first run:
       charl check digits.ch                    is it right?
+      charl fmt digits.ch                      put it into the canonical form
       charl transpile digits.ch --out build/   build/digits: C, Python and WebGPU
       charl run train.ch                       run its `fn main()`
 
@@ -221,6 +222,78 @@ def check(files: tuple[Path, ...]) -> None:
         click.echo(f"{file}: no mistakes" + (f"; exports {', '.join(exports)}" if exports else ""))
     if failed:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change nothing; exit with 1 where a file would change."
+)
+@click.option(
+    "--diff", is_flag=True, help="Change nothing; print what would change, exit with 1 where anything."
+)
+def fmt(paths: tuple[Path, ...], only_check: bool, diff: bool) -> None:
+    """Put programs into the canonical form.
+
+    PATHS are files, folders (every `.ch` below them) or `-` (standard input to standard output). Comments and single empty
+    lines stay; a file with a syntax error stays as it is. There is nothing to configure: lines of 110 columns.
+
+    \b
+    Examples:
+      charl fmt .
+      charl fmt --check --diff src/ train.ch
+      charl fmt - < train.ch
+    """
+    changed = 0
+    failed = False
+    count = 0
+    for path in _paths(paths):
+        name = "<stdin>" if str(path) == "-" else str(path)
+        try:
+            with _reporting("fmt", path, leave=False):
+                before, after = _format(path, name)
+                if before != after and not (only_check or diff or name == "<stdin>"):
+                    from charl.format.files import replace
+
+                    replace(path, after.encode())
+        except CharlError as e:
+            _show(e.diagnostics)
+            failed = True
+            continue
+        count += 1
+        changed += before != after
+        if diff:
+            from charl.format.files import difference
+
+            click.echo(difference(before, after, name), nl=False)
+        elif name == "<stdin>" and not only_check:
+            click.echo(after, nl=False)
+        elif before != after:
+            click.echo(f"{'would change' if only_check else 'formatted'} {name}", err=name == "<stdin>")
+    if count > 1:
+        verb = "would change" if only_check or diff else "changed"
+        click.echo(f"{changed} of {count} files {verb}", err=True)
+    if failed or (changed and (only_check or diff)):
+        sys.exit(1)
+
+
+def _paths(paths: tuple[Path, ...]) -> list[Path]:
+    from charl.format.files import programs
+
+    try:
+        return list(programs(paths))
+    except CharlError as e:
+        _show(e.diagnostics)
+        sys.exit(1)
+
+
+def _format(path: Path, name: str) -> tuple[str, str]:
+    """The text of a file and its canonical form."""
+    from charl.compile import decode, read_source
+    from charl.format import format_source
+
+    source = decode(sys.stdin.buffer.read(), name) if str(path) == "-" else read_source(path)
+    return source.text, format_source(source)
 
 
 @main.command()

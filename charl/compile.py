@@ -80,6 +80,11 @@ def read_source(path: Path | str) -> Source:
         data = Path(path).read_bytes()
     except OSError as e:
         raise fail(E_MISSING, f"cannot read {path}: {e.strerror}", help="check the path") from e
+    return decode(data, str(path))
+
+
+def decode(data: bytes, path: str) -> Source:
+    """The program that `data` holds. Raises CharlError where it is not UTF-8."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -87,7 +92,7 @@ def read_source(path: Path | str) -> Source:
         raise fail(
             E_ENCODING, f"{path} is not UTF-8 text (line {line})", help="save the file as UTF-8"
         ) from e
-    return Source(str(path), text)
+    return Source(path, text)
 
 
 def elaborated(source: Source, options: Options) -> Program:
