@@ -16,7 +16,15 @@ from charl.elaborate import operators
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
-from charl.elaborate.parameters import COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call
+from charl.elaborate.parameters import (
+    COUNT,
+    MISSING,
+    UNKNOWN_ARGUMENT,
+    Argument,
+    Call,
+    common_dtype,
+    tensor_of_run,
+)
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size
 from charl.source import Span
@@ -86,6 +94,10 @@ def tensor(name: str, a: Argument) -> Node:
         return a.value
     if isinstance(a.value, (bool, v.Unknown)) or v.is_compile_time_number(a.value):
         return operators.to_node(a.value, operators.default_dtype(a.value), a.span)
+    if isinstance(a.value, v.Run):
+        made = tensor_of_run(a.value, common_dtype(a.value), a.span)
+        if isinstance(made, Node):
+            return made
     raise fail(
         TENSOR,
         f"`{name}` takes a tensor, and this is {v.describe_value(a.value)}",

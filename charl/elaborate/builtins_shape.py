@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
 from charl.dims import Dim
-from charl.dtypes import DType
 from charl.elaborate import derived, instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.builtins import (
     BUILTINS,
     TENSOR,
     Missing,
+    axes_of,
     axis_of,
     bind,
     builtin,
@@ -24,10 +23,9 @@ from charl.elaborate.builtins import (
 )
 from charl.elaborate.numbers import REAL
 from charl.elaborate.operators import Operand
-from charl.elaborate.parameters import Argument, Call, tensor_of_run
+from charl.elaborate.parameters import Argument, Call, common_dtype, tensor_of_run
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, TensorType
-from charl.source import Span
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 RESHAPE = code("E0209", "a reshape does not keep the number of elements")
 PERMUTATION = code("E0228", "the axes of a transpose are no permutation")
 DIVISION = code("E0229", "a dimension does not divide")
-EINSUM = code("E0230", "the subscripts of `einsum` do not fit")
 JOIN = code("E0231", "tensors do not fit together")
 DIV = code("E0232", "a division of sizes has no value")
 
@@ -208,6 +205,16 @@ def _transpose(el: Elaborator, c: Call) -> Any:
 _variadic("transpose", _transpose)
 
 
+@builtin("swapaxes", x=Missing, a=Missing, b=Missing)
+def _swapaxes(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """`x` with two axes exchanged."""
+    x = tensor("swapaxes", p["x"])
+    a, b = (axis_of(x, p[k].value, p[k].span) for k in ("a", "b"))
+    perm = list(range(x.rank))
+    perm[a], perm[b] = b, a
+    return ops.transpose(x, perm)
+
+
 @builtin("broadcast", x=Missing, shape=Missing)
 def _broadcast(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     x, shape = tensor("broadcast", p["x"]), sizes([p["shape"]])
@@ -218,10 +225,10 @@ def _broadcast(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return operators.broadcast_to(x, shape)
 
 
-@builtin("flip", x=Missing, axis=Missing)
+@builtin("flip", x=Missing, axis=None)
 def _flip(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     x = tensor("flip", p["x"])
-    return ops.reverse(x, (axis_of(x, p["axis"].value, p["axis"].span),))
+    return ops.reverse(x, axes_of(x, p["axis"]))
 
 
 # ---------------------------------------------------------------- joining and splitting
@@ -282,6 +289,24 @@ def _pick(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return ops.gather(x, i, axis=x.rank - 1, batch=i.rank)
 
 
+@builtin("take_along_axis", x=Missing, index=Missing, axis=-1)
+def _take_along_axis(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """`x` at one index per element along an axis, the others standing still; indices clamp."""
+    x, i = tensor("take_along_axis", p["x"]), tensor("take_along_axis", p["index"])
+    axis = axis_of(x, p["axis"].value if isinstance(p["axis"], Argument) else p["axis"], c.span)
+    rest = [n for k, n in enumerate(x.shape) if k != axis]
+    if i.rank != x.rank or not i.dtype.is_integer or [n for k, n in enumerate(i.shape) if k != axis] != rest:
+        raise fail(
+            JOIN,
+            f"`take_along_axis` takes integers in the shape of {x.type}, of any size along axis {axis} only, and "
+            f"this is {i.type}",
+            p["index"].span,
+        )
+    order = (*(k for k in range(x.rank) if k != axis), axis)
+    found = ops.gather(ops.transpose(x, order), ops.transpose(i, order), axis=x.rank - 1, batch=x.rank - 1)
+    return ops.transpose(found, tuple(order.index(k) for k in range(x.rank)))
+
+
 @builtin("one_hot", index=Missing, classes=Missing)
 def _one_hot(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """1.0 at the index, 0.0 elsewhere, along a new last axis."""
@@ -298,108 +323,5 @@ def _tensor(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """An array of numbers or tensors as one tensor."""
     x = p["x"].value
     if isinstance(x, v.Run):
-        return tensor_of_run(el, x, _common_dtype(x), p["x"].span)
+        return tensor_of_run(x, common_dtype(x), p["x"].span)
     return tensor("tensor", p["x"])
-
-
-def _common_dtype(run: v.Run) -> DType:
-    """The element type of an array literal, nested or not: that of its tensors, else of its numbers."""
-    items = list(run.items)
-    for x in items:  # grows while it is gone through
-        if isinstance(x, v.Run):
-            items += x.items
-    for x in items:
-        if isinstance(x, Node):
-            return x.dtype
-    if any(isinstance(x, bool) for x in items):
-        return dtypes.boolean
-    return REAL.get() if any(isinstance(x, float) for x in items) else dtypes.i32
-
-
-# ---------------------------------------------------------------- einsum
-
-
-def _einsum(el: Elaborator, c: Call) -> Any:
-    """`einsum("bik,bkj->bij", a, b)`: sums of products over named axes; `*S` names any number of them."""
-    if not c.arguments or not isinstance(c.arguments[0].value, str):
-        raise fail(EINSUM, "`einsum` takes subscripts, then tensors", c.span)
-    text, span = c.arguments[0].value.replace(" ", ""), c.arguments[0].span
-    nodes = [tensor("einsum", a) for a in c.arguments[1:]]
-    left, arrow, result = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(nodes):
-        raise fail(EINSUM, f"{len(terms)} terms for {len(nodes)} tensors", span)
-    terms, result = _without_packs(terms, result, nodes, span)
-    extent: dict[str, Size] = {}
-    for term, n, a in zip(terms, nodes, c.arguments[1:], strict=True):
-        _check_term(term, n, a, extent, span)
-    if not arrow:
-        joined = "".join(terms)
-        result = "".join(sorted(k for k in set(joined) if joined.count(k) == 1))
-    if len(set(result)) != len(result) or any(k not in extent for k in result):
-        raise fail(EINSUM, f"the result `{result}` names axes that the terms do not", span)
-    term, out = terms[0], nodes[0]
-    for i, (other, n) in enumerate(zip(terms[1:], nodes[1:], strict=True)):
-        later = set(result) | set("".join(terms[i + 2 :]))
-        term, out = _einsum_pair(term, out, other, n, later)
-    gone = tuple(i for i, k in enumerate(term) if k not in result)
-    out = ops.reduce_sum(out, gone) if gone else out
-    term = "".join(k for k in term if k in result)
-    return ops.transpose(out, tuple(term.index(k) for k in result))
-
-
-_PACK = re.compile(r"\*([A-Za-z])")
-
-
-def _without_packs(terms: list[str], result: str, nodes: list[Node], span: Span) -> tuple[list[str], str]:
-    """Subscripts in which a letter of its own stands for every axis of a pack."""
-    letters: dict[str, str] = {}
-    left = list(zip(terms, nodes, strict=True))
-    spare = map(chr, range(0x4E00, 0x9FFF))  # letters that no user writes
-    while any("*" in term for term, _ in left):
-        ready = [(t, n) for t, n in left if len(set(_PACK.findall(t)) - letters.keys()) == 1]
-        if not ready:
-            break
-        term, node = ready[0]
-        (name,) = set(_PACK.findall(term)) - letters.keys()
-        known = _PACK.sub(lambda m: letters.get(m[1], ""), term)
-        letters[name] = "".join(next(spare) for _ in range(node.rank - len(known)))
-        left = [(t, n) for t, n in left if set(_PACK.findall(t)) - letters.keys()]
-    unknown = set(_PACK.findall("".join(terms) + result)) - letters.keys()
-    if unknown:
-        raise fail(EINSUM, f"nothing says how many axes `*{min(unknown)}` has", span)
-    return [_PACK.sub(lambda m: letters[m[1]], t) for t in terms], _PACK.sub(lambda m: letters[m[1]], result)
-
-
-def _check_term(term: str, n: Node, a: Argument, extent: dict[str, Size], span: Any) -> None:
-    if len(term) != n.rank or len(set(term)) != len(term) or (not term.isalpha() and term):
-        raise fail(EINSUM, f"`{term}` does not name the {n.rank} axes of {n.type} once each", a.span)
-    for k, size in zip(term, n.shape, strict=True):
-        if extent.setdefault(k, size) != size:
-            raise fail(
-                EINSUM, f"axis `{k}` is {extent[k]} and {size}", span, labels=(Label(a.span, str(n.type)),)
-            )
-
-
-def _einsum_pair(p: str, x: Node, q: str, y: Node, later: set[str]) -> tuple[str, Node]:
-    def drop(term: str, n: Node, other: str) -> tuple[str, Node]:
-        gone = tuple(i for i, k in enumerate(term) if k not in other and k not in later)
-        return "".join(k for k in term if k in other or k in later), ops.reduce_sum(n, gone) if gone else n
-
-    p, x = drop(p, x, q)
-    q, y = drop(q, y, p)
-    batch = [k for k in p if k in q and k in later]
-    summed = [k for k in p if k in q and k not in later]
-
-    def axes(keys: list[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return tuple(p.index(k) for k in keys), tuple(q.index(k) for k in keys)
-
-    out = ops.contract(x, y, batch=axes(batch), sum=axes(summed))
-    both = set(batch) | set(summed)
-    return (
-        "".join(batch) + "".join(k for k in p if k not in both) + "".join(k for k in q if k not in both),
-        out,
-    )
-
-
-_variadic("einsum", _einsum)

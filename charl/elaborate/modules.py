@@ -29,7 +29,7 @@ CYCLE = code("E0317", "files or constants depend on each other")
 
 LIBRARY = Path(__file__).resolve().parent.parent / "lib"
 # Modules whose names are in scope without import; each sees those before it.
-PRELUDE = ("math", "random", "activation", "loss", "init", "attention")
+PRELUDE = ("math", "order", "random", "activation", "loss", "init", "attention")
 
 
 @dataclass(eq=False)
@@ -46,10 +46,10 @@ class Module:
 
 @cache
 def _primitives() -> Scope:
-    from charl.elaborate import builtins_shape, builtins_windows
+    from charl.elaborate import builtins_shape, builtins_windows, einsum
     from charl.elaborate.builtins import BUILTINS
 
-    assert builtins_shape and builtins_windows  # imported for what they register
+    assert builtins_shape and builtins_windows and einsum  # imported for what they register
     scope = Scope()
     for name, b in BUILTINS.items():
         scope.bind(name, b)

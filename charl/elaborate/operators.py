@@ -152,7 +152,7 @@ def numbers_like(el: Elaborator, run: v.Run, other: Node, span: Span) -> Any:
     from charl.elaborate.parameters import tensor_of_run
 
     plain = run.items and all(isinstance(i, (int, float, v.Run)) for i in run.items)
-    return tensor_of_run(el, run, other.dtype, span) if plain else run
+    return tensor_of_run(run, other.dtype, span) if plain else run
 
 
 def _both_compile_time(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl import ops
+from charl import dtypes, ops
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
@@ -270,7 +270,7 @@ def fit(el: Elaborator, matcher: Matcher, t: Any, value: Any, span: Span) -> Any
     if dtype is None:
         return value
     if isinstance(value, v.Run) and isinstance(t, ast.TensorType) and t.dims:
-        return tensor_of_run(el, value, dtype, span)
+        return tensor_of_run(value, dtype, span)
     if isinstance(value, (bool, v.Unknown)) or (
         v.is_compile_time_number(value) and not isinstance(value, Node)
     ):
@@ -299,11 +299,11 @@ def scalar_dtype(matcher: Matcher, t: Any) -> DType | None:
     return None
 
 
-def tensor_of_run(el: Elaborator, run: v.Run, dtype: DType, span: Span) -> Any:
+def tensor_of_run(run: v.Run, dtype: DType, span: Span) -> Any:
     """An array literal of numbers, or of tensors of one shape, as one tensor."""
     if run.symbolic or not run.items:
         return run
-    items = [tensor_of_run(el, x, dtype, span) if isinstance(x, v.Run) else x for x in run.items]
+    items = [tensor_of_run(x, dtype, span) if isinstance(x, v.Run) else x for x in run.items]
     if all(isinstance(x, (int, float)) for x in items):
         nodes = [operators.to_node(x, dtype, span) for x in items]
         return ops.constant(np.array([n.attrs["value"] for n in nodes]).reshape(len(items)), dtype)
@@ -311,6 +311,20 @@ def tensor_of_run(el: Elaborator, run: v.Run, dtype: DType, span: Span) -> Any:
     if any(n.type != nodes[0].type for n in nodes):
         return run
     return ops.concatenate([ops.reshape(n, (1, *n.shape)) for n in nodes], axis=0)
+
+
+def common_dtype(run: v.Run) -> DType:
+    """The element type of an array literal, nested or not: that of its tensors, else of its numbers."""
+    items = list(run.items)
+    for x in items:  # grows while it is gone through
+        if isinstance(x, v.Run):
+            items += x.items
+    for x in items:
+        if isinstance(x, Node):
+            return x.dtype
+    if any(isinstance(x, bool) for x in items):
+        return dtypes.boolean
+    return REAL.get() if any(isinstance(x, float) for x in items) else dtypes.i32
 
 
 def check_where(el: Elaborator, f: v.Function, scope: Scope, span: Span) -> None:

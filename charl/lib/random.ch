@@ -5,6 +5,12 @@
 struct Rng {
     key: u32[2]
     counter: u32
+
+    /// Stream number `i` of those that begin here: another key. This stream does not move on.
+    fn split(i: u32) -> Rng {
+        let own = random_bits(key, bitnot(counter), [2])
+        Rng(key: random_bits(own, i, [2]), counter: 0)
+    }
 }
 
 /// `bits / 2^32`, rounded down to a multiple of 2^-24: in [0, 1).
@@ -36,4 +42,11 @@ fn bernoulli(shape, mut rng: Rng, p: float) {
 /// Zero with probability `rate`, else `x / (1 - rate)`, so that the mean stays (Srivastava et al., 2014).
 fn dropout(x: f32[*S], rate: float, mut rng: Rng) -> f32[*S] {
     where(bernoulli([*S], mut rng, 1.0 - rate), x * (1.0 / (1.0 - rate)), 0.0)
+}
+
+/// The numbers 0..n in random order: that of n random words.
+fn permutation(n: int, mut rng: Rng) -> i32[n] {
+    let words = random_bits(rng.key, rng.counter, [n])
+    rng.counter = rng.counter + 1
+    argsort(words)
 }
