@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 EINSUM = code("E0230", "the subscripts of `einsum` do not fit")
 
 Term = list[str]  # the name of each axis; those of `...` are numbers, counted from its end
-_TERM = re.compile(r"([A-Za-z]*)(\.\.\.)?([A-Za-z]*)")
+_TERM = re.compile(r"([^\W\d_]*)(\.\.\.)?([^\W\d_]*)")
+_PACK = re.compile(r"\*([A-Za-z])")
+_SPARE = range(0x4E00, 0x9FFF)  # letters that no user writes: the axes of packs
 
 
 def einsum(el: Elaborator, c: Call) -> Any:
@@ -44,14 +46,14 @@ def einsum(el: Elaborator, c: Call) -> Any:
             EINSUM, f"the subscripts name {len(written)} tensors, and {len(nodes)} are given", c.span,
             labels=(Label(span, f"{len(written)} terms"),),
         )  # fmt: skip
+    written, wanted = _without_packs(written, wanted, nodes, span)
     spans = [a.span for a in c.arguments[1:]]
     terms = [_axes(t, n, s) for t, n, s in zip(written, nodes, spans, strict=True)]
     extent = _extents(terms, nodes, spans, span)
     result = _result(wanted, terms, span) if arrow else _implicit(terms)
     for k in result:
         if k not in extent:
-            shown = "..." if k.isdigit() else f"`{k}`"
-            raise fail(EINSUM, f"the result names the axis {shown}, which no term has", span)
+            raise fail(EINSUM, f"the result names the axis `{k}`, which no term has", span)
     parts = [_plain(t, n, extent) for t, n in zip(terms, nodes, strict=True)]
     return _product(parts, result, extent)
 
@@ -60,6 +62,26 @@ BUILTINS["einsum"] = v.Builtin("einsum", einsum)
 
 
 # ---------------------------------------------------------------- subscripts
+
+
+def _without_packs(terms: list[str], result: str, nodes: list[Node], span: Span) -> tuple[list[str], str]:
+    """Subscripts in which a letter of its own stands for every axis of a pack."""
+    letters: dict[str, str] = {}
+    left = list(zip(terms, nodes, strict=True))
+    spare = map(chr, _SPARE)
+    while any("*" in term for term, _ in left):
+        ready = [(t, n) for t, n in left if len(set(_PACK.findall(t)) - letters.keys()) == 1]
+        if not ready:
+            break
+        term, node = ready[0]
+        (name,) = set(_PACK.findall(term)) - letters.keys()
+        known = _PACK.sub(lambda m: letters.get(m[1], ""), term)
+        letters[name] = "".join(next(spare) for _ in range(node.rank - len(known)))
+        left = [(t, n) for t, n in left if set(_PACK.findall(t)) - letters.keys()]
+    unknown = set(_PACK.findall("".join(terms) + result)) - letters.keys()
+    if unknown:
+        raise fail(EINSUM, f"nothing says how many axes `*{min(unknown)}` has", span)
+    return [_PACK.sub(lambda m: letters[m[1]], t) for t in terms], _PACK.sub(lambda m: letters[m[1]], result)
 
 
 def _axes(text: str, n: Node, span: Span) -> Term:
@@ -112,7 +134,7 @@ def _extents(terms: list[Term], nodes: list[Node], spans: list[Span], span: Span
 
 
 def _unequal(k: str, old: Size, size: Size, where: Span, n: Node, span: Span) -> CharlError:
-    shown = "an axis of `...`" if k.isdigit() else f"axis `{k}`"
+    shown = "an axis of `...`" if k.isdigit() else "an axis of a pack" if ord(k) in _SPARE else f"axis `{k}`"
     return fail(EINSUM, f"{shown} is {old} and {size}", span, labels=(Label(where, str(n.type)),))
 
 
