@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,14 @@ def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> st
     if given is not None and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", given) is None:
         raise click.BadParameter(f"{given!r} cannot begin a C name", ctx, param)
     return given
+
+
+def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> frozenset[str]:
+    """Codes of warnings, or `warnings`."""
+    for text in given:
+        if text != "warnings" and re.fullmatch(r"W\d{4}", text) is None:
+            raise click.BadParameter(f"{text!r} is neither `warnings` nor a code such as W0740", ctx, param)
+    return frozenset(given)
 
 
 # ---------------------------------------------------------------- commands
@@ -197,29 +206,47 @@ def transpile(
 
 
 @main.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-def check(files: tuple[Path, ...]) -> None:
-    """Check FILES without making anything; every mistake of all of them is shown.
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--deny",
+    multiple=True,
+    metavar="CODE",
+    callback=_codes,
+    help="Fail for this warning, or for all `warnings`.",
+)
+@click.option("--allow", multiple=True, metavar="CODE", callback=_codes, help="Leave this warning out.")
+def check(paths: tuple[Path, ...], deny: frozenset[str], allow: frozenset[str]) -> None:
+    """Check programs without making anything; every mistake of all of them is shown.
+
+    PATHS are files and folders (every `.ch` below them). What is no mistake but hardly meant is a warning: names that nothing
+    uses, a `mut` that nothing changes, a dimension that another name hides, a random stream that is used twice, code that is
+    never reached. A name that begins with `_` says that it is meant. The exit status is 1 for a mistake or a denied warning.
 
     \b
-    Example:
-      charl check digits.ch nets/*.ch
+    Examples:
+      charl check digits.ch nets/
+      charl check --deny warnings .
+      charl check --deny W0746 --allow W0741 train.ch
     """
     failed = False
-    for file in files:
+    for file in _paths(paths):
         try:
             with _reporting("check", file, leave=False) as tell:
-                from charl.compile import read_source
-                from charl.elaborate import elaborate
+                from charl.check import check_file
 
                 tell("checking")
-                program = elaborate(read_source(file))
+                found = check_file(file)
         except CharlError as e:
             _show(e.diagnostics)
             failed = True
             continue
-        exports = [e.name for e in program.exports if e.role == "export"]
-        click.echo(f"{file}: no mistakes" + (f"; exports {', '.join(exports)}" if exports else ""))
+        warnings = [d for d in found.warnings if d.code not in allow]
+        denied = [d for d in warnings if d.code in deny or "warnings" in deny]
+        _show([replace(d, severity="error") if d in denied else d for d in warnings])
+        failed = failed or bool(denied)
+        exports = f"; exports {', '.join(found.exports)}" if found.exports else ""
+        count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "no mistakes"
+        click.echo(f"{file}: {count}{exports}")
     if failed:
         sys.exit(1)
 
@@ -253,9 +280,9 @@ def fmt(paths: tuple[Path, ...], only_check: bool, diff: bool) -> None:
             with _reporting("fmt", path, leave=False):
                 before, after = _format(path, name)
                 if before != after and not (only_check or diff or name == "<stdin>"):
-                    from charl.format.files import replace
+                    from charl.format.files import replace_file
 
-                    replace(path, after.encode())
+                    replace_file(path, after.encode())
         except CharlError as e:
             _show(e.diagnostics)
             failed = True

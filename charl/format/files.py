@@ -47,7 +47,7 @@ def difference(before: str, after: str, name: str) -> str:
     )
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """Put `data` into a file that exists, keeping its mode and what links to it; all of it, or nothing.
 
     Raises CharlError (E0741) where that is impossible.

@@ -232,7 +232,7 @@ class Layout:
         self.depth -= 1
         body: list[Doc] = [SOFT, Group(inner, each)] if inner else [SOFT]
         if closing:
-            body += [HARD if inner and _own(self.around[part.close.start]) else [], closing]
+            body += [HARD if inner else [], closing]
         if not inner and not closing:
             body = []
         return Group(
@@ -260,9 +260,7 @@ class Layout:
     def _closing(self, part: Bracket) -> Doc:
         """Comments before a closing bracket, which belong inside."""
         around = self.around[part.close.start]
-        if _own(around):
-            return self._remarks(around.before)
-        return [Choice(Comment(r.text, not part.items), [SPACE, r.text]) for r in around.before]
+        return self._remarks(around.before) if _own(around) else []
 
     def _remarks(self, remarks: list[Remark]) -> Doc:
         out: list[Doc] = []
@@ -278,7 +276,7 @@ class Layout:
         if not (around.before or around.behind):
             return token.text
         out: list[Doc] = []
-        for remark in () if closing else around.before:
+        for remark in () if closing and _own(around) else around.before:
             if remark.inline:
                 out += [SPACE, remark.text, [] if token.type in _GLUED else SPACE]
             else:

@@ -33,7 +33,7 @@ export fn zipped(x: f32[N], y: f32[N, 3]) -> f32[N, 3] {
     for (a, b) in zip(x, y) { yield a * b }
 }
 
-export fn empty(x: f32[3]) -> f32[0, 3] { for i in 0..0 { yield x } }
+export fn empty(x: f32[3]) -> f32[0, 3] { for _ in 0..0 { yield x } }
 
 fn relax(x: f32) -> f32 {
     let mut y = x
