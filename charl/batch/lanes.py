@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from charl.batch import loops
 from charl.errors import InternalError
+from charl.grad import custom
 from charl.grad.loops import row
 from charl.graph.ir import Node, Size, TensorType, at_span, topological
 from charl.ops import OPS
@@ -42,7 +43,11 @@ def mapped(outputs: Sequence[Node], table: Mapping[Node, Lane], size: Size) -> l
             several[node] = None
             continue
         with at_span(node.span):
-            if node.regions:
+            if node.op == "custom":
+                spread_ = [x if m else spread(x, size) for x, m in given]
+                several[node] = [(y, True) for y in custom.in_lanes(node, spread_, size, batched)]
+                new[node] = node, True
+            elif node.regions:
                 several[node] = loops.through(node, inputs, lanes, size, mapped)
                 new[node] = node, True
             else:

@@ -340,7 +340,7 @@ def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
 
 
 def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | None) -> Any:
-    from charl.elaborate import instances, statements
+    from charl.elaborate import custom, instances, statements
 
     scope = Scope(f.scope, function=Frame(f, call.mode))
     scope.function.mode = call.mode if f.owner is not None else None
@@ -352,12 +352,18 @@ def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | 
     pairs = pair(el, f, call)
     bind_parameters(el, f, scope, matcher, pairs, call)
     check_where(el, f, scope, call.span)
+    rule = f.module.rules.get(f) if f.module is not None else None
+    entered = [scope.names[parameter_name(p)].value for p in f.params] if rule is not None else []
+    if rule is not None and receiver is not None:
+        entered.insert(0, receiver.get())
     if el.checking and f in el.active[:-1]:
         value = _declared_result(el, matcher, f)
     else:
         value = statements.function_body(el, f.body, Scope(scope))
         if f.result is not None:
             value = fit_result(el, matcher, f, value, call)
+    if rule is not None:
+        value = custom.ruled(el, f, rule, entered, value, call)
     for p, a in pairs:
         if a is not None and is_mut(p):
             assert a.place is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import host_library, instances, statements
+from charl.elaborate import custom, host_library, instances, statements
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -23,14 +23,12 @@ from charl.elaborate.parameters import (
 )
 from charl.elaborate.scope import Mode, Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
-from charl.errors import CharlError, code, fail
+from charl.errors import CharlError
 from charl.graph.ir import Node, TensorType
 from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
-
-DECORATOR = code("E0504", "a decorator without meaning")
 
 
 def check_module(el: Elaborator, module: Module) -> None:
@@ -41,7 +39,6 @@ def check_module(el: Elaborator, module: Module) -> None:
             declares = isinstance(item, (ast.Function, ast.Struct, ast.Model))
             binding = module.scope.names.get(item.name.name) if declares else None
             if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
-                refuse_decorators(el, item)
                 el.exporting = item.export
                 check_function(el, binding.value)
                 el.exporting = False
@@ -111,12 +108,6 @@ def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> N
         el.assumed.clear()
 
 
-def refuse_decorators(el: Elaborator, item: ast.Function) -> None:
-    """Rules of differentiation by the user come with the issue on the language; until then they are no silent no-op."""
-    for d in item.decorators:
-        el.report(fail(DECORATOR, f"`@{d.name}` is not supported yet", d.span))
-
-
 def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:
     """Check one body with symbolic parameters."""
     el.active.append(f)
@@ -163,7 +154,10 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         matcher.resolve(f.result)
     value = statements.function_body(el, f.body, Scope(scope))
     if f.result is not None and not isinstance(value, v.ErrorValue):
-        fit_result(el, matcher, f, value, call)
+        value = fit_result(el, matcher, f, value, call)
+    rule = f.module.rules.get(f)
+    if rule is not None:
+        custom.check(el, f, rule, [*([] if receiver is None else [receiver]), *values], value, call)
 
 
 def _is_static(f: v.Function, owner: Any) -> bool:

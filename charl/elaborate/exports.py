@@ -30,6 +30,7 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
+STACKED = code("E0517", "a struct of further axes crosses the border of an export")
 EXPORTED = code("E0605", "a type cannot cross the border of the package")
 
 GivenDims = Mapping[str, "int | tuple[int, int]"]
@@ -74,7 +75,7 @@ def export_function(
     value = _run_time(el, value, f.span)
     _refuse_parts(value, "result", f, f.span)
     finals = [scope.names[p.name.name].value for p in f.params if p.mut]
-    results = [n for x in [value, *finals] for _, n in v.leaves(x)]
+    results = ops.settled([n for x in [value, *finals] for _, n in v.leaves(x)])
     mentioned.extend(i for x in [*values, value] for i in instances_in(x))
     symbolic = [n for n in names if not isinstance(given.get(n), int)]
     add_obligations(topological(results, params), symbolic, bounds)
@@ -117,6 +118,13 @@ def _refuse_parts(value: Any, path: str, f: v.Function, span: Span) -> None:
             f"`{path}` is known while transpiling only, so it cannot cross the border of `{f.name}`",
             span,
             help="give it an element type (`i32`, `f32`, `bool[]`), or make it a parameter of its struct",
+        )
+    if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType) and not value.type.plain:
+        raise fail(
+            STACKED,
+            f"`{path}` is {v.describe_value(value)}, which no struct of the package is",
+            span,
+            help="return its tensors, or a struct that declares the axes",
         )
     for name, part in v.children(value):
         _refuse_parts(part, f"{path}.{name}", f, span)
@@ -241,12 +249,20 @@ def model_init(el: Elaborator, t: v.InstanceType) -> Export | None:
     f = v.Function("init", (), None, None, scope, t.declaration.module, span=span)
     if _tree(value, f) is None:
         return None
-    results = [n for x in (value, place.value) for _, n in v.leaves(x)]
+    results = ops.settled([n for x in (value, place.value) for _, n in v.leaves(x)])
     params = [n for _, n in v.leaves(rng)]
     doc = f"Initial values of `{t.name}`, drawn from `rng`."
     argument = Argument("rng", tree(rng, f), True)
     return Export(
-        "", doc, (argument,), tree(value, f), Graph("", params, results, span), (), (), span, "init"
+        "",
+        doc,
+        (argument,),
+        tree(value, f),
+        Graph("", params, results, span),
+        (),
+        (),
+        span,
+        "init",
     )
 
 
@@ -273,7 +289,7 @@ def struct_init(el: Elaborator, t: v.InstanceType, f: v.Function) -> Export | No
 
     value = call_function(el, static, Call(given, span, scope))
     finals = [c.value for p, c in zip(f.params, cells, strict=True) if p.mut]
-    results = [n for x in (value, *finals) for _, n in v.leaves(x)]
+    results = ops.settled([n for x in (value, *finals) for _, n in v.leaves(x)])
     used = set(topological(results))
     kept = [
         (p, x)
@@ -283,7 +299,15 @@ def struct_init(el: Elaborator, t: v.InstanceType, f: v.Function) -> Export | No
     arguments = tuple(Argument(p.name.name, tree(x, f), p.mut, "", p.span) for p, x in kept)
     params = [n for _, x in kept for _, n in v.leaves(x)]
     return Export(
-        "", _doc(t, f), arguments, tree(value, f), Graph("", params, results, span), (), (), span, "init"
+        "",
+        _doc(t, f),
+        arguments,
+        tree(value, f),
+        Graph("", params, results, span),
+        (),
+        (),
+        span,
+        "init",
     )
 
 

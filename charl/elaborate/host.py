@@ -65,7 +65,7 @@ class Host:
         if not pending:
             return value
         known = [n for n in topological(pending) if n in self.arrays]
-        results = Evaluator(Graph("main", known, pending))([self.arrays[n] for n in known])
+        results = Evaluator(Graph("main", known, ops.settled(pending)))([self.arrays[n] for n in known])
         found = dict(zip(pending, results, strict=True))
         return v.rebuild(value, lambda _, n: self.value(found[n], n.name or "value") if n in found else n)
 
@@ -132,7 +132,9 @@ class Host:
         captured = [n for n in topological(results) if n in self.arrays]
         params = [n for x in inside for _, n in v.leaves(x)]
         name = str(getattr(callee, "name", "call"))
-        return Traced(Graph(name, [*params, *captured], results, call.span), captured, result, finals)
+        return Traced(
+            Graph(name, [*params, *captured], ops.settled(results), call.span), captured, result, finals
+        )
 
 
 def _inputs(callee: Any, call: Call) -> tuple[list[Any], list[Any]]:

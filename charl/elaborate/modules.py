@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charl.elaborate import instances
+from charl.elaborate import custom, instances
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.scope import Scope
@@ -42,6 +42,7 @@ class Module:
     scope: Scope
     is_library: bool
     methods: dict[Any, Any] = field(default_factory=dict)
+    rules: dict[Any, Any] = field(default_factory=dict)  # functions with the user's gradient rule of each
 
 
 @cache
@@ -131,6 +132,11 @@ def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
         with el.guarded():
             _declare(module, item)
     _constants(el, module)
+    for item in module.ast.items:
+        binding = module.scope.names.get(item.name.name) if isinstance(item, ast.Function) else None
+        if binding is not None and binding.span == item.name.span:
+            with el.guarded():
+                custom.declare(el, module, item, binding.value)
 
 
 def _declare(module: Module, item: Any) -> None:

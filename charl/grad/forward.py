@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from charl import ops
 from charl.errors import InternalError
-from charl.grad import forward_loops
+from charl.grad import custom, forward_loops
 from charl.grad.reverse import vjp
 from charl.graph.ir import Node, at_span, topological
 from charl.ops import OPS
@@ -61,7 +61,10 @@ def pushed(outputs: Sequence[Node], given: Mapping[Node, Dual]) -> list[Dual]:
             new[node] = Dual(value)
             continue
         with at_span(node.span):
-            if node.regions:
+            if node.op == "custom":
+                several[node] = custom.forth(node, inputs, vjp)
+                new[node] = Dual(value)
+            elif node.regions:
                 several[node] = forward_loops.through(node, inputs, pushed)
                 new[node] = Dual(value)
             else:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from charl import ops
 from charl.errors import InternalError
-from charl.grad import loops
+from charl.grad import custom, loops
 from charl.graph.ir import Node, at_span, topological
 from charl.ops import OPS
 
@@ -37,7 +37,7 @@ def _vjp(
     order = topological(outputs)
     active = _active(order, inputs)
     gathered: dict[Node, Node] = {}
-    looped: dict[Node, dict[int, Node]] = {}  # cotangents of the results of loops
+    several: dict[Node, dict[int, Node]] = {}  # cotangents of the results of loops and of nodes with a rule
     # nodes whose cotangent came through a branch that may not have been taken
     behind: set[Node] = set(outputs) if masked else set()
     for out, ct in zip(outputs, cotangents, strict=True):
@@ -46,15 +46,18 @@ def _vjp(
             gathered[out] = ops.add(gathered[out], ct) if out in gathered else ct
     wanted = set(inputs)
     for node in reversed(order):
-        if node in looped:
+        if node in several:
             with at_span(node.span):
-                parts = loops.through(node, looped.pop(node), node in behind, active, _vjp)
+                if node.op == "custom":
+                    parts = custom.back(node, several.pop(node), active, node in behind)
+                else:
+                    parts = loops.through(node, several.pop(node), node in behind, active, _vjp)
         elif node not in gathered or not any(x in active for x in node.inputs):
             continue
         else:
             received = gathered[node] if node in wanted else gathered.pop(node)
             if node.op == "item":
-                loops.add(looped, node, received)
+                loops.add(several, node, received)
                 if node in behind:
                     behind.add(node.inputs[0])
                 continue
@@ -74,8 +77,8 @@ def _active(order: Iterable[Node], inputs: Sequence[Node]) -> set[Node]:
     wanted = set(inputs)
     active: set[Node] = set()
     for node in order:
-        if node.op == "loop":
-            if any(x in active for x in node.inputs):
+        if node.op in ("loop", "custom"):
+            if any(x in active for x in node.inputs[node.attrs.get("count", 0) :]):
                 active.add(node)
             continue
         if not node.dtype.is_float or (node.op == "stop_gradient" and node not in wanted):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from charl.graph.ir import Node
 from charl.ops.contraction import *
 from charl.ops.conversion import *
+from charl.ops.custom import *
 from charl.ops.cutting import *
 from charl.ops.elementwise import *
 from charl.ops.indexing import *

@@ -53,6 +53,16 @@ def zero_safe(ct: Node, part: Node) -> Node:
     return select(ops.or_(ops.ne(ct, zero), ops.le(ops.abs_(part), scalar_like(part, top))), part, zero)
 
 
+def masked_product(node: Node) -> Node | None:
+    """The product, where `node` is what `zero_safe` made of one; else None."""
+    if node.op != "select" or node.inputs[0].op != "or":
+        return None
+    test, part, _ = node.inputs
+    moved, finite = test.inputs
+    safe = moved.op == "ne" and finite.op == "le" and finite.inputs[0].op == "abs"
+    return part if safe and finite.inputs[0].inputs[0] is part else None
+
+
 def _select_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     require(len(types) == 3, "select takes a condition and two values")
     require(types[0].dtype == boolean, f"select: the condition is bool, not {types[0].dtype}")
