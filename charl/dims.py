@@ -347,6 +347,7 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: in
     if isinstance(x, int):
         return x >= 0
     ranges = ranges or {}
+    x = _functions_bounded(x, ranges)
     for _ in range(24):
         if isinstance(x, int):
             return x >= 0
@@ -369,6 +370,34 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: in
     names = {a.name for m, _ in x.terms for a, _ in m if isinstance(a, Sym)}
     shifted = substitute(x, {n: sym(n) + least for n in names if _only_positive(x, n)})
     return all(c >= 0 and all(_nonneg_atom(a, ranges) for a, _ in m) for m, c in _terms(shifted).items())
+
+
+def _functions_bounded(x: Dim, ranges: Mapping[str, Any]) -> int | Dim:
+    """Nothing above `x`: a quotient or remainder that is subtracted is replaced by the most that it can be."""
+    out: int | Dim = x
+    for m, c in x.terms:
+        if isinstance(c, int) and c < 0 and len(m) == 1 and m[0][1] == 1 and isinstance(m[0][0], Func):
+            most = _most(m[0][0], ranges)
+            if most is not None:
+                out = out - _make({m: c}) + c * most
+    return out
+
+
+def _most(f: Func, ranges: Mapping[str, Any]) -> int | None:
+    """An upper bound of a quotient or remainder by a positive integer."""
+    a, b = f.args if len(f.args) == 2 else (0, 0)
+    if not isinstance(b, int) or b <= 0 or f.name not in ("mod", "floordiv"):
+        return None
+    if f.name == "mod":
+        return b - 1
+    highs = {}
+    for name in symbols(a):
+        slope = coefficient(a, name)
+        if name not in ranges or not isinstance(slope, int) or slope < 0:
+            return None
+        highs[name] = ranges[name][1]
+    top = substitute(a, highs)
+    return top // b if isinstance(top, int) else None
 
 
 def _only_positive(x: Dim, name: str) -> bool:
@@ -522,6 +551,41 @@ def simplify(x: int | Dim, ranges: Mapping[str, Any]) -> int | Dim:
     if isinstance(x, int) or not any(isinstance(a, (Func, Value)) for a in atoms(x)):
         return x
     return substitute(x, {}, ranges=ranges)
+
+
+def recombined(x: int | Dim) -> int | Dim:
+    """`x` with quotient and remainder put together again: b * div(a, b) + mod(a, b) is a."""
+    while isinstance(x, Dim):
+        whole = next((y for m, c in x.terms if (y := _without_remainder(x, m, c)) is not None), None)
+        if whole is None:
+            return x
+        x = whole
+    return x
+
+
+def _without_remainder(x: Dim, m: Monomial, c: Any) -> int | Dim | None:
+    """`x` without the remainder in one of its terms, where the quotient is there too."""
+    for f, power in m:
+        if not isinstance(f, Func) or f.name != "mod" or power != 1:
+            continue
+        a, b = f.args
+        factor = _make({tuple(t for t in m if t[0] != f): c})
+        quotient = factor * b * _nested_floordiv(a, b)
+        if isinstance(quotient, Dim) and set(quotient.terms) <= set(x.terms):
+            out: int | Dim = x - quotient - _make({m: c}) + factor * a
+            return out
+    return None
+
+
+def _nested_floordiv(a: int | Dim, b: int | Dim) -> int | Dim:
+    """div(a, b), with div(div(k, d), b) as div(k, d * b) for positive integers."""
+    if isinstance(a, Dim) and isinstance(b, int) and b > 0 and len(a.terms) == 1:
+        ((m, c),) = a.terms
+        if c == 1 and len(m) == 1 and m[0][1] == 1 and isinstance(m[0][0], Func):
+            f = m[0][0]
+            if f.name == "floordiv" and isinstance(f.args[1], int) and f.args[1] > 0:
+                return floordiv(f.args[0], f.args[1] * b)
+    return floordiv(a, b)
 
 
 def evaluate(x: int | Dim, env: Mapping[str, int]) -> int:

@@ -96,26 +96,44 @@ def _windows(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return ops.windows(x, axes, size, strides, dilations)
 
 
-@builtin("overlap_add", x=Missing, length=Missing, stride=1, dilation=1, axes=None)
+@builtin("overlap_add", x=Missing, length=None, stride=1, dilation=1, padding=0, extra=0, axes=None)
 def _overlap_add(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
-    """The adjoint of `windows`: windows [..., O, ..., K] added up into axes of `length`."""
+    """The adjoint of `windows`: windows [..., O, ..., K] added up into axes of `length`, and `padding` cut off.
+
+    Without a length, what the windows cover, and `extra` elements behind.
+    """
     x = tensor("overlap_add", p["x"])
-    n = _count({k: p[k] for k in ("length", "stride", "dilation", "axes")}, c) or 1
+    n = _count({k: p[k] for k in ("length", "stride", "dilation", "padding", "extra", "axes")}, c) or 1
     if 2 * n > x.rank or not (x.dtype.is_float or x.dtype.is_integer):
         raise fail(TENSOR, f"`overlap_add` takes windows over {n} axes, and this is {x.type}", p["x"].span)
     axes = _axes(x, p["axes"], n, x.rank - n, c.span)
+    taps = x.shape[x.rank - n :]
     strides, dilations = (_steps(k, p[k], n) for k in ("stride", "dilation"))
-    lengths = _each(p["length"], n)
-    for axis, k, length, s, d in zip(axes, x.shape[x.rank - n :], lengths, strides, dilations, strict=True):
+    low, high = _margins(p["padding"], n, c.span)
+    if isinstance(p["length"], Argument) and p["length"].value is not None:
+        given = _each(p["length"], n)
+    else:
+        covered = zip(axes, strides, dilations, taps, strict=True)
+        ends = [(x.shape[a] - 1) * s + d * (k - 1) + 1 for a, s, d, k in covered]
+        more = _each(p["extra"], n)
+        given = tuple(e + m - b - a for e, m, b, a in zip(ends, more, low, high, strict=True))
+    lengths = tuple(b + m + a for b, m, a in zip(low, given, high, strict=True))
+    for axis, k, length, s, d in zip(axes, taps, lengths, strides, dilations, strict=True):
         fitting = dims.floordiv(length - d * (k - 1) - 1, s) + 1
         if fitting != x.shape[axis]:
             raise fail(
                 WINDOW,
                 f"{fitting} windows of {k} fit into {length} elements, and these are {x.shape[axis]}",
-                p["length"].span,
+                c.span,
                 labels=(Label(p["x"].span, str(x.type)),),
             )
-    return ops.overlap_add(x, axes, lengths, strides, dilations)
+    out = ops.overlap_add(x, axes, lengths, strides, dilations)
+    first = dict(zip(axes, low, strict=True))
+    kept = dict(zip(axes, given, strict=True))
+    if any(isinstance(m, int) and m < 0 for m in given):
+        raise fail(WINDOW, f"nothing is left of {lengths} elements without the padding", c.span)
+    sizes_ = tuple(kept.get(k, m) for k, m in enumerate(out.shape))
+    return ops.slice_(out, tuple(first.get(k, 0) for k in range(out.rank)), sizes_)
 
 
 # ---------------------------------------------------------------- padding
@@ -123,12 +141,18 @@ def _overlap_add(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
 
 def _with_margin(x: Node, axes: tuple[int, ...], padding: Any, fill: Any, span: Span) -> Node:
     """`x` in a margin along `axes`; a pair for an axis says what stands before and what behind."""
-    items = padding.value.items if _is_list(padding) else (_value(padding),) * len(axes)
+    low, high = _margins(padding, len(axes), span)
+    return _padded(x, axes, low, high, fill, span)
+
+
+def _margins(padding: Any, n: int, span: Span) -> tuple[tuple[Size, ...], tuple[Size, ...]]:
+    """What stands before and behind each of n axes."""
+    items = padding.value.items if _is_list(padding) else (_value(padding),) * n
     pairs = [i.items if isinstance(i, (v.Run, v.Tuple)) else (i, i) for i in items]
     if any(len(pair) != 2 for pair in pairs):
         raise fail(PER_AXIS, "the padding of an axis is a size, or a pair of sizes", padding.span)
-    low, high = (sizes([Argument(v.Run(side, len(axes)), span)]) for side in zip(*pairs, strict=True))
-    return _padded(x, axes, low, high, fill, span)
+    low, high = (sizes([Argument(v.Run(side, n), span)]) for side in zip(*pairs, strict=True))
+    return low, high
 
 
 def _padded(
@@ -178,3 +202,16 @@ def _range(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
         raise fail(PER_AXIS, "`range` takes integers that are known while transpiling", c.span)
     items = tuple(range(first, last))
     return v.Run(items, len(items))
+
+
+@builtin("each", x=Missing, n=Missing)
+def _each_of(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """A list of n numbers: `x` where it is one, n times `x` where it is a number."""
+    n = constant(p["n"], "int", "n")
+    if not _is_list(p["x"]):
+        if not isinstance(n, int):
+            raise fail(PER_AXIS, "`each` takes a count that is known while transpiling", c.span)
+        return v.Run((p["x"].value,) * n, n)
+    if len(p["x"].value.items) != n:
+        raise fail(PER_AXIS, f"{n} numbers are wanted, and these are {len(p['x'].value.items)}", p["x"].span)
+    return v.Run(p["x"].value.items, n)

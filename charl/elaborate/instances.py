@@ -309,6 +309,8 @@ def bind_owner(el: Elaborator, scope: Scope, f: v.Function, receiver: Place | No
     if receiver is None:
         return
     value = receiver.get()
+    if isinstance(value, v.Maybe):  # a layer under a condition, tested where it was named
+        value = value.value
     outer = Scope(scope.parent, function=scope.function)
     for n, x in value.type.arguments:
         outer.bind(n, x)

@@ -210,6 +210,8 @@ class Leaf:
 
 def part(value: Value, name: str) -> Value:
     """A member or an item by name; what it is worth may be `Absent` or `Maybe`."""
+    if isinstance(value, Maybe):  # it was tested where it was named
+        value = value.value
     if isinstance(value, Instance):
         return value.members[name]
     assert isinstance(value, (Tuple, Run))
@@ -218,6 +220,8 @@ def part(value: Value, name: str) -> Value:
 
 def with_part(value: Value, name: str, new: Value) -> Value:
     """The aggregate with one part replaced."""
+    if isinstance(value, Maybe):
+        return Maybe(value.name, with_part(value.value, name, new), value.condition)
     if isinstance(value, Instance):
         old = value.members[name]
         if isinstance(old, Maybe) and not isinstance(new, (Maybe, Absent)):

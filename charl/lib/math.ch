@@ -42,5 +42,21 @@ fn lower_triangle(x, n: int, offset: int = 0) {
     where(inside, x[where(inside, start + column, 0)], 0.0)
 }
 
+/// The inverse of erf in -1..1: the polynomials of Giles (GPU Computing Gems, 2012), and two steps of Newton.
+fn erfinv<E: float>(x: E[*S]) -> E[*S] {
+    let w = -log((1.0 - x) * (1.0 + x))
+    let c = min(w, 5.0) - 2.5
+    let near = 1.50140941 + c * (0.246640727 + c * (-0.00417768164 + c * (-0.00125372503 + c * (0.00021858087
+        + c * (-4.39150654e-06 + c * (-3.5233877e-06 + c * (3.43273939e-07 + c * 2.81022636e-08)))))))
+    let t = sqrt(max(w, 5.0)) - 3.0
+    let far = 2.83297682 + t * (1.00167406 + t * (0.00943887047 + t * (-0.0076224613 + t * (0.00573950773
+        + t * (-0.00367342844 + t * (0.00134934322 + t * (0.000100950558 + t * -0.000200214257)))))))
+    let first = x * where(w < 5.0, near, far)
+    newton_of_erf(newton_of_erf(first, x), x)
+}
+
+/// One step of Newton from y towards erf(y) = x.
+fn newton_of_erf(y, x) = y - (erf(y) - x) * exp(y * y) * 0.886226925452758
+
 /// Whether every |a - b| is at most atol + rtol * |b|.
 fn close(a, b, rtol: float = 1e-5, atol: float = 1e-6) = all(abs(a - b) <= atol + rtol * abs(b))

@@ -1,6 +1,16 @@
-//! Layers.
+//! Layers. What a network is made of is imported from here; convolutions, recurrent layers, attention and residual networks have files of their
+//! own, which this one passes on.
 
-/// activation(x @ w + b).
+from conv import Conv1d, Conv2d, Conv3d, ConvTransposed1d, ConvTransposed2d, ConvTransposed3d
+from conv import ConvSeparable1d, ConvSeparable2d, ConvSeparable3d
+from conv import MaxPool1d, MaxPool2d, MaxPool3d, AveragePool1d, AveragePool2d, AveragePool3d
+from conv import AdaptiveAveragePool, AdaptiveMaxPool, GlobalAveragePool, GlobalMaxPool
+from norm import BatchNorm, GroupNorm, LayerNorm, RmsNorm
+from recurrent import Rnn, Lstm, Gru, Bidirectional
+from transformer import MultiHeadAttention, TransformerBlock, DecoderBlock
+from resnet import BasicBlock, Bottleneck
+
+/// activation(x @ w + b) over the last dimension: [*S, i] to [*S, o].
 model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity) {
     param w: f32[i, o] = glorot_uniform()
     param b: f32[o] = zeros() if bias
@@ -11,58 +21,48 @@ model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S
     }
 }
 
-/// Sets elements to zero with probability `rate` in training, and scales the others so that the mean stays.
-model Dropout(rate: float = 0.5) {
-    fn forward(x: f32[*S]) -> f32[*S] {
-        if training { dropout(x, rate, mut rng) } else { x }
-    }
-}
-
-/// Joins all dimensions but the first.
-model Flatten() {
-    fn forward(x: f32[N, *S]) -> f32[N, prod(*S)] = x.reshape(N, prod(*S))
-}
-
-/// A table of `d` numbers for each of `n` indices.
+/// A table of `d` numbers for each of `n` indices: i32[*S] to [*S, d].
 model Embedding(n: int, d: int) {
     param table: f32[n, d] = normal()
 
     fn forward(ids: i32[*S]) -> f32[*S, d] = table[ids]
 }
 
-/// (x - mean) / sqrt(variance + eps) * scale + shift over the last dimension (Ba et al., 2016).
-model LayerNorm(d: int, eps: float = 1e-5) {
-    param scale: f32[d] = ones()
-    param shift: f32[d] = zeros()
-
-    fn forward(x: f32[*S, d]) -> f32[*S, d] {
-        let centred = x - mean(x, axis: -1, keepdims: true)
-        let power = mean(centred ** 2, axis: -1, keepdims: true)
-        centred * rsqrt(power + eps) * scale + shift
+/// Sets elements to zero with probability `rate` in training, and scales the others by 1 / (1 - rate), so that the mean stays
+/// (Srivastava et al., 2014).
+model Dropout(rate: float = 0.5) {
+    fn forward(x: f32[*S]) -> f32[*S] {
+        if training { dropout(x, rate, mut rng) } else { x }
     }
 }
 
-/// Normalises every channel of [batch, channels, …] (Ioffe and Szegedy, 2015): by the batch in training, where the running mean and
-/// variance move by `momentum`, else by those. The running variance is the unbiased one, as in PyTorch.
-model BatchNorm(channels: int, eps: float = 1e-5, momentum: float = 0.1) {
-    param scale: f32[channels] = ones()
-    param shift: f32[channels] = zeros()
-    state mean: f32[channels] = zeros()
-    state variance: f32[channels] = ones()
+/// `Dense` whose weights, not its inputs, are dropped in training with probability `rate` (Wan et al., 2013); the same ones for all rows.
+model DropConnect(i: int, o: int, rate: float = 0.5, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity) {
+    param w: f32[i, o] = glorot_uniform()
+    param b: f32[o] = zeros() if bias
 
-    fn forward(x: f32[N, channels, *S]) -> f32[N, channels, *S] {
-        let rows = x.reshape(N, channels, prod(*S))
-        let (m, v) = if training {
-            let m = sum(rows, axis: (0, 2)) / (N * prod(*S))
-            let v = sum((rows - m[:, None]) ** 2, axis: (0, 2)) / (N * prod(*S))
-            let n = (N * prod(*S)) * 1.0
-            mean = (1.0 - momentum) * mean + momentum * stop_gradient(m)
-            variance = (1.0 - momentum) * variance + momentum * stop_gradient(v) * (n / (n - 1.0))
-            (m, v)
-        } else {
-            (mean, variance)
-        }
-        let y = (rows - m[:, None]) * (rsqrt(v + eps) * scale)[:, None] + shift[:, None]
-        y.reshape(N, channels, *S)
+    fn forward(x: f32[*S, i]) -> f32[*S, o] {
+        let y = x @ (if training { dropout(w, rate, mut rng) } else { w })
+        activation(if bias { y + b } else { y })
     }
+}
+
+/// Joins all dimensions but the first: [N, *S] to [N, prod(*S)].
+model Flatten() {
+    fn forward(x: f32[N, *S]) -> f32[N, prod(*S)] = x.reshape(N, prod(*S))
+}
+
+/// x + block(x), for a block that keeps the shape: `Residual(Dense(64, 64, activation: relu))` (He et al., 2016).
+model Residual(block) {
+    inner: block
+
+    fn forward(x) = x + inner(x)
+}
+
+/// second(first(x)). More in a row are a model of your own with `layers { … }`.
+model Sequential(first, second) {
+    one: first
+    two: second
+
+    fn forward(x) = two(one(x))
 }

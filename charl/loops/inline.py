@@ -128,7 +128,7 @@ def offset(index: Index, shape: tuple[Size, ...]) -> Size:
     total: Size = 0
     for i, size in zip(index, shape):
         total = total * size + i
-    return total
+    return dims.recombined(total)
 
 
 def rewrite(e: Expr, change: Callable[[Expr], Expr | None], memo: dict[int, Expr]) -> Expr:

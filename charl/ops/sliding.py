@@ -7,7 +7,7 @@ windows, a pool a reduction over them; neither is an operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import gcd
 from typing import Any, TypeAlias
 
@@ -204,28 +204,31 @@ def _overlap_at(node: Node, index: Index) -> Expr:
     over: list[tuple[str, Size]] = []
     tests: list[Test] = []
     for axis, size, stride, dilation in _each(node.attrs, y.shape[node.rank :]):
-        first, step, test = _taps(index[axis], stride, dilation)
         name = fresh()
-        over.append((name, dims.ceildiv(size, step)))
-        tap = first + step * dims.sym(name)
-        source[axis] = dims.floordiv(index[axis] - dilation * tap, stride)
+        count, tap, source[axis], test = _taps(index[axis], size, stride, dilation, dims.sym(name))
+        over.append((name, count))
         taps.append(tap)
-        tests += [*test(tap), (tap, 0, size), (source[axis], 0, y.shape[axis])]
+        tests += [*test, (tap, 0, size), (source[axis], 0, y.shape[axis])]
     element = cast_expr(scalar.read(y, (*source, *taps)), wide)
     body = Guard(tuple(tests), element, Const(zero_of(wide), wide))
     return cast_expr(Reduce("add", tuple(over), body, wide), node.dtype)
 
 
-def _taps(i: Size, stride: Size, dilation: Size) -> tuple[Size, Size, Callable[[Size], list[Test]]]:
-    """First and step of the taps k for which i - dilation * k may be a multiple of the stride, and what remains to test."""
+def _taps(i: Size, size: Size, stride: Size, dilation: Size, t: Size) -> tuple[Size, Size, Size, list[Test]]:
+    """Which taps can lie on element i: their number, number t of them, the place of its window, and what remains to test.
+
+    They are those for which i - dilation * tap is a multiple of the stride.
+    """
+    if dilation == 1:
+        return dims.ceildiv(size, stride), dims.mod(i, stride) + stride * t, dims.floordiv(i, stride) - t, []
     if isinstance(stride, int) and isinstance(dilation, int):
         shared = gcd(stride, dilation)
-        step, inverse = stride // shared, pow(dilation // shared, -1, stride // shared)
-        first = dims.mod(dims.floordiv(i, shared) * inverse, step)
-        return first, step, lambda _: [(dims.mod(i, shared), 0, 1)]
-    if dilation == 1:
-        return dims.mod(i, stride), stride, lambda _: []
-    return 0, 1, lambda tap: [(dims.mod(i - dilation * tap, stride), 0, 1)]
+        step, apart = stride // shared, dilation // shared
+        first = dims.mod(dims.floordiv(i, shared) * pow(apart, -1, step), step)
+        place = dims.floordiv(i - dilation * first, stride) - apart * t
+        return dims.ceildiv(size, step), first + step * t, place, [(dims.mod(i, shared), 0, 1)]
+    rest = i - dilation * t
+    return size, t, dims.floordiv(rest, stride), [(dims.mod(rest, stride), 0, 1)]
 
 
 def _overlap_vjp(node: Node, ct: Node) -> tuple[Node]:

@@ -138,3 +138,20 @@ def test_strides() -> None:
     assert dims.coefficient(N * i + j, "i") == N
     assert dims.coefficient(floordiv(i, 7), "i") is None
     assert dims.coefficient(j, "i") == 0
+
+
+def test_quotient_and_remainder_are_put_together() -> None:
+    k, n = sym("k"), sym("N")
+    split = 25 * floordiv(k, 25) + 5 * mod(floordiv(k, 5), 5) + mod(k, 5)
+    assert dims.recombined(400 * n + split) == 400 * n + k
+    assert dims.recombined(n * floordiv(k, n) + mod(k, n)) == k
+    alone = 25 * floordiv(k, 25) + mod(k, 5)
+    assert dims.recombined(alone) == alone
+
+
+def test_what_is_subtracted_is_bounded() -> None:
+    ranges = {"k": (0, 9)}
+    assert nonnegative(4 - floordiv(sym("k"), 2), ranges) and not nonnegative(
+        3 - floordiv(sym("k"), 2), ranges
+    )
+    assert nonnegative(2 - mod(sym("N"), 3)) and not nonnegative(1 - mod(sym("N"), 3))
