@@ -239,6 +239,37 @@ static inline v$T v$T_fma(v$T a, v$T b, v$T c) {
     return _mm256_fmadd_$E(a, b, c);
 }
 
+//: f32 f64 | least:min most:max
+/* The smaller or larger one; `x` where it is NaN. */
+static inline v$T v$T_$S(v$T bound, v$T x) {
+    return _mm256_$X_$E(bound, x);
+}
+
+//: f32:23:12583039:epi32:ps_si256 f64:52:6755399441056767:epi64:pd_si256
+/* x * 2^n for whole n of less than twice the range of powers, rounded once even where the result is subnormal. */
+static inline v$T v$T_scale(v$T x, v$T n) {
+    const v$T start = v$T_set1($X.0$F);
+    const v$T half = v$T_floor(v$T_mul(n, v$T_set1(0.5$F)));
+    const v$T rest = v$T_sub(n, half);
+    const __m256i first = _mm256_slli_$Y(_mm256_cast$Z(v$T_add(half, start)), $S);
+    const __m256i second = _mm256_slli_$Y(_mm256_cast$Z(v$T_add(rest, start)), $S);
+    return v$T_mul(v$T_mul(x, _mm256_castsi256_$E(first)), _mm256_castsi256_$E(second));
+}
+
+/* The first half of the lanes. */
+static inline vf64 vf64_of_low(vf32 x) {
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+}
+
+/* The second half of the lanes. */
+static inline vf64 vf64_of_high(vf32 x) {
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+
+static inline vf32 vf32_of_halves(vf64 low, vf64 high) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}
+
 static inline vf32 vf32_from_i32(vi32 x) {
     return _mm256_cvtepi32_ps(x);
 }
@@ -366,6 +397,10 @@ static inline vu32 vu32_turn(vu32 x, int count) {
     const __m256i n = _mm256_set1_epi32(count);
     return _mm256_or_si256(_mm256_sllv_epi32(x, n), _mm256_srlv_epi32(x, _mm256_sub_epi32(_mm256_set1_epi32(32), n)));
 }
+
+#include "simd_common.h"
+
+#include "simd_double.h"
 
 #include "simd_math.h"
 

@@ -157,6 +157,33 @@ static inline v$T v$T_fma(v$T a, v$T b, v$T c) {
     return _mm512_fmadd_$E(a, b, c);
 }
 
+//: f32 f64 | least:min most:max
+/* The smaller or larger one; `x` where it is NaN. */
+static inline v$T v$T_$S(v$T bound, v$T x) {
+    return _mm512_maskz_$X_$E((vm$N)-1, bound, x);
+}
+
+//: f32 f64
+/* x * 2^n for whole n, rounded once even where the result is subnormal. */
+static inline v$T v$T_scale(v$T x, v$T n) {
+    return _mm512_maskz_scalef_$E((vm$N)-1, x, n);
+}
+
+/* The first half of the lanes. */
+static inline vf64 vf64_of_low(vf32 x) {
+    return _mm512_maskz_cvtps_pd((vm64)-1, _mm512_maskz_extractf32x8_ps((vm64)-1, x, 0));
+}
+
+/* The second half of the lanes. */
+static inline vf64 vf64_of_high(vf32 x) {
+    return _mm512_maskz_cvtps_pd((vm64)-1, _mm512_maskz_extractf32x8_ps((vm64)-1, x, 1));
+}
+
+static inline vf32 vf32_of_halves(vf64 low, vf64 high) {
+    const __m512 first = _mm512_maskz_broadcast_f32x8((vm32)-1, _mm512_maskz_cvtpd_ps((vm64)-1, low));
+    return _mm512_maskz_insertf32x8((vm32)-1, first, _mm512_maskz_cvtpd_ps((vm64)-1, high), 1);
+}
+
 //: f32:i32:epi32_ps f32:u32:epu32_ps f64:i64:epi64_pd f64:u64:epu64_pd
 static inline v$T v$T_from_$S(v$S x) {
     return _mm512_maskz_cvt$X((vm$N)-1, x);
@@ -271,6 +298,10 @@ static inline bool vm$N_reduce_or(vm$N m) {
 static inline vu32 vu32_turn(vu32 x, int count) {
     return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
 }
+
+#include "simd_common.h"
+
+#include "simd_double.h"
 
 #include "simd_math.h"
 

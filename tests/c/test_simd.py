@@ -19,13 +19,15 @@ VECTORS = (f32, f64, i32, u32, i64, u64)
 FLOATS = (f32, f64)
 INTEGERS = (i32, u32, i64, u64)
 
-# Largest error in units in the last place, of f32 vectors. Measured on a sweep of 2^20 values and more.
+# Largest error in units in the last place, of f32 vectors. Measured on a sweep of 2^20 values and more; docs/accuracy.md has
+# the figures over all floats. Without vectors the functions are those of the C library, which may be off by LIBM.
+LIBM = 2.5
 ULP = {
     **dict.fromkeys(("neg", "abs", "sign", "floor", "ceil", "round", "trunc", "sqrt"), 0.5),
     **dict.fromkeys(("add", "sub", "mul", "div", "min", "max"), 0.5),
-    **dict.fromkeys(("exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tanh", "erf"), 2.0),
-    **dict.fromkeys(("asin", "acos", "atan", "sinh", "cosh", "atan2", "pow", "rsqrt"), 2.5),
-    "tan": 4.0,
+    **dict.fromkeys(("exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tanh", "erf"), 1.6),
+    **dict.fromkeys(("asin", "acos", "atan", "sinh", "cosh", "atan2", "pow", "tan"), 1.0),
+    "rsqrt": 1.6,
 }
 TWO = ("add", "sub", "mul", "div", "min", "max", "pow", "atan2")
 INTEGER_TWO = ("bitand", "bitor", "bitxor", "shl", "shr")
@@ -120,6 +122,12 @@ def ulps(found: Any, expected: Any) -> Any:
     )
 
 
+def signs_of_zero(fn: str, found: Any, expected: Any) -> None:
+    """Zeros have the sign that C99 gives them (NumPy takes it from 0.0 in `sign`)."""
+    zero = (found == 0) & (expected == 0) & (fn != "sign")
+    np.testing.assert_array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
+
+
 @pytest.mark.parametrize("fn", list(ULP))
 def test_floats_within_their_bound(library: build.Library, isa: str, fn: str) -> None:
     x = sweep(f32, 1 << 20 if fn in ("exp", "log", "sin", "tanh") else 1 << 17)
@@ -128,10 +136,12 @@ def test_floats_within_their_bound(library: build.Library, isa: str, fn: str) ->
         expected = exact(fn, *arguments)
         found = call(library, isa, f"{fn} f32", arguments, np.float32)
         error = ulps(found, expected)
+    signs_of_zero(fn, found, expected)
     worst = int(np.argmax(error))
     at = [float(a[worst]) for a in arguments]
+    bound = max(ULP[fn], LIBM if isa == "scalar" else 0.0)
     assert (
-        error[worst] <= ULP[fn] + 0.01
+        error[worst] <= bound + 0.01
     ), f"{fn}{at} = {found[worst]!r}, {expected[worst]!r}: {error[worst]:.2f} ulp"
 
 
@@ -142,7 +152,8 @@ def test_doubles(library: build.Library, isa: str, fn: str) -> None:
         arguments = [x] if fn not in TWO else [x, np.random.default_rng(1).permutation(x)]
         expected = OPS[fn].ref(arguments, {}, x.shape)
         found = call(library, isa, f"{fn} f64", arguments, np.float64)
-    np.testing.assert_allclose(found, expected, rtol=4e-15, atol=1e-300)
+    np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-300)
+    signs_of_zero(fn, found, expected)
 
 
 def integers(t: DType, count: int = 4097) -> tuple[Any, Any]:

@@ -15,12 +15,18 @@ from charl import dtypes, templating
 from charl.backends.c.spelling import C_TYPES
 
 LEVELS = ("scalar", "avx2", "avx512")
+_SHARED = (
+    "simd_common.h",
+    "simd_double.h",
+    "simd_math.h",
+)  # left out where none of their functions is reached
 # What each level includes, in the order in which its functions may call one another.
 _PARTS = {
     "scalar": ("scalar.h", "simd_scalar.h"),
-    "avx2": ("scalar.h", "simd_avx2.h", "simd_math.h"),
-    "avx512": ("scalar.h", "simd_avx512.h", "simd_math.h"),
+    "avx2": ("scalar.h", "simd_avx2.h", *_SHARED),
+    "avx512": ("scalar.h", "simd_avx512.h", *_SHARED),
 }
+_INCLUDE = re.compile(r'#include "(\w+\.h)"')
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DEFINED = re.compile(r"^static inline [^(]*?\b(\w+)\(", re.M)
 
@@ -120,11 +126,18 @@ def files(code: str, levels: tuple[str, ...] = LEVELS) -> dict[str, str]:
         names = _reached(level, roots)
         for part in _PARTS[level]:
             kept.setdefault(part, set()).update(names)
+    parts = {part: _kept(part, names) for part, names in sorted(kept.items())}
+    empty = {part for part in _SHARED if not any(p.name for p in parts.get(part, ()))}
     out = {"simd.h": _chooser(levels)}
-    for part in sorted(kept):
-        text = [p.text for p in pieces(part) if not p.name or p.name in kept[part]]
+    for part in (part for part in parts if part not in empty):
+        text = [p.text for p in parts[part] if not empty.intersection(_INCLUDE.findall(p.text))]
         out[part] = "\n\n".join(text).rstrip("\n") + "\n"
     return out
+
+
+def _kept(part: str, names: set[str]) -> list[Piece]:
+    """The pieces of a header that stay: those of `names`, and what is no function."""
+    return [p for p in pieces(part) if not p.name or p.name in names]
 
 
 _MACROS = {
