@@ -25,6 +25,8 @@ from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_view
 _RECOMPUTE = 2
 # Rows of a target without loops in parallel over inner axes, and serial kernels of any target, hold at most this much.
 _SERIAL_ELEMENTS = 1024
+# Elements of other places that one element may compute again, nested ones counted: a butterfly of three stages, not of ten.
+_MOVED = 32
 
 
 @dataclass(eq=False)
@@ -80,6 +82,7 @@ class Fusion:
         self.group_of: dict[Node, Group] = {}
         self.groups: dict[int, Group] = {}
         self._made = -1
+        self._moved: dict[Node, frozenset[Read]] = {}
         placed = [
             n
             for n in self.order
@@ -230,11 +233,30 @@ class Fusion:
             )
             if fits:
                 chosen.append(source)
+        self._moved[node] = self._moves(fact, chosen)
+        if self._again(self._moved[node]) > _MOVED:
+            chosen, self._moved[node] = [], frozenset()
         if chosen:
             first, *others = chosen
             rows = min(self._new_rows(node, fact, g) for g in chosen)
             for other in (*others, group):
                 self._merge(first, other, rows)
+
+    def _moves(self, fact: Facts | LoopFacts, sources: list[Group]) -> frozenset[Read]:
+        """Reads of other places than the own element, in groups that a node joins: each computes that element again."""
+        out: set[Read] = set()
+        for read in fact.reads:
+            if self.group_of.get(read.node) not in sources:
+                continue
+            if read.reduced or fact.prefix(read) == read.node.rank:
+                out |= self._moved.get(read.node, frozenset())
+            else:
+                out.add(read)
+        return frozenset(out)
+
+    def _again(self, moves: frozenset[Read]) -> int:
+        """How many elements are computed again for one element with these moves."""
+        return sum(1 + self._again(self._moved.get(r.node, frozenset())) for r in moves)
 
     def _candidates(self, fact: Facts | LoopFacts) -> list[Group]:
         """Groups the node reads from: contractions first, then the latest."""

@@ -149,15 +149,15 @@ def test_n_body(backend: str) -> None:
     wanted = leapfrog(place, speed, np.ones(3), 0.002, 1000)
     np.testing.assert_allclose(end.place, wanted[0], **close(backend))
     np.testing.assert_allclose(
-        package.total_energy(end, mass), package.total_energy(b, mass), rtol=1e-4 if backend == "wgpu" else 1e-6
+        package.total_energy(end, mass),
+        package.total_energy(b, mass),
+        rtol=1e-4 if backend == "wgpu" else 1e-6,
     )
     if backend == "evaluator":
         return  # a thousand steps with twelve derivatives take NumPy half a minute
     jacobian = package.sensitivity(b, mass, dt)
     omega = np.block([[np.zeros((6, 6)), np.eye(6)], [-np.eye(6), np.zeros((6, 6))]])
-    np.testing.assert_allclose(
-        jacobian.T @ omega @ jacobian, omega, atol=2e-2 if backend == "wgpu" else 1e-9
-    )
+    np.testing.assert_allclose(jacobian.T @ omega @ jacobian, omega, atol=2e-2 if backend == "wgpu" else 1e-9)
 
 
 # ---------------------------------------------------------------- k-means
