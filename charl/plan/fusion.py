@@ -184,7 +184,7 @@ class Fusion:
 
     def _once(self, node: Node, uses: Mapping[Node, list[Node]]) -> bool:
         """Whether each element of an elementwise value is evaluated at most once, wherever it is expanded."""
-        while node in self.cheap or node in self.views:
+        while (node in self.cheap or node in self.views) and node not in self.results:
             if len(uses[node]) != 1 or not self._no_larger(uses[node][0], node):
                 return False
             node = uses[node][0]

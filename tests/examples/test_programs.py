@@ -337,15 +337,16 @@ def test_beam_search(backend: str) -> None:
     package = load("beam_search", backend)
     rng = np.random.default_rng(10)
     c = package.Chain()
-    for name, a in c.leaves().items():
+    leaves = c.leaves()
+    for a in leaves.values():
         z = 2 * rng.standard_normal(a.shape)
         a[...] = z - np.log(np.exp(z).sum(-1, keepdims=True))
     seen = np.array([3, 7, 0, 11], np.int32)
 
     def score(path: tuple[int, ...]) -> float:
-        total = c.first[path[0]] + c.emit[path[0], seen[0]]
+        total = leaves["first"][path[0]] + leaves["emit"][path[0], seen[0]]
         for t in range(1, len(path)):
-            total += c.next[path[t - 1], path[t]] + c.emit[path[t], seen[t]]
+            total += leaves["next"][path[t - 1], path[t]] + leaves["emit"][path[t], seen[t]]
         return float(total)
 
     best = max(product(range(12), repeat=4), key=score)
