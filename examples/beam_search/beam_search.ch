@@ -1,5 +1,5 @@
-//! Beam search over sequences of a first-order model, beside the best sequence by dynamic programming (Viterbi, 1967): with a beam as wide
-//! as the vocabulary they agree, with a narrow one the beam may fall short.
+//! Beam search over sequences of a first-order model, beside the best sequence by dynamic programming (Viterbi, 1967): what a beam has
+//! dropped does not come back, so that it may fall short of the best, and a wider one less so.
 
 /// Log-probabilities of the first symbol and of every step.
 struct Chain(V: int) {
