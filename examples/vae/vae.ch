@@ -55,7 +55,7 @@ export fn draw(net: Vae, mut rng: Rng) -> f32[16, 64] = sigmoid(net(normal([16, 
 export fn restore(net: Vae, x: f32[N, 64]) -> f32[N, 64] = sigmoid(net.decoder(net.encoder(x).0))
 
 fn main() {
-    let images = (load("../digits/data/digits.npz").images as f32).reshape(1797, 64) / 16.0
+    let images = (load("examples/digits/data/digits.npz").images as f32).reshape(1797, 64) / 16.0
     let seen = images[0:1437]
     let held = images[1437:]
     let mut rng = seeded(4)
