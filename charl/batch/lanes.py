@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from charl.batch import loops
+from charl.batch import branches, loops
 from charl.errors import InternalError
 from charl.grad import custom
 from charl.grad.loops import row
@@ -31,7 +31,7 @@ def batched(outputs: Sequence[Node], table: Mapping[Node, Node], size: Size) -> 
 def mapped(outputs: Sequence[Node], table: Mapping[Node, Lane], size: Size) -> list[Lane]:
     """As `batched`, saying of each value whether it has lanes. `table` may replace values by others without lanes."""
     new: dict[Node, Lane] = dict(table)
-    several: dict[Node, list[Lane] | None] = {}  # results of loops
+    several: dict[Node, list[Lane] | None] = {}  # results of loops and branches
     for node in topological(outputs, known=table):
         if node.op == "item" and several[node.inputs[0]] is not None:
             new[node] = several[node.inputs[0]][node.attrs["position"]]  # type: ignore[index]
@@ -48,7 +48,8 @@ def mapped(outputs: Sequence[Node], table: Mapping[Node, Lane], size: Size) -> l
                 several[node] = [(y, True) for y in custom.in_lanes(node, spread_, size, batched)]
                 new[node] = node, True
             elif node.regions:
-                several[node] = loops.through(node, inputs, lanes, size, mapped)
+                through = loops.through if node.op == "loop" else branches.through
+                several[node] = through(node, inputs, lanes, size, mapped)
                 new[node] = node, True
             else:
                 new[node] = _through(node, inputs, lanes, size), True

@@ -7,16 +7,17 @@ operation has an effect or traps, so this is what running one side means.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from charl import ops
 from charl.dims import Dim
 from charl.elaborate import values as v
-from charl.elaborate.scope import Scope
+from charl.elaborate.scope import Binding, Scope
 from charl.elaborate.statements import PATTERN
 from charl.errors import CharlError, Label, code, fail
-from charl.graph.ir import Node
+from charl.graph.ir import Node, at_span, now
+from charl.ops.regions import Side, chosen
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -54,16 +55,27 @@ def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
             frame.inside_branch -= 1
 
 
-def _sides(el: Elaborator, e: ast.If, side: Callable[[Any], Any]) -> tuple[Any, Any, Any, Any]:
-    """Values of both sides from the same state, and what each wrote. Leaves the state as it was."""
-    out: list[Any] = []
+@dataclass
+class _Taken:
+    """One side: its value, what it wrote, and when its nodes were made."""
+
+    value: Any
+    after: dict[Binding, Any]
+    start: int
+    stop: int
+
+
+def _sides(el: Elaborator, e: ast.If, side: Callable[[Any], Any]) -> tuple[_Taken, _Taken]:
+    """Both sides from the same state. Leaves the state as it was."""
+    out: list[_Taken] = []
     for branch in (e.then, e.otherwise):
+        start = now()
         with el.journal.frame() as before:
             value = side(branch)
-        out.append((value, {b: b.value for b in before}))
+        out.append(_Taken(value, {b: b.value for b in before}, start, now()))
         for b, old in before.items():
             b.value = old
-    return out[0][0], out[1][0], out[0][1], out[1][1]
+    return out[0], out[1]
 
 
 def _lenient(el: Elaborator, e: Any, scope: Scope) -> Any:
@@ -100,9 +112,10 @@ def check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
         finally:
             el.assumed.discard(condition)
 
-    then, other, after_then, after_other = _sides(el, e, side)
-    for b in {**after_then, **after_other}:
-        x, y = after_then.get(b, b.value), after_other.get(b, b.value)
+    first, second = _sides(el, e, side)
+    then, other = first.value, second.value
+    for b in {**first.after, **second.after}:
+        x, y = first.after.get(b, b.value), second.after.get(b, b.value)
         el.journal.note(b)
         b.value = x if _alike(x, y) else v.ERROR
     if isinstance(then, _Early) and isinstance(other, _Early):
@@ -122,22 +135,36 @@ def _alike(x: Any, y: Any) -> bool:
 
 
 def select(el: Elaborator, e: ast.If, condition: Node, side: Callable[[Any], Any]) -> Any:
-    """A run-time branch: `side` gives the value of a side (None: there is none), and both are selected from."""
-    then, other, after_then, after_other = _sides(el, e, side)
-    order = list(dict.fromkeys([*after_then, *after_other]))
-    for b in order:
-        merged = merge(el, condition, after_then.get(b, b.value), after_other.get(b, b.value), e)
+    """A run-time branch: `side` gives the value of a side (None: there is none); one side runs."""
+    first, second = _sides(el, e, side)
+    places = list(dict.fromkeys([*first.after, *second.after]))
+    pairs = [_alike_or_fail(el, first.after.get(b, b.value), second.after.get(b, b.value), e) for b in places]
+    pairs.append(_alike_or_fail(el, first.value, second.value, e))
+    leaves = [(x, y) for a, b in pairs for x, y in _differing(a, b)]
+    found: dict[tuple[Node, Node], Node] = {}
+    if leaves:
+        leaves = list(dict.fromkeys(leaves))
+        then, otherwise = zip(*leaves, strict=True)
+        with at_span(e.span):
+            results = chosen(
+                condition,
+                Side(then, first.start, first.stop),
+                Side(otherwise, second.start, second.stop),
+            )
+        found = dict(zip(leaves, results, strict=True))
+    merged = [_merged(a, b, found) for a, b in pairs]
+    for b, value in zip(places, merged[:-1], strict=True):
         el.journal.note(b)
-        b.value = merged
-    return merge(el, condition, then, other, e)
+        b.value = value
+    return merged[-1]
 
 
-def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
-    """`x` where the condition holds, else `y`, leaf by leaf."""
+def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: ast.If) -> tuple[Any, Any]:
+    """Both values in the form that they can be chosen from; the same object where there is nothing to choose."""
     if x is y or (
         not isinstance(x, Node) and not isinstance(y, Node) and not v.children(x) and el.same(x, y)
     ):
-        return x
+        return x, x
     x, y = _one_stage(x, y, e)
     if v.type_of(x) != v.type_of(y):
         raise fail(
@@ -149,19 +176,29 @@ def merge(el: Elaborator, condition: Node, x: Any, y: Any, e: ast.If) -> Any:
                 Label(_end(e.otherwise or e.then).span, v.describe_value(y)),
             ),
         )
+    return x, y
+
+
+def _differing(x: Any, y: Any) -> list[tuple[Node, Node]]:
+    if x is y:
+        return []
     others = dict(v.leaves(y))
+    return [(node, others[path]) for path, node in v.leaves(x) if node is not others[path]]
 
-    def choose(path: str, node: Node) -> Node:
-        other = others[path]
-        return (
-            node if node is other else ops.select(operators.broadcast_to(condition, node.shape), node, other)
-        )
 
-    return v.rebuild(x, choose)
+def _merged(x: Any, y: Any, found: Mapping[tuple[Node, Node], Node]) -> Any:
+    if x is y:
+        return x
+    others = dict(v.leaves(y))
+    return v.rebuild(x, lambda path, node: found.get((node, others[path]), node))
 
 
 def _one_stage(x: Any, y: Any, e: Any) -> tuple[Any, Any]:
+    """Numbers in the type of what stands in their place on the other side; two numbers as run-time scalars."""
     number = (int, float, Dim, v.Unknown)
+    if isinstance(x, v.Tuple) and isinstance(y, v.Tuple) and len(x.items) == len(y.items):
+        items = [_one_stage(a, b, e) for a, b in zip(x.items, y.items, strict=True)]
+        return v.Tuple(tuple(a for a, _ in items)), v.Tuple(tuple(b for _, b in items))
     if isinstance(x, Node) and isinstance(y, number):
         return x, operators.to_node(y, x.dtype, e.span)
     if isinstance(y, Node) and isinstance(x, number):

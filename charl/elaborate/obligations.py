@@ -21,9 +21,7 @@ def add_obligations(nodes: Iterable[Node], names: Iterable[str], bounds: Bounds)
     """Divisions that must be exact, sizes that must not be negative, and dimensions that are indexed."""
     names = list(names)
     sizes: dict[Size, Span | None] = {}
-    for node in nodes:
-        if node.op == "loop":  # what it leaves are nodes of their own; what is inside may never run
-            continue
+    for node in _outside_loops(nodes):
         for x in (*node.shape, *_indexed(node)):
             if isinstance(x, Dim) and dims.symbols(x) <= set(names):
                 sizes.setdefault(x, node.span)
@@ -31,6 +29,16 @@ def add_obligations(nodes: Iterable[Node], names: Iterable[str], bounds: Bounds)
         assert isinstance(x, Dim)
         _exact(x, span, bounds)
         _not_negative(x, span, names, bounds)
+
+
+def _outside_loops(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes, and those of the sides of branches. What regions leave are nodes of their own; a loop may never run."""
+    for node in nodes:
+        if node.op == "branch":
+            for side in node.regions:
+                yield from _outside_loops(side.nodes())
+        elif node.op != "loop":
+            yield node
 
 
 def _indexed(node: Node) -> Iterator[Size]:

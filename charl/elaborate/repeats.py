@@ -19,8 +19,8 @@ from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
 from charl.elaborate.scope import Binding, Scope, Temporary
 from charl.errors import fail
-from charl.graph.ir import Node, Size, at_span
-from charl.ops.regions import assembled, counter, parameter_like
+from charl.graph.ir import Node, Size, at_span, now
+from charl.ops.regions import Side, assembled, chosen, counter, parameter_like
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class _Turn:
     after: dict[Binding, Any] = field(default_factory=dict)
     yields: list[Any] = field(default_factory=list)
     condition: Any = None
+    start: int = 0  # what was made from here on was made for the body, and not for the condition
 
 
 def bounded(el: Elaborator, e: ast.For, axis: Axis, scope: Scope) -> Any:
@@ -50,6 +51,7 @@ def bounded(el: Elaborator, e: ast.For, axis: Axis, scope: Scope) -> Any:
         statements.bind_pattern(el, e.pattern, element, inner, e.iterable, Temporary(element))
         if e.condition is not None:
             turn.condition = _truth(el.condition(e.condition, inner), e.condition)
+        turn.start = now()
         el.evaluate(e.body, inner)
 
     with at_span(e.span):
@@ -196,8 +198,11 @@ def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -
     else:
         go = ops.parameter("go", turn.condition.type)
         on = ops.and_(go, turn.condition)
-        after = [_where(on, x, p) for x, p in zip(after, params, strict=True)]
-        rows = [_where(on, x, ops.zeros(x.type)) for x in rows]
+        ran = Side([*after, *rows], turn.start, now())
+        begun = now()
+        rest = Side([*params, *(ops.zeros(x.type) for x in rows)], begun, now())
+        made = chosen(on, ran, rest)
+        after, rows = made[: len(after)], made[len(after) :]
         start = ops.constant(True, boolean)
         done = assembled(extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True)
         carried = done.carried[1:]
@@ -206,10 +211,6 @@ def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -
         return None
     stacked = dict(zip((path for path, _ in v.leaves(value)), done.yields, strict=True))
     return v.rebuild(value, lambda path, _: stacked[path])
-
-
-def _where(condition: Node, x: Node, y: Node) -> Node:
-    return x if x is y else ops.select(operators.broadcast_to(condition, x.shape), x, y)
 
 
 def _write(el: Elaborator, turn: _Turn, places: list[tuple[Binding, str]], values: list[Node]) -> None:

@@ -1,8 +1,7 @@
 """Blocks, bindings, assignments, branches and `match`.
 
 Enters: statements and a scope. Leaves: the value of the block, names bound in the scope, places written. A statement
-that fails is reported, its names get an error value, and the walk goes on behind it. A run-time branch elaborates both
-sides from the same state and selects: no operation has an effect or traps, so this is what running one side means.
+that fails is reported, its names get an error value, and the walk goes on behind it.
 """
 
 from __future__ import annotations

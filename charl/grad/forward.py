@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from charl import ops
 from charl.errors import InternalError
-from charl.grad import custom, forward_loops
+from charl.grad import branches, custom, forward_loops
 from charl.grad.reverse import vjp
 from charl.graph.ir import Node, at_span, topological
 from charl.ops import OPS
@@ -50,7 +50,7 @@ def pushed(outputs: Sequence[Node], given: Mapping[Node, Dual]) -> list[Dual]:
                 "grad", f"a value of type {x.type} was given a tangent of type {d.tangent.type}"
             )
     new: dict[Node, Dual] = dict(given)
-    several: dict[Node, list[Dual]] = {}  # results of loops that take tangents along
+    several: dict[Node, list[Dual]] = {}  # results of loops and branches that take tangents along
     for node in topological(outputs, known=given):
         if node.op == "item" and node.inputs[0] in several:
             new[node] = several[node.inputs[0]][node.attrs["position"]]
@@ -65,7 +65,8 @@ def pushed(outputs: Sequence[Node], given: Mapping[Node, Dual]) -> list[Dual]:
                 several[node] = custom.forth(node, inputs, vjp)
                 new[node] = Dual(value)
             elif node.regions:
-                several[node] = forward_loops.through(node, inputs, pushed)
+                forth = forward_loops.through if node.op == "loop" else branches.forth
+                several[node] = forth(node, inputs, pushed)
                 new[node] = Dual(value)
             else:
                 new[node] = _through(value, inputs)

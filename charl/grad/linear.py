@@ -54,7 +54,7 @@ def _kinds(results: Sequence[Node], given: Mapping[Node, Kind]) -> tuple[dict[No
             continue
         inputs = [kinds[x] for x in node.inputs]
         if node.regions and Kind.LINEAR in inputs:
-            several[node], inner = _loop(node, inputs)
+            several[node], inner = (_loop if node.op == "loop" else _branch)(node, inputs)
             kinds[node] = Kind.FIXED
             culprit = culprit or inner
             continue
@@ -103,3 +103,15 @@ def _loop(node: Node, inputs: Sequence[Kind]) -> tuple[list[Kind], Node | None]:
     if tested and carried[0] in (Kind.LINEAR, Kind.OTHER):
         return [Kind.OTHER] * len(found), culprit or node
     return [*carried, *found[count:]], culprit
+
+
+def _branch(node: Node, inputs: Sequence[Kind]) -> tuple[list[Kind], Node | None]:
+    """Of every result of a branch: what both sides are."""
+    culprit: Node | None = node if inputs[0] in (Kind.LINEAR, Kind.OTHER) else None
+    found: list[list[Kind]] = []
+    for side in node.regions:
+        kinds, inner = _kinds(side.results, dict(zip(side.params, inputs[1:], strict=True)))
+        culprit = culprit or inner
+        found.append([kinds[r] for r in side.results])
+    joined = [a.joined(b) for a, b in zip(*found, strict=True)]
+    return [Kind.OTHER] * len(joined) if inputs[0] in (Kind.LINEAR, Kind.OTHER) else joined, culprit

@@ -45,7 +45,7 @@ def through(
     def back(s: Node, state: list[Node]) -> tuple[list[Node], list[Node]]:
         t = ops.sub(ops.size_value(extent - 1, i32), s)
         values = [row(x, t) for x in starts]
-        inner = [_own(x) for x in captured]
+        inner = [own(x) for x in captured]
         after = applied(body, [t, *values, *inner])
         outputs = [after[k] for k in floats] + [after[k] for k in rows]
         given = [*state[: len(floats)], *(row(ct, t) for ct in rows.values())]
@@ -60,13 +60,6 @@ def through(
     done = loop(extent, first, back).carried
     targets = [node.inputs[k] for k in floats] + [captured[k] for k in wanted]
     return [(x, ct) for x, ct in zip(targets, done, strict=True) if x in active]
-
-
-def add(looped: dict[Node, dict[int, Node]], result: Node, ct: Node) -> None:
-    """Add to what the results of a loop have received."""
-    of = looped.setdefault(result.inputs[0], {})
-    k = result.attrs["position"]
-    of[k] = ops.add(of[k], ct) if k in of else ct
 
 
 def saving(node: Node) -> Node:
@@ -88,6 +81,6 @@ def row(stacked: Node, t: Node) -> Node:
     return ops.reshape(cut, rest)
 
 
-def _own(x: Node) -> Node:
+def own(x: Node) -> Node:
     """The same value as a node that nothing else reads."""
     return Node("reshape", (x,), {"shape": x.shape}, TensorType(x.dtype, x.shape), name=x.name)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from charl import ops
 from charl.errors import InternalError
-from charl.grad import custom, loops
+from charl.grad import branches, custom, loops
 from charl.graph.ir import Node, at_span, topological
 from charl.ops import OPS
 
@@ -37,7 +37,9 @@ def _vjp(
     order = topological(outputs)
     active = _active(order, inputs)
     gathered: dict[Node, Node] = {}
-    several: dict[Node, dict[int, Node]] = {}  # cotangents of the results of loops and of nodes with a rule
+    several: dict[Node, dict[int, Node]] = (
+        {}
+    )  # cotangents of the results of loops, branches, nodes with a rule
     # nodes whose cotangent came through a branch that may not have been taken
     behind: set[Node] = set(outputs) if masked else set()
     for out, ct in zip(outputs, cotangents, strict=True):
@@ -51,13 +53,14 @@ def _vjp(
                 if node.op == "custom":
                     parts = custom.back(node, several.pop(node), active, node in behind)
                 else:
-                    parts = loops.through(node, several.pop(node), node in behind, active, _vjp)
+                    through = loops.through if node.op == "loop" else branches.through
+                    parts = through(node, several.pop(node), node in behind, active, _vjp)
         elif node not in gathered or not any(x in active for x in node.inputs):
             continue
         else:
             received = gathered[node] if node in wanted else gathered.pop(node)
             if node.op == "item":
-                loops.add(several, node, received)
+                _add(several, node, received)
                 if node in behind:
                     behind.add(node.inputs[0])
                 continue
@@ -72,12 +75,19 @@ def _vjp(
     return [gathered.get(x) for x in inputs]
 
 
+def _add(several: dict[Node, dict[int, Node]], result: Node, ct: Node) -> None:
+    """Add to what the results of a loop or a branch have received."""
+    of = several.setdefault(result.inputs[0], {})
+    k = result.attrs["position"]
+    of[k] = ops.add(of[k], ct) if k in of else ct
+
+
 def _active(order: Iterable[Node], inputs: Sequence[Node]) -> set[Node]:
     """Floating nodes that depend on an input through operations that pass derivatives."""
     wanted = set(inputs)
     active: set[Node] = set()
     for node in order:
-        if node.op in ("loop", "custom"):
+        if node.regions or node.op == "custom":
             if any(x in active for x in node.inputs[node.attrs.get("count", 0) :]):
                 active.add(node)
             continue

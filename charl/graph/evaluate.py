@@ -128,7 +128,7 @@ class _Plan:
         steps: list[Step] = []
         for node in order[self.count :]:
             step = self._step(node, slot, env, widen)
-            if node.op != "loop" and all(i in fixed for i in step[1]):  # the same in every run
+            if not node.regions and all(i in fixed for i in step[1]):  # the same in every run
                 fixed[slot[node]] = _apply(step, [fixed[i] for i in step[1]])
                 continue
             for i in step[1]:
@@ -143,8 +143,9 @@ class _Plan:
         self.steps = list(zip(steps, dead))
 
     def _step(self, node: Node, slot: Mapping[Node, int], env: Mapping[str, int], widen: bool) -> Step:
-        if node.op == "loop":
-            return _loop(node, env, widen), tuple(slot[x] for x in node.inputs), {}, None, slot[node], node
+        if node.regions:
+            run = _loop(node, env, widen) if node.op == "loop" else _branch(node, env, widen)
+            return run, tuple(slot[x] for x in node.inputs), {}, None, slot[node], node
         shape = tuple(sizes.evaluate(n, env) for n in node.shape)
         if any(n < 0 for n in shape):
             raise fail(E_DIMS, f"{node} has the shape {shape} for {dict(env)}", node.span)
@@ -194,6 +195,16 @@ def _loop(node: Node, env: Mapping[str, int], widen: bool) -> Callable[..., Any]
             del values[carried:]
             t += 1
         return [*values, *yields]
+
+    return run
+
+
+def _branch(node: Node, env: Mapping[str, int], widen: bool) -> Callable[..., Any]:
+    """Runs one side of a branch; the result is the list of the branch's results."""
+    then, otherwise = (_Plan(side, env, widen) for side in node.regions)
+
+    def run(arrays: Sequence[Array], attrs: Mapping[str, Any], shape: object) -> list[Array]:
+        return (then if arrays[0] else otherwise).run(arrays[1:])
 
     return run
 

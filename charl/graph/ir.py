@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, TypeAlias
 
 from charl.dims import Dim
@@ -52,6 +53,12 @@ _SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
 _USER: ContextVar[Span | None] = ContextVar("user", default=None)
+_BIRTHS = count()
+
+
+def now() -> int:
+    """A moment: nodes made before it have a smaller `born`, nodes made after it a larger one."""
+    return next(_BIRTHS)
 
 
 @contextmanager
@@ -92,10 +99,11 @@ def in_program() -> Iterator[None]:
 class Node:
     """One value: `op` applied to `inputs` with `attrs`. Make one with the functions of `charl.ops`.
 
-    `name` is a hint from the user's source ("loss", "0.w"), used for comments and C identifiers.
+    `name` is a hint from the user's source ("loss", "0.w"), used for comments and C identifiers. `born` orders nodes by
+    when they were made: what was made while a side of a branch was built belongs to that side.
     """
 
-    __slots__ = ("attrs", "inputs", "name", "op", "regions", "span", "type")
+    __slots__ = ("attrs", "born", "inputs", "name", "op", "regions", "span", "type")
 
     def __init__(
         self,
@@ -114,6 +122,7 @@ class Node:
         self.regions = regions
         self.span = span if span is not None else _SPAN.get()
         self.name = name
+        self.born = next(_BIRTHS)
 
     @property
     def shape(self) -> Shape:

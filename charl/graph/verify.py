@@ -29,7 +29,7 @@ def verify(graph: Graph, stage: str = "graph") -> None:
                 )
             continue
         _check_node(graph, node, stage)
-        if node.op == "loop" and (wrong := check(node)) is not None:
+        if node.regions and (wrong := check(node)) is not None:
             raise InternalError(stage, f"{_show(node)} in `{graph.name}`: {wrong}")
         for region in node.regions:
             verify(region, stage)

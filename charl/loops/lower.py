@@ -142,7 +142,7 @@ class Lowering:
         self._stored.add(place)
         base = node.inputs[0]
         copy: tuple[Stmt, ...] = ()
-        if self.fusion.leaf(base) and self.place(base) is place:
+        if node in self.fusion.taken or (self.fusion.leaf(base) and self.place(base) is place):
             self._loaded.add(place)
         else:
             index = tuple(dims.sym(f"i{d}") for d in range(node.rank))
@@ -162,7 +162,7 @@ class Lowering:
         if form.condition is not None:
             body = (If(inliner.map(form.condition(at), {}), body),)
         for name, extent in reversed(over):
-            body = (For(name, extent, body),)
+            body = (For(name, extent, body, "parallel" if self.caps.grid else "serial"),)
         return (*copy, *body)
 
     def _checks(self, group: Group) -> tuple[Stmt, ...]:

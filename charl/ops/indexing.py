@@ -29,7 +29,7 @@ from charl.ops.common import (
     shown,
     zeros_like,
 )
-from charl.ops.record import Op, Sample, make, register
+from charl.ops.record import Op, Sample, Scatter, make, register
 
 __all__ = ["dynamic_slice", "dynamic_update", "gather"]
 
@@ -231,6 +231,17 @@ def _update_at(node: Node, index: Index) -> Expr:
     return Guard(tuple(tests), new, scalar.read(x, index)) if tests else new
 
 
+def _update_write(node: Node) -> Scatter:
+    _, update, *starts = node.inputs
+    first = tuple(_start(node, s, k, update.shape[k]) for k, s in enumerate(starts))
+    return Scatter(
+        update.shape,
+        lambda u: tuple(i + a for i, a in zip(u, first, strict=True)),
+        lambda u: scalar.read(update, u),
+        "set",
+    )
+
+
 def _update_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     _, update, *starts = node.inputs
     kept = dynamic_update(ct, zeros_like(update), starts)
@@ -340,7 +351,9 @@ register(
         _update_at,
         _update_vjp,
         _update_samples,
+        _update_write,
         linear=lambda node: ((0, 1),),
         batch=_update_batch,
+        distinct=True,
     )
 )

@@ -69,6 +69,7 @@ class Op:
     singular(node, k): the factor of input k's cotangent may be infinite or NaN where the cotangent of the result is 0
         because another side of a branch was taken; reverse mode then gives 0 there. None: never.
     indexed(node) -> the operand that holds run-time indices and what they shall be below; debug builds check them.
+    distinct: the updates of `write` go to places of which no two are the same, so that their order does not matter.
     branches: the cotangents of this operation may be 0 because another value was taken (`select`).
     """
 
@@ -81,6 +82,7 @@ class Op:
     samples: Callable[[np.random.Generator], Iterable[Sample]] | None = None
     write: Callable[[Node], Scatter] | None = None
     singular: Callable[[Node, int], bool] | None = None
+    distinct: bool = False
     branches: bool = False
     indexed: Callable[[Node], tuple[Node, Size]] | None = None
     linear: Callable[[Node], Sequence[Sequence[int]]] | None = None

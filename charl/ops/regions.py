@@ -1,14 +1,18 @@
-"""Loops: operations that own a graph, the body, and how one is made from Python.
+"""Loops and branches: operations that own graphs, and how they are made from Python.
 
-Enters: an extent, initial values, and a function that builds one iteration. Leaves: a node of several results, taken
-apart by `item`. What an iteration computes from nothing that changes stays outside and is captured. Never runs a body:
-the evaluator and the planner do.
+Enters: an extent, initial values, and a function that builds one iteration; or a condition and a function for each side.
+Leaves: a node of several results, taken apart by `item`. What an iteration computes from nothing that changes stays outside
+and is captured; a side computes what was made for it and captures the rest. Never runs a body: the evaluator and the planner do.
 
     loop(extent; carried…, captured…)   body(index, carried…, captured…) -> next carried…, yields…
     results: carried after the last iteration, then each yield stacked along a new first axis
 
 A loop without an extent goes on while its first carried value holds. With `halts`, iterations are without effect as soon
 as the first carried value fails, so that a backend may stop there.
+
+    branch(condition, captured…)   then(captured…) -> results,  otherwise(captured…) -> results
+
+Only one side runs. Where both must be at hand (under a map over conditions), `selected` makes it a choice element by element.
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ import numpy as np
 from charl.dtypes import boolean, i32
 from charl.errors import InternalError
 from charl.graph import scalar
-from charl.graph.ir import Attrs, Graph, Node, Size, TensorType, TupleType, topological
+from charl.graph.ir import Attrs, Graph, Node, Size, TensorType, TupleType, now, topological
 from charl.graph.scalar import Expr, Index
 from charl.ops.common import require
 from charl.ops.record import Op, make, register
 
-__all__ = ["item", "loop"]
+__all__ = ["branch", "item", "loop"]
 
 
 class Looped(NamedTuple):
@@ -89,10 +93,10 @@ def over(
 
 
 def item(node: Node, position: int) -> Node:
-    """One result of a loop; it has the name of what it is inside."""
+    """One result of a loop or a branch; it has the name of what it is inside."""
     out = make("item", node, position=position)
     out.name = node.regions[0].results[position].name
-    carried = node.attrs["carried"]
+    carried = node.attrs.get("carried", 0)
     if out.name is None and position < carried:
         out.name = node.regions[0].params[1 + position].name
     return out
@@ -151,13 +155,98 @@ def substituted(results: Iterable[Node], table: Mapping[Node, Node], fresh: bool
     return [new[r] for r in wanted]
 
 
+# ---------------------------------------------------------------- branches
+
+
+class Side(NamedTuple):
+    """What one side of a branch gives. Nodes born from `start` to `stop` were made for it and run only with it."""
+
+    results: Sequence[Node]
+    start: int
+    stop: int
+
+
+def branch(
+    condition: Node, then: Callable[[], Sequence[Node]], otherwise: Callable[[], Sequence[Node]]
+) -> list[Node]:
+    """The results of `then` where the condition holds, else those of `otherwise`; what a function makes runs only then."""
+    start = now()
+    first = list(then())
+    middle = now()
+    second = list(otherwise())
+    return chosen(condition, Side(first, start, middle), Side(second, middle, now()))
+
+
+def chosen(condition: Node, then: Side, otherwise: Side) -> list[Node]:
+    """The branch between two sides that have been built, one value for each of their results."""
+    sides = (then, otherwise)
+    types = tuple(r.type for r in then.results)
+    if types != tuple(r.type for r in otherwise.results):
+        raise InternalError(
+            "branch", f"{list(map(str, types))} or {[str(r.type) for r in otherwise.results]}"
+        )
+    node = joined(condition, [(s.results, _made_for(s)) for s in sides])
+    return [item(node, k) for k in range(len(types))]
+
+
+def _made_for(side: Side) -> list[Node]:
+    return [n for n in topological(side.results) if side.start < n.born < side.stop and n.op != "parameter"]
+
+
+def joined(condition: Node, sides: Sequence[tuple[Sequence[Node], Sequence[Node]]]) -> Node:
+    """The node of a branch, given the results of both sides and the nodes that stand inside; the others are captured."""
+    cut = [closed(results, [], inner) for results, inner in sides]
+    captured = list(dict.fromkeys(x for _, outside in cut for x in outside))
+    graphs = []
+    for name, (graph, outside) in zip(("then", "otherwise"), cut, strict=True):
+        own = dict(zip(outside, graph.params, strict=True))
+        params = [own.get(x) or parameter_like(x, f"captured{k}") for k, x in enumerate(captured)]
+        graphs.append(Graph(name, params, graph.results))
+    types = tuple(r.type for r in graphs[0].results)
+    return Node("branch", (condition, *captured), {"types": types}, TupleType(types), tuple(graphs))  # type: ignore[arg-type]
+
+
+def selected(node: Node) -> list[Node]:
+    """The results of a branch with both sides evaluated, chosen element by element."""
+    condition, *captured = node.inputs
+    sides = [applied(side, captured) for side in node.regions]
+    return [either(condition, x, y) for x, y in zip(*sides, strict=True)]
+
+
+def either(condition: Node, x: Node, y: Node) -> Node:
+    """`x` where the scalar condition holds, else `y`."""
+    if x is y:
+        return x
+    spread = make("broadcast", condition, shape=x.shape, axes=()) if x.rank else condition
+    return make("select", spread, x, y)
+
+
+# ---------------------------------------------------------------- graphs as functions
+
+
 def applied(graph: Graph, arguments: Sequence[Node]) -> list[Node]:
     """The results of a graph for nodes in place of its parameters."""
     return substituted(graph.results, dict(zip(graph.params, arguments, strict=True)))
 
 
 def check(node: Node) -> str | None:
-    """What is wrong between a loop and its body, if anything."""
+    """What is wrong between a loop or branch and its graphs, if anything."""
+    return {"loop": _check_loop, "branch": _check_branch}[node.op](node)
+
+
+def _check_branch(node: Node) -> str | None:
+    condition, *captured = node.inputs
+    if condition.type != TensorType(boolean, ()):
+        return f"the condition is {condition.type}"
+    for side in node.regions:
+        if [p.type for p in side.params] != [x.type for x in captured]:
+            return f"`{side.name}` takes {[str(p.type) for p in side.params]}, not {[str(x.type) for x in captured]}"
+        if tuple(r.type for r in side.results) != node.attrs["types"]:
+            return f"`{side.name}` gives {[str(r.type) for r in side.results]}, not {list(map(str, node.attrs['types']))}"
+    return None
+
+
+def _check_loop(node: Node) -> str | None:
     (body,) = node.regions
     carried, types = node.attrs["carried"], node.attrs["types"]
     extent = node.attrs["extent"]
@@ -193,7 +282,7 @@ def _item_ref(arrays: Sequence[Any], attrs: Attrs, shape: tuple[int, ...]) -> An
 
 
 def _never(*_: Any) -> Any:
-    raise InternalError("loop", "a loop is run by whoever evaluates its graph")
+    raise InternalError("regions", "a loop or branch is run by whoever evaluates its graph")
 
 
 def _element(node: Node, index: Index) -> Expr:
@@ -201,4 +290,5 @@ def _element(node: Node, index: Index) -> Expr:
 
 
 register(Op("loop", "A body over and over; see `charl.ops.regions`.", _infer, _never, _element))
+register(Op("branch", "One of two graphs; see `charl.ops.regions`.", _infer, _never, _element))
 register(Op("item", "One of several results.", _item_infer, _item_ref, _element))

@@ -15,8 +15,8 @@ from typing import TypeAlias
 from charl.graph.ir import Graph
 from charl.graph.verify import verify
 from charl.passes.fold import Folder
-from charl.passes.loops import prune
 from charl.passes.pattern import stepper
+from charl.passes.regions import prune
 from charl.passes.rewriter import Rewriter, Step
 from charl.passes.rules import RULES
 

@@ -69,3 +69,16 @@ def never_minus_zero(node: Node, depth: int = 4) -> bool:
     if node.op == "select":
         return all(never_minus_zero(i, depth - 1) for i in node.inputs[1:])
     return False
+
+
+# What is only another way to look at its input: in the body of a loop or the side of a branch it is read through.
+VIEWS = frozenset(("constant", "size_value", "iota", "broadcast", "reshape", "transpose", "slice"))
+
+
+def inside(x: Node, made: list[Node]) -> Node:
+    """A value from outside as it is made inside a region: views anew, over what they look at; `made` gets them."""
+    if x.op not in VIEWS:
+        return x
+    inputs = tuple(inside(i, made) for i in x.inputs)
+    made.append(Node(x.op, inputs, x.attrs, x.type, (), x.span, x.name))
+    return made[-1]

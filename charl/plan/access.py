@@ -6,7 +6,7 @@ values it loads (looking through views, which cost nothing), its cost and its ki
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,19 +112,19 @@ class Facts:
         return k
 
 
-REGIONS = ("loop", "item")
+REGIONS = ("loop", "branch", "item")
 
 
 class LoopFacts:
-    """The same of a loop, which reads its inputs as a whole, or of one of its results, which is just there."""
+    """The same of a loop or branch, which reads its inputs as a whole, or of one of its results, which is just there."""
 
     reduces = heavy = True
     cost = 0
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, taken: Mapping[Node, Node]) -> None:
         self.node = node
         self.own: tuple[Size, ...] = ()
-        inputs = dict.fromkeys(node.inputs) if node.op == "loop" else {}
+        inputs = dict.fromkeys(taken.get(x, x) for x in node.inputs) if node.regions else {}
         self.reads = [Read(x, (), True) for x in inputs]
         self.expr: Expr = Const(0, i32)
 

@@ -20,8 +20,8 @@ from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
-from charl.plan.ir import Call, Lowered, Place, Plan, Repeat, Step
-from charl.plan.levels import Level, build, copied, prepared
+from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
+from charl.plan.levels import Branch, Level, build, copied, prepared
 from charl.plan.repeats import Known, Signature
 from charl.program import Export, Program, leaves
 
@@ -58,13 +58,13 @@ def plan_export(export: Export, caps: Capabilities) -> Plan:
 
 def _check_types(export: Export, caps: Capabilities) -> None:
     for node in _all(export.graph):
-        if node.op != "loop" and node.dtype.name not in caps.dtypes:
+        if not node.regions and node.dtype.name not in caps.dtypes:
             where = f" (at {node.span})" if node.span else ""
             raise Unsupported(f"`{export.name}` computes with {node.dtype}{where}")
 
 
 def _all(graph: Graph) -> Iterator[Node]:
-    """The nodes of a graph and of the bodies of its loops."""
+    """The nodes of a graph and of the bodies and sides in it."""
     for node in graph.nodes():
         yield node
         for region in node.regions:
@@ -84,6 +84,11 @@ def _plan_export(
         flops: Size = 0
         for step in level.steps:
             inner = level.inner.get(step[0])
+            if isinstance(inner, Branch):
+                (then, cost), (otherwise, other) = (lowered(side) for side in inner.levels)
+                out.append(Choose(places.of(inner.condition), then, otherwise))
+                flops = flops + dims.maximum(cost, other)
+                continue
             if inner is not None:
                 body, cost = lowered(inner.level)
                 condition = None if inner.condition is None else places.of(inner.condition)
@@ -207,10 +212,12 @@ class _Places:
             if node.op == "constant" and level.fusion.leaf(node):
                 name = node.name or "table"
                 self._places[node] = replace(_place("constant", name, node), data=constant_array(node))
-        for loop in level.inner.values():
-            self._same |= loop.same
-            self._same |= loop.level.updates
-            self._tables(loop.level)
+        self._same |= level.same
+        for region in level.inner.values():
+            self._same |= region.same
+            for inner in region.levels:
+                self._same |= inner.updates
+                self._tables(inner)
 
     def of(self, node: Node) -> Place:
         """The place of a leaf or a stored value."""
@@ -248,7 +255,8 @@ class _Places:
             for step in level.steps:
                 first = at
                 if step[0] in level.inner:
-                    at = visit(level.inner[step[0]].level, at)
+                    for inner in level.inner[step[0]].levels:
+                        at = visit(inner, at)
                 at += 1
                 when |= dict.fromkeys(step, (first, at - 1))
             for group in sorted(when, key=lambda g: (*when[g], g.id)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from charl import dims
 from charl.loops.evaluate import evaluate
-from charl.plan.ir import Call, Place, Plan, Step
+from charl.plan.ir import Call, Choose, Place, Plan, Step
 from charl.program import leaves
 
 Array = np.ndarray[Any, Any]
@@ -40,6 +40,9 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
         for step in steps:
             if isinstance(step, Call):
                 call(step, env)
+                continue
+            if isinstance(step, Choose):
+                run(step.then if holds(step.condition) else step.otherwise, env)
                 continue
             extent = None if step.extent is None else dims.evaluate(step.extent, env)
             t = 0

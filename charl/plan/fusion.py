@@ -47,7 +47,10 @@ class Group:
 
 
 class Fusion:
-    """The result: groups in a valid order, and where each node went. Nodes in `apart` share a group with nobody."""
+    """The result: groups in a valid order, and where each node went. Nodes in `apart` share a group with nobody.
+
+    `taken`: value → the value whose buffer it takes over (see `ties`). A copy that takes over its source is none.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,9 @@ class Fusion:
         caps: Capabilities,
         updates: Mapping[Node, Node],
         apart: frozenset[Node] = frozenset(),
+        taken: Mapping[Node, Node] | None = None,
     ) -> None:
+        self.taken = taken or {}
         self.graph = graph
         self.caps = caps
         self.updates = updates  # new value → the parameter whose buffer takes it
@@ -67,8 +72,10 @@ class Fusion:
         self.results |= {
             i for n in apart for i in n.inputs if i.op != "parameter"
         }  # a copy is of something stored
-        # so is what a loop is given
-        self.results |= {i for n in self.order if n.op == "loop" for i in n.inputs if i.op != "parameter"}
+        # so are what a loop or branch is given, and what is overwritten
+        self.given = {i: n for n in self.order if n.regions for i in n.inputs}
+        self.results |= {i for i in (*self.given, *self.taken.values()) if i.op not in ("parameter", "item")}
+        self.results -= {n for n in self.taken if not self.writes(n)}
         self.cheap: set[Node] = set()
         self.facts: dict[Node, Facts | LoopFacts] = {}
         self._viewed: dict[Node, Facts] = {}
@@ -86,14 +93,14 @@ class Fusion:
         placed = [
             n
             for n in self.order
-            if n.op == "loop" or (not self.leaf(n) and (not self.expanded(n) or n in self.results))
+            if n.regions or (not self.leaf(n) and (not self.expanded(n) or n in self.results))
         ]
         for node in placed:
             for read in self.fact(node).reads:
                 self.readers.setdefault(read.node, set()).add(node)
         for node in placed:
-            if node.op == "loop":
-                self._place_loop(node)
+            if node.regions:
+                self._place_region(node)
             else:
                 self._place(node)
         self._store()
@@ -104,7 +111,7 @@ class Fusion:
         self._group()
 
     def leaf(self, node: Node) -> bool:
-        """What no kernel of these groups computes: parameters, tables, loops and what they leave."""
+        """What no kernel of these groups computes: parameters, tables, loops, branches and what they leave."""
         if node.op in REGIONS:
             return True
         return node.op == "parameter" or (node.op == "constant" and node.shape != () and _elements(node) != 1)
@@ -117,7 +124,7 @@ class Fusion:
         """Access facts of a node, made once."""
         if node not in self.facts:
             if node.op in REGIONS:
-                self.facts[node] = LoopFacts(node)
+                self.facts[node] = LoopFacts(node, self.taken)
                 return self.facts[node]
             viewed = self._through_views(node)
             same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)
@@ -130,8 +137,11 @@ class Fusion:
         return self._viewed[node]
 
     def writes(self, node: Node) -> bool:
-        """Whether the node is computed by its serial write form on this target."""
-        return self.caps.scatter and OPS[node.op].write is not None
+        """Whether the node is computed by its write form: on top of its operand, or because updates may meet."""
+        record = OPS[node.op]
+        return record.write is not None and (
+            node in self.taken or (self.caps.scatter and not record.distinct)
+        )
 
     def _mark_cheap(self) -> None:
         """Elementwise values that cost less to compute again than to store, and that no contraction reads."""
@@ -140,7 +150,7 @@ class Fusion:
             if node in self.views:
                 if node in spoiled:
                     spoiled.update(node.inputs)
-            elif not self.leaf(node) and (OPS[node.op].write or self._through_views(node).heavy):
+            elif not self.leaf(node) and (self.writes(node) or self._through_views(node).heavy):
                 spoiled.update(node.inputs)
         total: dict[Node, int] = {}
         for node in self.order:
@@ -195,13 +205,13 @@ class Fusion:
 
     # ------------------------------------------------------------ grouping
 
-    def _place_loop(self, node: Node) -> None:
-        """A loop and all it leaves: a group of its own, behind what it reads."""
+    def _place_region(self, node: Node) -> None:
+        """A loop or branch and all it leaves: a group of its own, behind what it reads."""
         self._made += 1
         items = [n for n in self.order if n.op == "item" and n.inputs[0] is node]
         group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True)
-        for x in node.inputs:
-            source = self.group_of.get(x)
+        for read in self.fact(node).reads:
+            source = self.group_of.get(read.node)
             if source:
                 group.before |= source.before | (1 << source.id)
         self.groups[group.id] = group
@@ -378,8 +388,8 @@ class Fusion:
         return out
 
     def buffers(self, group: Group) -> set[Node]:
-        """The values that a kernel of a group reads or stores; those of a loop bind for themselves."""
-        if group.members[0].op == "loop":
+        """The values that a kernel of a group reads or stores; those of a loop or branch bind for themselves."""
+        if group.members[0].regions:
             return set()
         return self._bound(group.members, group.stored)
 

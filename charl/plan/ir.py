@@ -56,7 +56,23 @@ class Repeat:
     body: tuple[Step, ...]
 
 
-Step: TypeAlias = "Call | Repeat"
+@dataclass(frozen=True)
+class Choose:
+    """Run `then` where the truth value at `condition` holds, else `otherwise`."""
+
+    condition: Place
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...]
+
+
+Step: TypeAlias = "Call | Repeat | Choose"
+
+
+def inside(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The lists of steps in a step."""
+    if isinstance(step, Repeat):
+        return (step.body,)
+    return (step.then, step.otherwise) if isinstance(step, Choose) else ()
 
 
 @dataclass
@@ -76,17 +92,20 @@ class Plan:
 
 
 def every(steps: Iterable[Step]) -> Iterator[Call]:
-    """The calls of steps and of the loops among them, in order."""
+    """The calls of steps and of the loops and branches among them, in order."""
     for step in steps:
         if isinstance(step, Call):
             yield step
-        else:
-            yield from every(step.body)
+        for body in inside(step):
+            yield from every(body)
 
 
 def endless(steps: Iterable[Step]) -> bool:
     """Whether a loop among the steps has no bound."""
-    return any(isinstance(s, Repeat) and (s.extent is None or endless(s.body)) for s in steps)
+    return any(
+        (isinstance(s, Repeat) and s.extent is None) or any(endless(body) for body in inside(s))
+        for s in steps
+    )
 
 
 @dataclass

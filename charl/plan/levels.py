@@ -1,8 +1,8 @@
-"""A graph and the bodies of its loops, each cut into groups and put in order.
+"""A graph, the bodies of its loops and the sides of its branches, each cut into groups and put in order.
 
 Enters: a graph whose results are apart, and which of them overwrite a parameter. Leaves: a tree of levels, one for the graph
-and one for each body, and which nodes share a place: a carried value is one buffer, given its start by a copy and updated
-like a `mut` parameter. Never places buffers.
+and one for each body and side, and which nodes share a place: a carried value is one buffer, which is given its start (by a
+copy, unless it takes over what it starts with: see `ties`) and updated like a `mut` parameter. Never places buffers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from charl.ops.regions import item, substituted
 from charl.ops.source import size_value
 from charl.plan.fusion import Fusion, Group
 from charl.plan.order import in_place_conflict, schedule
+from charl.plan.ties import Chains, candidates, carried, fixed
 
 
 @dataclass(eq=False)
 class Level:
-    """One graph in groups. `inner`: the loops among them. `rows`: the index under which each yield is stored."""
+    """One graph in groups. `inner`: the loops and branches among them. `rows`: the index under which each yield is stored.
+
+    `same`: nodes, and the node whose place each has.
+    """
 
     fusion: Fusion
     updates: dict[Node, Node]
     steps: list[list[Group]]
-    inner: dict[Group, Loop] = field(default_factory=dict)
+    same: dict[Node, Node]
+    inner: dict[Group, Loop | Branch] = field(default_factory=dict)
     ranges: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)
     rows: dict[Node, str] = field(default_factory=dict)
 
@@ -43,6 +48,20 @@ class Loop:
     level: Level
     same: dict[Node, Node]
 
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels inside."""
+        return (self.level,)
+
+
+@dataclass(eq=False)
+class Branch:
+    """A branch with its sides: the one where the condition holds, and the other. `same`: as of a loop."""
+
+    condition: Node
+    levels: tuple[Level, ...]
+    same: dict[Node, Node]
+
 
 def copied(node: Node) -> Node:
     """A value of its own that equals `node`."""
@@ -54,25 +73,36 @@ def build(
     graph: Graph,
     updates: dict[Node, Node],
     caps: Capabilities,
-    taken: frozenset[str],
+    taken_names: frozenset[str],
     ranges: Mapping[str, tuple[Size, Size]] | None = None,
     rows: Mapping[Node, str] | None = None,
 ) -> Level:
-    """Cut `graph` into groups, and the bodies of its loops. Indices get names that are not `taken`."""
+    """Cut `graph` into groups, and the bodies and sides in it. Indices get names that are not taken."""
     apart: frozenset[Node] = frozenset()
+    given, taken = fixed(graph), candidates(graph, updates, caps)
     while True:
-        fusion = Fusion(graph, caps, updates, apart)
+        fusion = Fusion(graph, caps, updates, apart, taken)
         while cuts := fusion.overfull():
             fusion.cut(cuts)
-        conflict = in_place_conflict(fusion, updates)
+        chains = Chains({**given, **taken})
+        conflict = in_place_conflict(fusion, updates, chains)
         if conflict is None:
             break
+        if conflict in taken:
+            del taken[conflict]
+            continue
         graph, updates, copy = _moved(graph, updates, conflict)
         apart |= {copy}
-    level = Level(fusion, updates, schedule(fusion, updates), {}, ranges or {}, dict(rows or {}))
+    same = chains.shared(graph, updates)
+    level = Level(
+        fusion, updates, schedule(fusion, updates, chains), same, {}, ranges or {}, dict(rows or {})
+    )
     for step in level.steps:
-        if step[0].members[0].op == "loop":
-            level.inner[step[0]] = _loop(step[0], caps, taken, level.ranges)
+        node = step[0].members[0]
+        if node.op == "loop":
+            level.inner[step[0]] = _loop(step[0], caps, taken_names, level.ranges)
+        elif node.op == "branch":
+            level.inner[step[0]] = _branch(step[0], caps, taken_names, level.ranges)
     return level
 
 
@@ -85,9 +115,9 @@ def _moved(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph,
 
 
 def prepared(graph: Graph) -> Graph:
-    """The graph with a buffer of its own for each carried value: its start is a copy, and every result of a loop is taken."""
+    """The graph with a buffer of its own for each carried value: its start is a copy, and every result is taken."""
     order = graph.nodes()
-    if not any(n.op == "loop" for n in order):
+    if not any(n.regions for n in order):
         return graph
     new: dict[Node, Node] = {}
     items: dict[Node, list[Node]] = {}
@@ -96,12 +126,12 @@ def prepared(graph: Graph) -> Graph:
         if n.op == "item":
             new[n] = items[inputs[0]][n.attrs["position"]]
             continue
-        if n.op == "loop":
-            count = n.attrs["carried"]
-            inputs = (*(copied(x) for x in inputs[:count]), *inputs[count:])
+        if n.regions:
+            starts = {i for _, i in carried(n)}
+            inputs = tuple(copied(x) if i in starts else x for i, x in enumerate(inputs))
         same = all(a is b for a, b in zip(inputs, n.inputs, strict=True))
         new[n] = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
-        if n.op == "loop":
+        if n.regions:
             items[new[n]] = [item(new[n], k) for k in range(len(n.attrs["types"]))]
     # What nobody reads must be reachable all the same: a carried value lives in the buffer of its result.
     return replace(graph, results=[new[r] for r in graph.results])
@@ -114,19 +144,12 @@ def _loop(
     (region,) = node.regions
     count, extent = node.attrs["carried"], node.attrs["extent"]
     name = next(n for n in _names() if n not in taken)
-    items = {n.attrs["position"]: n for n in group.members[1:]}
-    for k in range(len(node.attrs["types"])):
-        if k not in items:
-            items[k] = item(node, k)
-            group.members.append(items[k])
-            if k < count:
-                group.stored.append(items[k])
+    items, same = _items(group)
     params = [make("parameter", hint=p.name, **p.attrs) for p in region.params[1:]]
     table = dict(zip(region.params, [size_value(dims.sym(name), i32), *params], strict=True))
     body = prepared(Graph(region.name, params, substituted(region.results, table, fresh=True)))
     graph, updates, yields = _separate(body, count)
-    same = dict(zip(params, [*(items[k] for k in range(count)), *node.inputs[count:]], strict=True))
-    same |= dict(zip(node.inputs[:count], (items[k] for k in range(count)), strict=True))
+    same |= zip(params, node.inputs, strict=True)
     stored = {n: k for n, k in yields.items() if items[k] in group.stored}
     dropped = [n for n in yields if n not in stored]
     graph = replace(graph, results=[r for r in graph.results if r not in dropped])
@@ -136,6 +159,55 @@ def _loop(
     tested = items[0] if extent is None or early else None
     level = build(graph, updates, caps, taken | {name}, inside, dict.fromkeys(stored, name))
     return Loop(name, extent, tested, level, same)
+
+
+def _branch(
+    group: Group, caps: Capabilities, taken: frozenset[str], ranges: Mapping[str, tuple[Size, Size]]
+) -> Branch:
+    node = group.members[0]
+    items, same = _items(group)
+    pairs = dict(carried(node))
+    levels = []
+    for region in node.regions:
+        params = [make("parameter", hint=p.name, **p.attrs) for p in region.params]
+        same |= dict(zip(params, node.inputs[1:], strict=True))
+        table = dict(zip(region.params, params, strict=True))
+        side = prepared(Graph(region.name, params, substituted(region.results, table, fresh=True)))
+        results: list[Node] = []
+        updates: dict[Node, Node] = {}
+        for k, value in enumerate(side.results):
+            own = params[pairs[k] - 1] if k in pairs else None
+            if value is own or items[k] not in group.stored:
+                continue
+            if (
+                value.op in ("parameter", "constant")
+                or value in results
+                or (value.op == "item" and own is None)
+            ):
+                value = copied(value)
+            results.append(value)
+            if own is not None:
+                updates[value] = own
+            else:
+                same[value] = items[k]
+        levels.append(build(replace(side, results=results), updates, caps, taken, ranges))
+    return Branch(node.inputs[0], tuple(levels), same)
+
+
+def _items(group: Group) -> tuple[dict[int, Node], dict[Node, Node]]:
+    """The results of a loop or branch by position; those that nobody reads are made, and lie where their start does."""
+    node = group.members[0]
+    items = {n.attrs["position"]: n for n in group.members[1:]}
+    starts = dict(carried(node))
+    same: dict[Node, Node] = {}
+    for k in range(len(node.attrs["types"])):
+        if k not in items:
+            items[k] = item(node, k)
+            group.members.append(items[k])
+            if k in starts:
+                group.stored.append(items[k])
+                same[items[k]] = node.inputs[starts[k]]
+    return items, same
 
 
 def _names() -> list[str]:
@@ -154,10 +226,10 @@ def _separate(body: Graph, count: int) -> tuple[Graph, dict[Node, Node], dict[No
     for k, node in enumerate(body.results):
         if k < count and node is body.params[k]:
             continue
-        copy = node.op in ("parameter", "constant", "item") or node in results
+        copy = node.op in ("parameter", "constant") or node in results
         if k >= count:  # stored at a row: nothing reads it there, and no kernel writes it piece by piece
             again = uses.get(node) or node in body.results[:count]
-            copy = copy or bool(again) or OPS[node.op].write is not None
+            copy = copy or bool(again) or node.op == "item" or OPS[node.op].write is not None
         node = copied(node) if copy else node
         results.append(node)
         if k < count:

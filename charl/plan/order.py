@@ -11,29 +11,50 @@ from collections.abc import Mapping
 from charl.dims import product
 from charl.graph.ir import Node
 from charl.plan.fusion import Fusion, Group
+from charl.plan.ties import Chains
 
 # Groups that make at most this many elements, without a contraction, share a kernel with others like them.
 _SMALL = 1024
 
 
-def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node]) -> Node | None:
-    """A new value that cannot be written over its parameter while it is computed, or None.
+def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> Node | None:
+    """A value that cannot be written over another one while it is computed, or None.
 
     `updates`: new value → the parameter whose buffer takes it. Its group may read the parameter only at the element that it
-    writes, and no group that must run later may read the old value.
+    writes, and no group that must run later may read the old value. The same holds for the takeovers of `chains`, one of which
+    is given where it stands in the way.
     """
     for value, parameter in updates.items():
-        group = fusion.group_of[value]
-        if value.op == "item" or not _reads_own_element(fusion, group, value, parameter):
+        last = chains.last(parameter)
+        if chains.first(value) is parameter:
+            continue
+        if last is not parameter and not _reads_own_element(fusion, value, value, last):
+            return chains.taker[parameter]
+        if last is parameter and not _reads_own_element(fusion, chains.first(value), value, parameter):
             return value
-    edges = dependencies(fusion, updates)
-    stuck = _cycle(edges)
+    stuck = _cycle(dependencies(fusion, updates, chains))
     if not stuck:
         return None
-    return next(v for v in updates if fusion.group_of[v] in stuck)
+    takers = [t for t in fusion.taken if _writer(fusion, t) in stuck]
+    if takers:
+        return takers[-1]
+    return next(v for v in updates if _writer(fusion, chains.first(v)) in stuck)
 
 
-def _reads_own_element(fusion: Fusion, group: Group, value: Node, parameter: Node) -> bool:
+def _writer(fusion: Fusion, value: Node) -> Group:
+    """The group that writes `value`; of a copy that is none, the loop or branch that is given it."""
+    found = fusion.group_of.get(value)
+    return found if found is not None else fusion.group_of[fusion.given[value]]
+
+
+def _reads_own_element(fusion: Fusion, head: Node, value: Node, parameter: Node) -> bool:
+    """Whether the group that writes `head`, which ends as `value`, may write it over `parameter`."""
+    group = _writer(fusion, head)
+    if group.members[0].regions:
+        reads = fusion.fact(group.members[0]).reads
+        return not any(r.node is parameter for r in reads)
+    if head is not value:
+        value = head
     inner = {n.shape for n in group.stored if n.rank > group.rows}
     holding: set[Node] = set()  # members made of the parameter: evaluated again wherever they are read
     for node in group.members:
@@ -46,12 +67,13 @@ def _reads_own_element(fusion: Fusion, group: Group, value: Node, parameter: Nod
             if read.node is not parameter:
                 continue
             own = fact.prefix(read) == parameter.rank == node.rank and not read.reduced
+            own = own or product(parameter.shape) == product(node.shape) == 1
             if not own or (value.rank > group.rows and len(inner) > 1):
                 return False
     return True
 
 
-def dependencies(fusion: Fusion, updates: Mapping[Node, Node]) -> dict[Group, set[Group]]:
+def dependencies(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> dict[Group, set[Group]]:
     """Groups that must run before each group: it reads their values, or overwrites what they read."""
     readers: dict[Node, set[Group]] = {}
     before: dict[Group, set[Group]] = {g: set() for g in fusion.groups.values()}
@@ -62,9 +84,17 @@ def dependencies(fusion: Fusion, updates: Mapping[Node, Node]) -> dict[Group, se
                 source = fusion.group_of.get(read.node)
                 if source is not None and source is not group:
                     before[group].add(source)
+    for taker, taken in fusion.taken.items():
+        writer = _writer(fusion, taker)
+        before[writer] |= readers.get(taken, set()) - {writer}
     for value, parameter in updates.items():
-        writer = fusion.group_of[value]
-        before[writer] |= readers.get(parameter, set()) - {writer}
+        first, last = chains.first(value), chains.last(parameter)
+        if first is parameter:
+            continue
+        writer = _writer(fusion, first)
+        before[writer] |= readers.get(last, set()) - {writer}
+        if last is not parameter:
+            before[writer] |= {_writer(fusion, last)} - {writer}
     return before
 
 
@@ -78,9 +108,9 @@ def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
             del left[g]
 
 
-def schedule(fusion: Fusion, updates: Mapping[Node, Node]) -> list[list[Group]]:
+def schedule(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[list[Group]]:
     """Steps in order. Large groups run as soon as they can, alone; small ones wait and go together."""
-    before = dependencies(fusion, updates)
+    before = dependencies(fusion, updates, chains)
     waiting = sorted(before, key=lambda g: g.id)
     done: set[Group] = set()
     steps: list[list[Group]] = []
@@ -97,7 +127,7 @@ def schedule(fusion: Fusion, updates: Mapping[Node, Node]) -> list[list[Group]]:
 
 def _is_small(group: Group) -> bool:
     if group.heavy or group.closed:
-        return False  # (a loop is both)
+        return False  # (a loop or branch is both)
     sizes = [product(n.shape) for n in group.members]
     return all(isinstance(s, int) and s <= _SMALL for s in sizes)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from charl.plan.ir import Call, Lowered, Place, Plan, Step
+from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Step
 
 
 def print_plan(plan: Plan) -> str:
-    """One line per call and loop, after a line about memory."""
+    """One line per call, loop and branch, after a line about memory."""
     head = f"{plan.export.name}: workspace {plan.arena_bytes} bytes, live {plan.live_bytes}, {plan.flops} operations"
     return "\n".join([head, *_lines(plan.steps, "  ")]) + "\n"
 
@@ -21,6 +21,9 @@ def _lines(steps: Sequence[Step], indent: str) -> list[str]:
             lines.append(
                 f"{indent}{step.kernel.name}({', '.join(f'{b.role} {_place(p)}' for p, b in pairs)})"
             )
+        elif isinstance(step, Choose):
+            lines += [f"{indent}if {_place(step.condition)}", *_lines(step.then, indent + "  ")]
+            lines += [f"{indent}else", *_lines(step.otherwise, indent + "  ")]
         else:
             bound = "" if step.extent is None else f" below {step.extent}"
             test = "" if step.condition is None else f" while {_place(step.condition)}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from charl import dims
 from charl.dims import Dim
 from charl.errors import InternalError
-from charl.plan.ir import Call, Place, Plan, Step, every
+from charl.plan.ir import Call, Place, Plan, Repeat, Step, every, inside
 from charl.program import leaves
 
 
@@ -49,12 +49,16 @@ def _widen(steps: Sequence[Step], at: int, first: dict[Place, int], last: dict[P
         if isinstance(step, Call):
             at += 1
             continue
-        start, at = at, _widen(step.body, at, first, last)
+        start = at
+        for body in inside(step):
+            at = _widen(body, at, first, last)
+        if not isinstance(step, Repeat):
+            continue
         for p in first:
-            inside = first[p] < at and last[p] >= start
-            if inside and first[p] < start:
+            within = first[p] < at and last[p] >= start
+            if within and first[p] < start:
                 last[p] = max(last[p], at - 1)
-            if inside and last[p] >= at:
+            if within and last[p] >= at:
                 first[p] = min(first[p], start)
     return at
 

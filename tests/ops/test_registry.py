@@ -18,7 +18,7 @@ SUFFIXED = {"abs", "and", "max", "min", "not", "or", "pow", "round", "slice"}
 def test_every_record_is_complete() -> None:
     for name, op in OPS.items():
         assert op.name == name and op.doc.endswith("."), name
-        assert op.samples is not None or name in ("parameter", "loop", "item", "custom"), name
+        assert op.samples is not None or name in ("parameter", "loop", "branch", "item", "custom"), name
         assert callable(getattr(ops, f"{name}_" if name in SUFFIXED else name)), name
 
 
@@ -30,7 +30,7 @@ def test_what_gives_floats_has_a_gradient_rule() -> None:
     for name, op in OPS.items():
         logical = name in ("reduce_and", "reduce_or", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not")
         integral = name.startswith(("bit", "sh"))
-        region = name in ("loop", "item", "custom")  # reverse mode treats them itself
+        region = name in ("loop", "branch", "item", "custom")  # reverse mode treats them itself
         assert op.vjp is not None or logical or region or (integral and name != "bitcast"), name
 
 

@@ -25,7 +25,7 @@ from charl.backends.c.spelling import PRODUCT, Text, at, c_type
 from charl.backends.names import identifier
 from charl.errors import InternalError
 from charl.graph.ir import Size
-from charl.plan.ir import Call, Place, Step
+from charl.plan.ir import Call, Choose, Place, Step
 from charl.source import Span
 
 
@@ -198,12 +198,15 @@ _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen")
 
 
 def _steps(api: Api, steps: Sequence[Step], pointers: _Pointers, depth: int) -> Iterator[KernelCall]:
-    """Kernel calls in order, and loops around them."""
+    """Kernel calls in order, and loops and branches around them."""
     pad = "    " * depth
     for step in steps:
         if isinstance(step, Call):
             call = _call(api, step, pointers)
             yield KernelCall(tuple(pad + line for line in call.lines), tuple(pad + n for n in call.nans))
+            continue
+        if isinstance(step, Choose):
+            yield from _choice(api, step, pointers, depth)
             continue
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
@@ -211,6 +214,22 @@ def _steps(api: Api, steps: Sequence[Step], pointers: _Pointers, depth: int) -> 
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
         yield from _steps(api, step.body, pointers, depth + 1)
         yield KernelCall((pad + "}",), ())
+
+
+def _choice(api: Api, step: Choose, pointers: _Pointers, depth: int) -> Iterator[KernelCall]:
+    """A branch; sides that do nothing are left out."""
+    pad, condition = "    " * depth, f"*{pointers(step.condition)}"
+    first, second = step.then, step.otherwise
+    if not first:
+        first, second, condition = second, first, f"!{condition}"
+    if not first:
+        return
+    yield KernelCall((f"{pad}if ({condition}) {{",), ())
+    yield from _steps(api, first, pointers, depth + 1)
+    if second:
+        yield KernelCall((f"{pad}}} else {{",), ())
+        yield from _steps(api, second, pointers, depth + 1)
+    yield KernelCall((pad + "}",), ())
 
 
 def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:

@@ -22,7 +22,7 @@ from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
 from charl.dims import Func, Size, Sym
 from charl.errors import InternalError, code
 from charl.loops.ir import Kernel
-from charl.plan.ir import Call, Lowered, Place, Plan, Repeat, Step, every
+from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step, every, inside
 from charl.program import Argument, Export, Tree, leaves
 
 VERSION = 1
@@ -145,9 +145,17 @@ def _export(plan: Plan, modules: dict[int, str], constants: _Constants) -> Json:
 
 
 def _steps(steps: Sequence[Step], modules: dict[int, str], buffers: _Buffers) -> list[Json]:
-    """Dispatches in order; a loop is {"repeat": index, "extent": how often, "while": a buffer, "calls": what}."""
+    """Dispatches in order; a loop is {"repeat": index, "extent": how often, "while": a buffer, "calls": what}.
+
+    A branch is {"if": a buffer, "then": what, "else": what}.
+    """
     out: list[Json] = []
     for step in steps:
+        if isinstance(step, Choose):
+            condition = buffers.number(step.condition)
+            then, otherwise = (_steps(side, modules, buffers) for side in (step.then, step.otherwise))
+            out.append({"if": condition, "then": then, "else": otherwise})
+            continue
         if isinstance(step, Repeat):
             out.append(
                 {
@@ -210,9 +218,10 @@ class _Buffers:
                 for place in step.places:
                     self._last[_key(place)] = at
                 at += 1
-            else:
-                at = self._seen(step.body, at)
-                for call in every(step.body):
+                continue
+            for body in inside(step):
+                at = self._seen(body, at)
+                for call in every(body) if isinstance(step, Repeat) else ():
                     self._last |= {_key(p): at - 1 for p in call.places}
         return at
 

@@ -1,25 +1,25 @@
-"""What a loop need not carry, keep or be given.
+"""What a loop need not carry, keep or be given, and what a branch need not.
 
-Enters: a graph with loops. Leaves: the same results from loops without what nobody asks for: yields that are not read,
-carried values that reach nothing but themselves, carried values that never change (they are captured), captured values that
-are not read. Constants and views of captured values move inside, where they cost nothing. Never looks at what is computed.
+Enters: a graph with loops and branches. Leaves: the same results from loops without what nobody asks for: yields that are
+not read, carried values that reach nothing but themselves, carried values that never change (they are captured), captured
+values that are not read. Constants and views of captured values move inside, where they cost nothing. Never looks at what a
+loop computes; branches are judged in `branches`.
 """
 
 from __future__ import annotations
 
 from charl.graph.ir import Graph, Node, topological
 from charl.ops.regions import closed, item, over, substituted
-
-# What is only another way to look at its input: inside, it is read through.
-_VIEWS = frozenset(("constant", "size_value", "iota", "broadcast", "reshape", "transpose", "slice"))
+from charl.passes import branches
+from charl.passes.values import VIEWS, inside
 
 
 def prune(graph: Graph) -> Graph:
-    """The graph with smaller loops; the same object where nothing changes. Bodies have been treated before."""
+    """The graph with smaller loops and branches; the same object where nothing changes. Bodies have been treated before."""
     order = graph.nodes()
-    if not any(n.op == "loop" for n in order):
+    used: dict[Node, set[int]] = {n: set() for n in order if n.regions}
+    if not used:
         return graph
-    used: dict[Node, set[int]] = {n: set() for n in order if n.op == "loop"}
     for n in order:
         if n.op == "item":
             used[n.inputs[0]].add(n.attrs["position"])
@@ -32,8 +32,8 @@ def prune(graph: Graph) -> Graph:
             continue
         same = all(a is b for a, b in zip(inputs, n.inputs))
         node = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
-        if n.op == "loop":
-            smaller = _smaller(node, used[n])
+        if n.regions:
+            smaller = (_smaller if n.op == "loop" else branches.smaller)(node, used[n])
             changed = smaller is not None or not same
             moved[n] = smaller or ({k: item(node, k) for k in used[n]} if changed else {})
             if not changed:
@@ -61,13 +61,13 @@ def _smaller(node: Node, used: set[int]) -> dict[int, Node] | None:
     outside |= {carried[k]: node.inputs[k] for k in fixed}
     wanted = [body.results[k] for k in (*keep, *yields)]
     read = [p for p in topological(wanted) if p in outside]
-    sunk = [p for p in read if outside[p].op in _VIEWS]
+    sunk = [p for p in read if outside[p].op in VIEWS]
     whole = len(keep) == count and len(yields) == len(body.results) - count and not fixed
     distinct = len(set(outside.values())) == len(captured)
     if whole and not sunk and len(read) == len(captured) and distinct:
         return None
     made: list[Node] = []
-    table = {p: _inside(outside[p], made) for p in read}
+    table = {p: inside(outside[p], made) for p in read}
     results = substituted(wanted, table)
     graph, inputs = closed(results, [index, *(carried[k] for k in keep)], made)
     initial = [node.inputs[k] for k in keep]
@@ -113,12 +113,3 @@ def _live(node: Node, used: set[int], fixed: list[int]) -> set[int]:
         reached = {position[p] for p in topological([body.results[k]]) if p in position}
         todo |= reached - live - set(fixed)
     return live
-
-
-def _inside(x: Node, made: list[Node]) -> Node:
-    """A value from outside as it is made inside: views anew, over what they look at; `made` gets them."""
-    if x.op not in _VIEWS:
-        return x
-    inputs = tuple(_inside(i, made) for i in x.inputs)
-    made.append(Node(x.op, inputs, x.attrs, x.type, (), x.span, x.name))
-    return made[-1]
