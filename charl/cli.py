@@ -346,6 +346,50 @@ def run(file: Path, backend: str) -> None:
         run_file(file, backend, tell)
 
 
+@main.command()
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "--backend",
+    type=click.Choice(("evaluator", "c", "wgsl", "all")),
+    default="all",
+    show_default=True,
+    help="What computes: NumPy, emitted C, emitted shaders; all that can run here.",
+)
+@click.option("-k", "pattern", metavar="NAME", default="", help="Only tests whose name holds NAME.")
+@click.option("--f64", type=click.Choice(("f32",)), help="Compute f64 as f32, for targets that lack it.")
+def test(paths: tuple[Path, ...], backend: str, pattern: str, f64: str | None) -> None:
+    """Run the `test` blocks of PATHS, files or folders; of every file below this folder by default.
+
+    \b
+    Examples:
+      charl test
+      charl test kalman.ch --backend c -k innovation
+    """  # fmt: skip
+    failed = 0
+    with _reporting("test", paths[0] if paths else Path()) as tell:
+        from charl.testing import BACKENDS as RUNNERS
+        from charl.testing import Totals, run
+
+        chosen = RUNNERS if backend == "all" else (backend,)
+        totals = Totals()
+        for outcome in run(_sources(paths or (Path(),)), chosen, pattern, tell, backend == "all", f64):
+            for line in totals.add(outcome):
+                click.echo(_coloured(line))
+        click.echo(totals.summary)
+        failed = totals.failed
+    sys.exit(1 if failed else 0)
+
+
+def _coloured(line: str) -> str:
+    """A line of a report of tests: its first word tells the colour."""
+    colour = {"passed": "green", "FAILED": "red", "skipped": "yellow"}.get(line.split(" ", 1)[0])
+    return (
+        line
+        if colour is None
+        else click.style(line.split(" ", 1)[0], fg=colour) + line[len(line.split(" ", 1)[0]) :]
+    )
+
+
 # ---------------------------------------------------------------- what went wrong
 
 

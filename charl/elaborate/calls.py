@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import ops
 from charl.elaborate import values as v
+from charl.elaborate.numbers import LITERALS, literal
 from charl.elaborate.parameters import (
     COUNT,
     MUT_MARK,
@@ -228,7 +229,8 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
         return call_function(el, callee, call)
     if isinstance(callee, v.Builtin):
         with at_span(call.span):
-            return callee.call(el, call)
+            made = callee.call(el, call)
+        return made if LITERALS.get() is None else v.rebuild(made, lambda _, n: literal(n, call.span))
     if isinstance(callee, v.Derived):
         return derived.apply(el, callee, call)
     if isinstance(callee, v.OpaqueFunction):
@@ -346,6 +348,7 @@ def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | 
     scope.function.mode = call.mode if f.owner is not None else None
     if f.name == "closure" and f.owner is None and f.scope.function is not None:
         scope.function.mode = f.scope.function.mode
+        scope.function.testing = f.scope.function.testing
     if f.owner is not None:
         instances.bind_owner(el, scope, f, receiver)
     matcher = signature(el, f, scope)

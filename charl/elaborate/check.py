@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import custom, host_library, instances, statements
+from charl.elaborate import custom, host_library, instances, statements, testing
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -47,8 +47,7 @@ def check_module(el: Elaborator, module: Module) -> None:
                     check_declaration(el, binding.value)
             elif isinstance(item, ast.Test):
                 with el.guarded():
-                    scope = Scope(module.scope, function=Frame(None))
-                    statements.function_body(el, item.body, Scope(scope))
+                    statements.function_body(el, item.body, Scope(testing.scope(module.scope)))
     finally:
         el.checking = el.exporting = False
 

@@ -42,6 +42,7 @@ class Elaborator:
         self.checking = False  # bodies for all their instances
         self.exporting = False  # … that of an export, whose open parameters take their defaults
         self.reveal = reveal
+        self.tests: Any = None  # collects what a test asserts (testing.Collector)
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.assumed: set[v.Unknown] = set()
         self.depth = 0  # calls under way
@@ -326,7 +327,10 @@ class Elaborator:
 
     def condition(self, e: Any, scope: Scope) -> Any:
         """A truth value: bool, Unknown or a run-time scalar."""
-        value = self.known(e, scope)
+        return self.truth(self.known(e, scope), e.span)
+
+    def truth(self, value: Any, span: Span) -> Any:
+        """A value that must be a truth value."""
         if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
             return value
         if isinstance(value, Node) and value.dtype == dtypes.boolean and value.rank == 0:
@@ -335,7 +339,7 @@ class Elaborator:
         raise fail(
             CONDITION,
             f"a condition must be a truth value, and this is {shown}",
-            e.span,
-            labels=(Label(e.span, shown),),
+            span,
+            labels=(Label(span, shown),),
             help="compare it, or reduce it with `any` or `all`",
         )

@@ -21,6 +21,15 @@ from charl.source import Span
 
 # The element type of a number that meets nothing, and of `zeros(…)`: f64 where a program's f32 is read as that.
 REAL: ContextVar[DType] = ContextVar("REAL", default=dtypes.f32)
+# While a test is elaborated, what makes an argument of a number in its text.
+LITERALS: ContextVar[Callable[[Node, Span], Node] | None] = ContextVar("LITERALS", default=None)
+
+
+def literal(node: Node, span: Span) -> Node:
+    """What the text says, as a run-time value."""
+    change = LITERALS.get()
+    return node if change is None else change(node, span)
+
 
 OPERAND = code("E0211", "an operand is of the wrong kind")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
 from charl.elaborate import operators
-from charl.elaborate.numbers import REAL
+from charl.elaborate.numbers import REAL, literal
 from charl.elaborate.operators import Operand
 
 ARGUMENT = code("E0203", "an argument does not fit its parameter")
@@ -85,6 +85,7 @@ class Frame:
     mode: Mode | None = None
     yields: list[list[Any]] = field(default_factory=list)
     inside_branch: int = 0
+    testing: bool = False  # the body of a test
 
 
 def signature(el: Elaborator, f: v.Function, scope: Scope) -> Matcher:
@@ -276,7 +277,7 @@ def fit(el: Elaborator, matcher: Matcher, t: Any, value: Any, span: Span) -> Any
     ):
         if isinstance(t, ast.TensorType) and t.dims and any(not isinstance(d, ast.Pack) for d in t.dims):
             return value
-        return operators.to_node(value, dtype, span)
+        return literal(operators.to_node(value, dtype, span), span)
     return value
 
 
@@ -306,7 +307,8 @@ def tensor_of_run(run: v.Run, dtype: DType, span: Span) -> Any:
     items = [tensor_of_run(x, dtype, span) if isinstance(x, v.Run) else x for x in run.items]
     if all(isinstance(x, (int, float)) for x in items):
         nodes = [operators.to_node(x, dtype, span) for x in items]
-        return ops.constant(np.array([n.attrs["value"] for n in nodes]).reshape(len(items)), dtype)
+        table = np.array([n.attrs["value"] for n in nodes]).reshape(len(items))
+        return literal(ops.constant(table, dtype), span)
     nodes = [operators.to_node(x, dtype, span) if not isinstance(x, Node) else x for x in items]
     if any(n.type != nodes[0].type for n in nodes):
         return run

@@ -31,6 +31,11 @@ class Journal:
             if binding.born < start:
                 frame.setdefault(binding, binding.value)
 
+    @property
+    def inside(self) -> bool:
+        """Whether a branch, a loop or a lane is under way: what is computed in it does not exist outside."""
+        return bool(self._frames)
+
     @contextmanager
     def frame(self) -> Iterator[dict[Binding, Value]]:
         """Collects {variable: value before} of everything written inside."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from charl.elaborate import indexing, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
+from charl.elaborate.numbers import literal
 from charl.elaborate.operators import Operand
 from charl.elaborate.parameters import Frame, fit, named
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
@@ -121,7 +122,19 @@ def _has_effect(e: Any) -> bool:
 
 
 def _assert(el: Elaborator, s: ast.Assert, scope: Scope) -> None:
+    from charl.elaborate import testing
+
+    if scope.function is not None and scope.function.testing:
+        testing.asserted(el, s, scope)
+        return
     value = el.condition(s.condition, scope)
+    if isinstance(value, Node):
+        raise fail(
+            testing.OUTSIDE,
+            "this is known when the program runs, and only a `test` asserts then",
+            s.condition.span,
+            help="give it back as a result, or assert it in a `test`; sizes belong into a `where` clause",
+        )
     if value is False:
         message = el.known(s.message, scope) if s.message is not None else s.condition.span.text
         raise fail(ASSERTION, f"assertion failed: {message}", s.condition.span)
@@ -163,7 +176,7 @@ def annotated(el: Elaborator, t: Any, value: Any, span: Span, scope: Scope) -> A
 def run_time(el: Elaborator, value: Any, span: Span) -> Any:
     """`let mut` of a literal is an i32 or f32; a truth value a `bool[]`."""
     if isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value):
-        return operators.to_node(value, operators.default_dtype(value), span)
+        return literal(operators.to_node(value, operators.default_dtype(value), span), span)
     return value
 
 

@@ -1,0 +1,345 @@
+"""`test` blocks: what they assert, as graphs that any backend can run.
+
+Enters: a checked module and one of its tests. Leaves: a `TestCase`: an export without results of its own, whose graph gives the
+number of the first assertion that fails (0: none) and the values that assertions compare. Numbers written in a test are
+arguments of its graph, so that nothing is computed before it runs. Never runs anything.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from charl import dtypes, ops
+from charl.elaborate import numbers, operators, statements
+from charl.elaborate import values as v
+from charl.elaborate.builtins import Missing, bind, constant
+from charl.elaborate.initial import seeded
+from charl.elaborate.parameters import Argument, Call, Frame
+from charl.elaborate.scope import Binding, Scope, Variable
+from charl.errors import code, fail
+from charl.graph.evaluate import Evaluator
+from charl.graph.ir import Graph, Node, TensorType, at_span, topological
+from charl.source import Span
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+    from charl.elaborate.modules import Module
+
+CHECK = code("E0320", "`check_grad` is used wrongly")
+OUTSIDE = code("E0319", "a run-time value is asserted outside a test")
+
+Array = np.ndarray[Any, Any]
+
+# Step of a finite difference and how far it may be from the derivative, by the element type that computes it.
+DIFFERENCES = {"f32": (5e-3, 3e-2), "f64": (1e-5, 1e-5)}
+
+
+@dataclass
+class Site:
+    """One assertion: where it stands and which values it compares, where they are known outside loops and branches."""
+
+    number: int
+    span: Span
+    message: str
+    compared: tuple[Node, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass
+class TestCase:
+    """A test as a graph. `given` are its arguments; two may be the step and the tolerance of finite differences."""
+
+    name: str
+    graph: Graph
+    given: list[Array]
+    sites: list[Site]
+    difference: dict[str, int] = field(default_factory=dict)  # "step", "tolerance": which parameter
+    doc: str = ""
+
+    @property
+    def outputs(self) -> list[tuple[Site, int]]:
+        """Which results of the graph a site compares, by the position of the first."""
+        at, out = 1, []
+        for s in self.sites:
+            out.append((s, at))
+            at += len(s.compared)
+        return out
+
+
+@dataclass
+class Collector:
+    """What is met while a test is elaborated."""
+
+    span: Span
+    failed: Binding
+    sites: list[Site] = field(default_factory=list)
+    given: dict[Node, Array] = field(default_factory=dict)
+    difference: dict[str, Node] = field(default_factory=dict)
+
+    def literal(self, node: Node, span: Span) -> Node:
+        """A parameter in place of what the text of the test says, or what primitives make of that."""
+        shown = span.shown
+        inside = shown.source is self.span.source and self.span.start <= shown.start < self.span.end
+        if not inside or node in self.given or node.op == "parameter":
+            return node
+        if any(n.op == "parameter" for n in topological([node])):
+            return node
+        (array,) = Evaluator(Graph("literal", [], [node]))([])
+        return self.parameter(np.asarray(array), node.dtype)
+
+    def parameter(self, array: Array, dtype: dtypes.DType) -> Node:
+        """An argument of the graph."""
+        made = ops.parameter(f"given_{len(self.given)}", TensorType(dtype, array.shape))
+        self.given[made] = array.astype(dtype.numpy)
+        return made
+
+    def constant_of_differences(self, what: str) -> Node:
+        """The step or the tolerance, which depend on what computes the test."""
+        if what not in self.difference:
+            value = DIFFERENCES["f32"][what == "tolerance"]
+            self.difference[what] = self.parameter(np.asarray(value), numbers.REAL.get())
+        return self.difference[what]
+
+
+def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
+    """The graph of one test. Raises CharlError where it cannot be elaborated."""
+    failed = Scope().bind("assert", ops.constant(0, dtypes.i32), item.span, mutable=True)
+    collector = Collector(item.body.span, failed)
+    el.tests = collector
+    token = numbers.LITERALS.set(collector.literal)
+    try:
+        statements.function_body(el, item.body, Scope(scope(module.scope)))
+    finally:
+        numbers.LITERALS.reset(token)
+        el.tests = None
+    results = [failed.value, *(n for s in collector.sites for n in s.compared)]
+    used = [n for n in topological(results) if n in collector.given]
+    graph = Graph(item.name.value, used, results, item.span)
+    where = {what: used.index(n) for what, n in collector.difference.items() if n in used}
+    return TestCase(
+        item.name.value, graph, [collector.given[n] for n in used], collector.sites, where, item.docs
+    )
+
+
+def scope(outer: Scope) -> Scope:
+    """The names of a test: those of its module, a stream from a seed, and the check of a gradient."""
+    out = Scope(outer, function=Frame(None, testing=True))
+    for name, body in (("seeded", _seeded), ("check_grad", _check_grad)):
+        if outer.names.get(name) is None:
+            out.bind(name, v.Builtin(name, body))
+    return out
+
+
+def _seeded(el: Elaborator, c: Call) -> Any:
+    p = bind("seeded", {"seed": Missing}, c)
+    return seeded(el, c.scope, constant(p["seed"], "int", "seed"))
+
+
+# ---------------------------------------------------------------- assertions
+
+
+def asserted(el: Elaborator, s: ast.Assert, scope: Scope) -> None:
+    """`assert condition` of a test: its number is kept where it is the first that fails."""
+    ok, compared = _condition(el, s.condition, scope)
+    message = el.known(s.message, scope) if s.message is not None else ""
+    if not isinstance(ok, Node):
+        ok = operators.to_node(ok, dtypes.boolean, s.condition.span)
+    note(el, ok, s.condition.span, str(message), compared, ("left", "right"))
+
+
+def note(
+    el: Elaborator, ok: Node, span: Span, message: str, compared: tuple[Node, ...], labels: tuple[str, ...]
+) -> None:
+    """An assertion that holds where `ok` does."""
+    tests = el.tests
+    if tests is None:
+        return
+    number = len(tests.sites) + 1
+    place = Variable(tests.failed, el.journal)
+    before = place.get()
+    zero = ops.constant(0, dtypes.i32)
+    first = ops.and_(ops.eq(before, zero), ops.not_(ok))
+    shown = () if el.journal.inside else compared
+    tests.sites.append(Site(number, span, message, shown, labels))
+    place.set(ops.select(first, ops.constant(number, dtypes.i32), before))
+
+
+def _condition(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, tuple[Node, ...]]:
+    """The truth of an assertion and the tensors that it compares: sides of an operator, or the first two arguments."""
+    sides: list[Any] = []
+    if isinstance(e, ast.Binary) and e.op in numbers.COMPARISONS:
+        left, right = el.operand(e.left, scope), el.operand(e.right, scope)
+        with at_span(e.span):
+            ok = operators.binary(el, e.op, left, right, e.op_span)
+        sides = [left.value, right.value]
+        ok = el.truth(ok, e.span)
+    elif isinstance(e, ast.Call) and isinstance(e.callee, ast.Name):
+        from charl.elaborate import calls
+
+        callee, first = calls.resolve_callee(el, e.callee, scope)
+        call = Call(first + calls.arguments(el, e.args, scope), e.span, scope)
+        ok = el.truth(calls.apply(el, callee, call), e.span)
+        sides = [a.value for a in call.arguments if a.name is None][:2]
+    else:
+        ok = el.condition(e, scope)
+    nodes = [_side(x, sides, e.span) for x in sides]
+    return ok, tuple(n for n in nodes if n is not None) if all(n is not None for n in nodes) else ()
+
+
+def _side(x: Any, sides: list[Any], span: Span) -> Node | None:
+    if isinstance(x, Node):
+        return x
+    if isinstance(x, (int, float)) and any(isinstance(y, Node) for y in sides):
+        return operators.to_node(x, numbers.default_dtype(x), span)
+    return None
+
+
+# ---------------------------------------------------------------- gradients
+
+
+def _check_grad(el: Elaborator, c: Call) -> None:
+    """`check_grad(f, x, …)`: the derivative of f along a direction is what finite differences say.
+
+    The direction is fixed and goes through every float of the arguments; of a tensor that f gives, a weighted sum is
+    differentiated. `order: 2` checks the derivative of the derivative as well.
+    """
+    options = {a.name: a for a in c.arguments if a.name in ("order", "tolerance")}
+    given = [a for a in c.arguments if a.name not in options]
+    order = constant(options["order"], "int", "order") if "order" in options else 1
+    tolerance = constant(options["tolerance"], "float", "tolerance") if "tolerance" in options else None
+    if not given or not isinstance(given[0].value, (*v.FUNCTIONS, v.Instance)) or order not in (1, 2):
+        raise fail(
+            CHECK,
+            "`check_grad` takes a function and its arguments, and `order: 1` or `order: 2`",
+            c.span,
+            help="write `check_grad(f, x)`",
+        )
+    f, arguments = given[0].value, given[1:]
+    if not any(operators.trained_leaves(a.value) for a in arguments):
+        raise fail(CHECK, "`check_grad` needs an argument of floats", c.span)
+
+    def objective(values: list[Any]) -> Node:
+        return _scalar(el, _called(el, f, arguments, values, c), c.span)
+
+    _compare(el, objective, arguments, tolerance, c)
+    if order == 2:
+        direction = [_direction(el, a, "second", c.span) for a in arguments]
+        _compare(el, lambda x: _along(el, objective, x, arguments, direction, c), arguments, tolerance, c)
+
+
+def _compare(
+    el: Elaborator,
+    objective: Callable[[list[Any]], Node],
+    arguments: list[Argument],
+    tolerance: float | None,
+    c: Call,
+) -> None:
+    values = [a.value for a in arguments]
+    direction = [_direction(el, a, "first", c.span) for a in arguments]
+    derivative = _along(el, objective, values, arguments, direction, c)
+    tests = el.tests
+    if tests is None:
+        return
+    step = ops.cast(tests.constant_of_differences("step"), derivative.dtype)
+    far = ops.cast(tests.constant_of_differences("tolerance"), derivative.dtype)
+    if tolerance is not None:
+        far = tests.parameter(np.asarray(tolerance), derivative.dtype)
+    ends = [objective([_moved(x, d, h) for x, d in zip(values, direction, strict=True)])
+            for h in (step, ops.neg(step))]  # fmt: skip
+    difference = ops.div(ops.sub(*ends), ops.add(step, step))
+    size = ops.max_(ops.abs_(derivative), ops.abs_(difference))
+    # What rounding leaves of the difference of two values is small against them.
+    size = ops.max_(size, ops.mul(ops.abs_(ends[0]), ops.constant(0.01, derivative.dtype)))
+    bound = ops.add(ops.mul(far, size), ops.constant(1e-6, derivative.dtype))
+    ok = ops.le(ops.abs_(ops.sub(derivative, difference)), bound)
+    note(el, ok, c.span, "", (derivative, difference), ("derivative", "difference"))
+
+
+def _along(
+    el: Elaborator,
+    objective: Callable[[list[Any]], Node],
+    values: list[Any],
+    arguments: list[Argument],
+    direction: list[dict[str, Node]],
+    c: Call,
+) -> Node:
+    """The derivative of `objective` at `values` along `direction`, by reverse mode."""
+    from charl.elaborate import differentiation
+
+    chosen = [k for k, d in enumerate(direction) if d]
+
+    def body(el_: Elaborator, call: Call) -> Node:
+        return objective([a.value for a in call.arguments])
+
+    f = v.Derived("grad", v.Builtin("objective", body), {"wrt": v.Tuple(tuple(chosen))})
+    call = Call([Argument(x, a.span) for x, a in zip(values, arguments, strict=True)], c.span, c.scope)
+    gradients = differentiation.gradient(el, f, call)
+    total: Node | None = None
+    for k, g in zip(chosen, gradients.items, strict=True):
+        for path, n in v.leaves(g):
+            part = ops.mul(n, direction[k][path])
+            part = ops.reduce_sum(part, tuple(range(part.rank)))
+            total = part if total is None else ops.add(total, ops.cast(part, total.dtype))
+    assert total is not None
+    return total
+
+
+def _called(el: Elaborator, f: Any, arguments: list[Argument], values: list[Any], c: Call) -> Any:
+    """f of the values; a `mut` argument begins as it is in every call."""
+    from charl.elaborate.calls import apply
+
+    fresh = []
+    for a, x in zip(arguments, values, strict=True):
+        place = Variable(Scope().bind("argument", x, a.span, mutable=True), el.journal)
+        fresh.append(Argument(x, a.span, a.name, place if a.marked else None, a.marked))
+    return apply(el, f, Call(fresh, c.span, c.scope))
+
+
+def _scalar(el: Elaborator, value: Any, span: Span) -> Node:
+    """The value, or a weighted sum of it where it is no scalar."""
+    if isinstance(value, v.Tuple) and value.items:
+        value = value.items[0]
+    if not isinstance(value, Node) or not value.dtype.is_float:
+        raise fail(
+            CHECK, f"`check_grad` takes a function to floats, and this gives {v.describe_value(value)}", span
+        )
+    if not value.rank:
+        return value
+    weighted = ops.mul(value, _pattern(el, value.type, "weights", span))
+    return ops.reduce_sum(weighted, tuple(range(value.rank)))
+
+
+def _direction(el: Elaborator, a: Argument, name: str, span: Span) -> dict[str, Node]:
+    return {
+        path: _pattern(el, n.type, f"{name}.{path}", span) for path, n in operators.trained_leaves(a.value)
+    }
+
+
+def _pattern(el: Elaborator, t: TensorType, name: str, span: Span) -> Node:
+    """Fixed numbers between a half and one, of either sign."""
+    tests: Collector | None = el.tests
+    shape = [n for n in t.shape if isinstance(n, int)]
+    if len(shape) < t.rank or tests is None:
+        return ops.full(1.0, t)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    array = rng.uniform(0.5, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
+    return tests.parameter(np.asarray(array), t.dtype)
+
+
+def _moved(x: Any, direction: dict[str, Node], step: Node) -> Any:
+    """x + step * direction, leaf by leaf."""
+
+    def leaf(path: str, n: Node) -> Node:
+        d = direction.get(path)
+        if d is None:
+            return n
+        h = operators.broadcast_to(ops.cast(step, n.dtype), n.shape)
+        return ops.add(n, ops.mul(h, d))
+
+    return v.rebuild(x, leaf)
