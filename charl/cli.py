@@ -365,29 +365,36 @@ def test(paths: tuple[Path, ...], backend: str, pattern: str, f64: str | None) -
       charl test
       charl test kalman.ch --backend c -k innovation
     """  # fmt: skip
-    failed = 0
-    with _reporting("test", paths[0] if paths else Path()) as tell:
-        from charl.testing import BACKENDS as RUNNERS
-        from charl.testing import Totals, run
+    from charl.testing import BACKENDS as RUNNERS
+    from charl.testing import Totals, nothing, run
 
-        chosen = RUNNERS if backend == "all" else (backend,)
-        totals = Totals()
-        for outcome in run(_sources(paths or (Path(),)), chosen, pattern, tell, backend == "all", f64):
-            for line in totals.add(outcome):
-                click.echo(_coloured(line))
+    chosen = RUNNERS if backend == "all" else (backend,)
+    totals = Totals()
+    broken = False
+    files = _paths(paths or (Path(),))
+    for file in files:
+        try:
+            with _reporting("test", file, leave=False) as tell:
+                for outcome in run(file, chosen, pattern, tell, backend == "all", f64):
+                    for line in totals.add(outcome):
+                        click.echo(_coloured(line))
+        except CharlError as e:
+            _show(e.diagnostics)
+            broken = True
+    if totals.summary:
         click.echo(totals.summary)
-        failed = totals.failed
-    sys.exit(1 if failed else 0)
+    elif not broken:
+        _show(nothing(files, pattern).diagnostics)
+        broken = True
+    if broken or totals.failed:
+        sys.exit(1)
 
 
 def _coloured(line: str) -> str:
     """A line of a report of tests: its first word tells the colour."""
-    colour = {"passed": "green", "FAILED": "red", "skipped": "yellow"}.get(line.split(" ", 1)[0])
-    return (
-        line
-        if colour is None
-        else click.style(line.split(" ", 1)[0], fg=colour) + line[len(line.split(" ", 1)[0]) :]
-    )
+    word = line.split(" ", 1)[0]
+    colour = {"passed": "green", "FAILED": "red", "skipped": "yellow"}.get(word)
+    return line if colour is None else click.style(word, fg=colour) + line[len(word) :]
 
 
 # ---------------------------------------------------------------- what went wrong

@@ -103,6 +103,8 @@ def elaborated(source: Source, options: Options) -> Program:
     program = elaborate(source, dims=options.dims, sets=options.sets, floats=options.floats)
     for export in program.exports:
         export.graph = optimise(export.graph)
+    for test in program.tests:
+        test.export.graph = optimise(test.export.graph)
     return replace(program, digest=_digest(source, options))
 
 
@@ -150,7 +152,18 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
     tell("printing")
     from charl.backends.package import files, name
 
-    return Compiled(name(program, options), program, files(lowered, options), warnings, lowered)
+    tests = _plan_tests(program, SIMD[options.simd]) if "c" in lowered and program.tests else None
+    made = files(lowered, options, tests)
+    return Compiled(name(program, options), program, made, warnings, lowered)
+
+
+def _plan_tests(program: Program, caps: Capabilities) -> Lowered:
+    """The tests of a program, for the self-test of its package."""
+    from charl.plan.build import plan_program
+
+    exports = [t.export for t in program.tests]
+    alone = replace(program, name=f"{program.name}_tests", exports=exports, records=[], doc="")
+    return plan_program(alone, caps)
 
 
 def _check_targets(program: Program, lowered: Mapping[str, Lowered]) -> None:

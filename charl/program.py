@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from charl.graph.ir import Graph, Size, TensorType
 from charl.source import Span
@@ -92,6 +92,16 @@ class Export:
 
 
 @dataclass
+class Test:
+    """A `test` block: an export whose arguments are `given` and whose result is the number of the assertion that fails, or 0."""
+
+    name: str
+    export: Export
+    given: tuple[Any, ...]  # NumPy arrays, one for each argument
+    places: tuple[str, ...]  # of assertion 1, 2, …: "digits.ch:14:12: close(a, b)"
+
+
+@dataclass
 class Program:
     """Everything a package is made from."""
 
@@ -101,3 +111,4 @@ class Program:
     records: list[Record]  # every record that an export mentions, inner ones first
     path: str = ""
     digest: str = ""  # sha256 of source and options
+    tests: list[Test] = field(default_factory=list)

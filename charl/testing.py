@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl.elaborate.testing import DIFFERENCES, Site, TestCase
+from charl.elaborate.testing import DIFFERENCES, Site, TestCase, export_of
 from charl.errors import CharlError, code, fail
 from charl.source import Source
 
@@ -40,7 +40,7 @@ class Outcome:
     lines: tuple[str, ...] = ()
 
 
-def tests_of(source: Source, pattern: str = "", floats: dict[str, str] | None = None) -> list[TestCase]:
+def blocks_of(source: Source, pattern: str = "", floats: dict[str, str] | None = None) -> list[TestCase]:
     """The tests of a program whose names hold `pattern`. Raises CharlError where the program is wrong."""
     from charl import dtypes
     from charl.elaborate import check, modules, numbers
@@ -69,31 +69,28 @@ def tests_of(source: Source, pattern: str = "", floats: dict[str, str] | None = 
 
 
 def run(
-    paths: Sequence[Path],
-    backends: Sequence[str],
-    pattern: str,
-    tell: Callable[[str], None],
-    optional: bool,
+    path: Path, backends: Sequence[str], pattern: str, tell: Callable[[str], None], optional: bool = False,
     f64: str | None = None,
-) -> Iterator[Outcome]:
-    """Every test of the files on every backend. Where `optional`, a backend that cannot run here leaves its tests out."""
+) -> Iterator[Outcome]:  # fmt: skip
+    """Every test of a file on every backend. Where `optional`, a backend that cannot run here leaves its tests out."""
     from charl.compile import read_source
 
     floats = {"f64": f64} if f64 else {}
+    tell("checking")
+    source = read_source(path)
+    cases = blocks_of(source, pattern, floats)
+    for backend in backends if cases else ():
+        tell(f"running on {backend}")
+        yield from _on(backend, str(path), source, pattern, cases, optional, floats)
 
-    some = False
-    for path in paths:
-        tell(f"checking {path}")
-        source = read_source(path)
-        cases = tests_of(source, pattern, floats)
-        some = some or bool(cases)
-        for backend in backends if cases else ():
-            tell(f"{path} on {backend}")
-            yield from _on(backend, str(path), source, pattern, cases, optional, floats)
-    if not some:
-        what = f"whose name holds {pattern!r} " if pattern else ""
-        shown = ", ".join(map(str, paths)) or "this folder"
-        raise fail(NONE, f"there is no test {what}in {shown}", help='write `test "name" { assert … }`')
+
+def nothing(paths: Sequence[Path], pattern: str) -> CharlError:
+    """What to say where there is no test."""
+    what = f"whose name holds {pattern!r} " if pattern else ""
+    shown = ", ".join(map(str, paths[:3])) + (", …" if len(paths) > 3 else "")
+    return fail(
+        NONE, f"there is no test {what}in {shown or 'this folder'}", help='write `test "name" { assert … }`'
+    )
 
 
 def _on(
@@ -107,7 +104,7 @@ def _on(
             cases = [
                 exact if exact.difference else case
                 for case, exact in zip(
-                    cases, tests_of(source, pattern, {**(floats or {}), "f32": "f64"}), strict=True
+                    cases, blocks_of(source, pattern, {**(floats or {}), "f32": "f64"}), strict=True
                 )
             ]
             runners = [_evaluated(c) for c in cases]
@@ -137,21 +134,6 @@ def _evaluated(case: TestCase) -> Callable[[list[Array]], Sequence[Array]]:
     return Evaluator(case.graph)
 
 
-def export_of(case: TestCase, name: str, outputs: bool = True) -> Export:
-    """A test as an export of a package: its numbers are arguments, and it gives what it found."""
-    from charl.graph.ir import Graph
-    from charl.passes import optimise
-    from charl.program import Argument, Export, Field, Record
-
-    results = case.graph.results if outputs else case.graph.results[:1]
-    graph = optimise(Graph(name, case.graph.params, results, case.graph.span))
-    arguments = tuple(Argument(f"given_{i}", p.type) for i, p in enumerate(case.graph.params))
-    tree = Record("", "tuple", tuple(Field(str(i), n.type) for i, n in enumerate(results)))
-    return Export(
-        name, case.doc, arguments, tree if outputs else results[0].type, graph, (), (), case.graph.span
-    )
-
-
 def _compiled(
     backend: str, stem: str, cases: list[TestCase], optional: bool
 ) -> list[Callable[[list[Array]], Sequence[Array]] | str]:
@@ -160,11 +142,14 @@ def _compiled(
     from charl.backends.package import files
     from charl.compile import Options
     from charl.graph.text import print_graph
+    from charl.passes import optimise
     from charl.plan.build import plan_program
     from charl.program import Program
     from charl.runtime.native import import_package
 
     exports = [export_of(c, f"test_{i}") for i, c in enumerate(cases)]
+    for e in exports:
+        e.graph = optimise(e.graph)
     digest = sha256("".join(print_graph(e.graph) for e in exports).encode()).hexdigest()
     program = Program(f"{stem}_tests", "", exports, [], digest=digest)
     refused: dict[str, str] = {}
@@ -233,6 +218,8 @@ def failure(case: TestCase, results: Sequence[Array]) -> tuple[str, ...]:
     lines = [f"{shown}: {' '.join(site.span.text.split())}"]
     if site.message:
         lines.append(site.message)
+    if site.inside:
+        lines.append("in a loop or a branch, of which values are not kept")
     values = [np.asarray(r) for r in results[at : at + len(site.compared)]]
     width = max((len(x) for x in site.labels), default=0)
     for label, value in zip(site.labels, values, strict=False):
@@ -266,4 +253,4 @@ def _difference(a: Array, b: Array) -> Iterator[str]:
     yield f"the largest difference is {far[at]:.6g}{where}"
 
 
-__all__ = ["BACKENDS", "CharlError", "Outcome", "Site", "run", "tests_of"]
+__all__ = ["BACKENDS", "CharlError", "Outcome", "Site", "blocks_of", "run"]

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 VERSION = c_package.VERSION
 
 
-def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
-    """Every file, by its path in the package. Raises CharlError where the weights to embed do not fit."""
+def files(lowered: Mapping[str, Lowered], options: Options, tests: Lowered | None = None) -> dict[str, bytes]:
+    """Every file, by its path in the package. Raises CharlError where the weights to embed do not fit.
+
+    `tests` are the `test` blocks of the program, which the self-test runs.
+    """
     from charl.backends import readme
 
     c, gpu = lowered.get("c"), lowered.get("wgsl")
@@ -35,13 +38,18 @@ def files(lowered: Mapping[str, Lowered], options: Options) -> dict[str, bytes]:
     api = c_api.build(program, c.plans if c is not None else (), prefix)
     if c is not None:
         planned = c_api.of(c, prefix)
-        out |= c_package.files(planned, c, options)
-        out |= _texts(selftest.files(planned))
+        tested = c_api.of(tests, f"{prefix}_tests") if tests is not None else None
+        beside = (tested, tests) if tested is not None and tests is not None else None
+        out |= c_package.files(planned, c, options, beside)
+        out |= _texts(selftest.files(planned, tested, program.tests))
         out |= _texts(
             _build_files(
                 planned,
-                sorted(n[:-2] for n in out if n.endswith(".c") and "_selftest" not in n),
+                sorted(
+                    n[:-2] for n in out if n.endswith(".c") and not n.endswith(("_selftest.c", "_tests.c"))
+                ),
                 options.simd,
+                [f"{prefix}_selftest", *([f"{prefix}_tests"] if tested is not None else [])],
             )
         )
     if gpu is not None:
@@ -75,8 +83,8 @@ _FLAGS = {
 }
 
 
-def _build_files(api: c_api.Api, sources: list[str], simd: str) -> dict[str, str]:
-    context = {"api": api, "sources": sources, "flags": _FLAGS[simd]}
+def _build_files(api: c_api.Api, sources: list[str], simd: str, selftest: list[str]) -> dict[str, str]:
+    context = {"api": api, "sources": sources, "flags": _FLAGS[simd], "selftest": selftest}
     return {
         "build.ninja": templating.load("package/build.ninja.j2").render(context),
         "CMakeLists.txt": templating.load("package/CMakeLists.txt.j2").render(context),

@@ -14,6 +14,8 @@ from charl.backends.python import Loader
 _FILES = {
     ".h": "the C interface",
     ".c": "the C code",
+    "_tests.c": "the `test` blocks of the program, run by the self-test",
+    "_tests.h": "their declarations",
     "_selftest.c": "calls every export with known inputs; exit status 0: this machine computes what Charl computed",
     "_weights.c": "trained weights as constants",
     ".py": "the Python loader: NumPy in, NumPy out",

@@ -112,7 +112,9 @@ def tensor_list(name: str, a: Argument) -> list[Node]:
         raise fail(
             TENSOR, f"`{name}` takes an array of tensors, and this is {v.describe_value(a.value)}", a.span
         )
-    return [tensor(name, Argument(x, a.span)) for x in a.value.items]
+    known = next((x.dtype for x in a.value.items if isinstance(x, Node)), None)
+    items = [tensor_of_run(x, known, a.span) if known and v.is_table(x) else x for x in a.value.items]
+    return [tensor(name, Argument(x, a.span)) for x in items]
 
 
 def constant(a: Any, kind: str, name: str) -> Any:
@@ -216,7 +218,7 @@ def _unary(name: str) -> None:
                 return _number(name, x)
             except (ValueError, OverflowError, TypeError):
                 raise fail(operators.OPERAND, f"`{name}({x})` has no value", c.span) from None
-        if isinstance(x, (v.Instance, v.Tuple, v.Run)):
+        if isinstance(x, (v.Instance, v.Tuple, v.Run)) and not v.is_table(x):
             return operators.map_leaves(x, lambda n: operators.elementwise(name, n))
         n = tensor(name, p["x"])
         if (name in FLOAT_ONLY and not n.dtype.is_float) or n.dtype == dtypes.boolean:

@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import Any
 
 from charl import dtypes
-from charl.elaborate import check, exports, modules, numbers
+from charl.elaborate import check, exports, modules, numbers, testing
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
 from charl.elaborate.options import Bound, apply_sets, check_dims
 from charl.elaborate.types import UNKNOWN_TYPE
 from charl.errors import CharlError, InternalError
-from charl.program import Export, Program
+from charl.program import Export, Program, Test
 from charl.source import Source
 from charl.syntax import ast
 
@@ -77,6 +77,11 @@ def _elaborated(
     stop(el)
     if len([e for e in out if e.role == "export"]) != len(found):
         raise InternalError("elaboration", "an export has no graph, and nothing says why")
+    tests: list[Test] = []
+    for i, block in enumerate(t for t in module.ast.items if isinstance(t, ast.Test)):
+        with el.guarded():
+            tests.append(testing.program_test(testing.elaborate_test(el, module, block), f"test_{i}"))
+    stop(el)
     trees = [t for e in out for t in (*(a.type for a in e.arguments), e.result)]
     options = repr((sorted(dims.items()), sorted(sets.items()), sorted(floats.items())))
     return Program(
@@ -86,6 +91,7 @@ def _elaborated(
         exports.records(trees),
         source.path,
         sha256((source.text + "\0" + options).encode()).hexdigest(),
+        tests,
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +18,16 @@ import numpy as np
 from charl import dtypes, ops
 from charl.elaborate import numbers, operators, statements
 from charl.elaborate import values as v
-from charl.elaborate.builtins import Missing, bind, constant
+from charl.elaborate.builtins import Missing, bind, constant, tensor
 from charl.elaborate.initial import seeded
-from charl.elaborate.parameters import Argument, Call, Frame
+from charl.elaborate.numbers import literal
+from charl.elaborate.parameters import Argument, Call, Frame, tensor_of_run
 from charl.elaborate.scope import Binding, Scope, Variable
 from charl.errors import code, fail
 from charl.graph.evaluate import Evaluator
 from charl.graph.ir import Graph, Node, TensorType, at_span, topological
+from charl.program import Argument as Argument_
+from charl.program import Export, Field, Record, Test
 from charl.source import Span
 from charl.syntax import ast
 
@@ -49,6 +53,7 @@ class Site:
     message: str
     compared: tuple[Node, ...] = ()
     labels: tuple[str, ...] = ()
+    inside: bool = False  # of a loop or a branch
 
 
 @dataclass
@@ -95,8 +100,13 @@ class Collector:
 
     def parameter(self, array: Array, dtype: dtypes.DType) -> Node:
         """An argument of the graph."""
+        array = array.astype(dtype.numpy)
+        for known, value in self.given.items():
+            same = known.dtype == dtype and value.shape == array.shape and value.tobytes() == array.tobytes()
+            if same and known not in self.difference.values():
+                return known
         made = ops.parameter(f"given_{len(self.given)}", TensorType(dtype, array.shape))
-        self.given[made] = array.astype(dtype.numpy)
+        self.given[made] = array
         return made
 
     def constant_of_differences(self, what: str) -> Node:
@@ -127,6 +137,28 @@ def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
     )
 
 
+def export_of(case: TestCase, name: str, values: bool = True) -> Export:
+    """A test as an export of a package; with `values` it also gives what its assertions compare."""
+    results = case.graph.results if values else case.graph.results[:1]
+    graph = Graph(name, case.graph.params, results, case.graph.span)
+    arguments = tuple(Argument_(f"given_{i}", p.type) for i, p in enumerate(graph.params))
+    tree = Record("", "tuple", tuple(Field(str(i), n.type) for i, n in enumerate(results)))
+    return Export(name, case.doc, arguments, tree if values else results[0].type, graph, (), (), graph.span)
+
+
+def program_test(case: TestCase, name: str) -> Test:
+    """A test for the self-test of a package, which says no more than which assertion fails."""
+    places = []
+    for site in case.sites:
+        at = site.span.shown
+        text = " ".join(at.text.split())
+        places.append(f"{Path(at.source.path).name}:{at.line}:{at.column}: {text}")
+    used = [n for n in topological(case.graph.results[:1]) if n.op == "parameter"]
+    kept = [(p, a) for p, a in zip(case.graph.params, case.given, strict=True) if p in used]
+    alone = replace(case, graph=Graph(name, [p for p, _ in kept], case.graph.results[:1], case.graph.span))
+    return Test(case.name, export_of(alone, name, values=False), tuple(a for _, a in kept), tuple(places))
+
+
 def scope(outer: Scope) -> Scope:
     """The names of a test: those of its module, a stream from a seed, and the check of a gradient."""
     out = Scope(outer, function=Frame(None, testing=True))
@@ -147,10 +179,10 @@ def _seeded(el: Elaborator, c: Call) -> Any:
 def asserted(el: Elaborator, s: ast.Assert, scope: Scope) -> None:
     """`assert condition` of a test: its number is kept where it is the first that fails."""
     ok, compared = _condition(el, s.condition, scope)
-    message = el.known(s.message, scope) if s.message is not None else ""
+    message = str(el.known(s.message, scope)) if s.message is not None else ""
     if not isinstance(ok, Node):
         ok = operators.to_node(ok, dtypes.boolean, s.condition.span)
-    note(el, ok, s.condition.span, str(message), compared, ("left", "right"))
+    note(el, ok, s.condition.span, message, compared, ("left", "right"))
 
 
 def note(
@@ -166,7 +198,7 @@ def note(
     zero = ops.constant(0, dtypes.i32)
     first = ops.and_(ops.eq(before, zero), ops.not_(ok))
     shown = () if el.journal.inside else compared
-    tests.sites.append(Site(number, span, message, shown, labels))
+    tests.sites.append(Site(number, span, message, shown, labels, el.journal.inside))
     place.set(ops.select(first, ops.constant(number, dtypes.i32), before))
 
 
@@ -195,9 +227,11 @@ def _condition(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, tuple[Node, .
 def _side(x: Any, sides: list[Any], span: Span) -> Node | None:
     if isinstance(x, Node):
         return x
-    if isinstance(x, (int, float)) and any(isinstance(y, Node) for y in sides):
-        return operators.to_node(x, numbers.default_dtype(x), span)
-    return None
+    found = next((y for y in sides if isinstance(y, Node)), None)
+    if found is None or not (v.is_table(x) or v.is_compile_time_number(x)):
+        return None
+    made = tensor_of_run(x, found.dtype, span) if v.is_table(x) else operators.to_node(x, found.dtype, span)
+    return made if isinstance(made, Node) else None
 
 
 # ---------------------------------------------------------------- gradients
@@ -220,7 +254,7 @@ def _check_grad(el: Elaborator, c: Call) -> None:
             c.span,
             help="write `check_grad(f, x)`",
         )
-    f, arguments = given[0].value, given[1:]
+    f, arguments = given[0].value, [_run_time(a) for a in given[1:]]
     if not any(operators.trained_leaves(a.value) for a in arguments):
         raise fail(CHECK, "`check_grad` needs an argument of floats", c.span)
 
@@ -231,6 +265,13 @@ def _check_grad(el: Elaborator, c: Call) -> None:
     if order == 2:
         direction = [_direction(el, a, "second", c.span) for a in arguments]
         _compare(el, lambda x: _along(el, objective, x, arguments, direction, c), arguments, tolerance, c)
+
+
+def _run_time(a: Argument) -> Argument:
+    """An argument whose numbers are tensors."""
+    if v.is_table(a.value) or v.is_compile_time_number(a.value):
+        return replace(a, value=literal(tensor("check_grad", a), a.span))
+    return a
 
 
 def _compare(

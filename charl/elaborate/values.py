@@ -334,6 +334,13 @@ def is_compile_time_number(value: Value) -> bool:
     return isinstance(value, (int, float, Dim))
 
 
+def is_table(value: Value) -> bool:
+    """Whether a value is an array literal of numbers, nested or not, which becomes a tensor where one is wanted."""
+    if not isinstance(value, Run) or value.symbolic or not value.items:
+        return False
+    return all(is_table(x) or is_compile_time_number(x) for x in value.items)
+
+
 # ---------------------------------------------------------------- leaves
 
 

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 VERSION = __version__
 
 
-def files(api: Api, lowered: Lowered, options: Options) -> dict[str, bytes]:
-    """Header, code, weights and SIMD headers, by name."""
+def files(
+    api: Api, lowered: Lowered, options: Options, tests: tuple[Api, Lowered] | None = None
+) -> dict[str, bytes]:
+    """Header, code, weights and SIMD headers, by name; `tests` are a second header and code beside them."""
     embedded = embed.weights(api, options.embed) if options.embed is not None else None
     code = _code(api, lowered)
     out = {f"{api.prefix}.h": _header(api, embedded), f"{api.prefix}.c": code}
     if embedded is not None:
         out[f"{api.prefix}_weights.c"] = embedded.text
+    if tests is not None:
+        tested = _code(*tests)
+        out |= {f"{tests[0].prefix}.h": _header(tests[0], None), f"{tests[0].prefix}.c": tested}
+        code += tested
     levels = headers.LEVELS if options.simd == "auto" else (options.simd,)
     out |= headers.files(code, levels)
     return {name: content.encode() for name, content in out.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,12 +23,13 @@ from charl.backends.c.spelling import C_TYPES, literal
 from charl.dtypes import DType
 from charl.graph.ir import TensorType
 from charl.plan.ir import endless
-from charl.program import Tree, leaves
+from charl.program import Test, Tree, leaves
 
 Array = np.ndarray[Any, Any]
 
 SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
 LIMIT = 1 << 31  # operations of an export above which its reference is not computed
+TABLES = 1 << 16  # numbers written in a `test` block, as tables
 ELEMENTS = 1 << 24  # of its arguments and results, likewise: a self-test is to fit a device
 
 
@@ -64,8 +65,8 @@ class Leaf:
     tensor: bool  # an argument by itself
 
 
-def files(api: Api) -> dict[str, str]:
-    """`<prefix>_selftest.c`."""
+def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> dict[str, str]:
+    """`<prefix>_selftest.c`; `tested` is the package of the program's `test` blocks."""
     functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
     tests, left_out = [], []
     for f in functions:
@@ -81,8 +82,41 @@ def files(api: Api) -> dict[str, str]:
         fills=[{"name": n, "c": C_TYPES[n]} for n in types if not n.startswith("f")],
         float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n.startswith("f")],
         tests=tests,
+        tested=tested,
+        blocks=[_block(f, t) for f, t in _blocks(tested, blocks)],
     )
     return {f"{api.prefix}_selftest.c": text}
+
+
+def _blocks(tested: Api | None, blocks: Sequence[Test]) -> Iterator[tuple[Function, Test]]:
+    """The `test` blocks with the functions that run them; those too large for a device are left out."""
+    by_name = {t.export.name: t for t in blocks}
+    for f in tested.functions if tested is not None else ():
+        test = by_name[f.export.name]
+        if f.plan is not None and sum(a.size for a in test.given) <= TABLES:
+            yield f, test
+
+
+def _block(f: Function, test: Test) -> dict[str, Any]:
+    """A `test` block: tables of what is written in it, and one call, which gives the number of the assertion that fails."""
+    arguments = []
+    for p, a in zip(f.arguments, test.given):
+        assert p.tensor is not None
+        t = p.tensor.dtype
+        words = [literal(x.item(), t).text for x in a.reshape(-1)]
+        lines = textwrap.wrap(", ".join(words), 100, break_long_words=False, break_on_hyphens=False)
+        arguments.append({"name": p.name, "c": C_TYPES[t.name], "scalar": p.kind == "value", "lines": lines})
+    (result,) = f.results
+    assert f.plan is not None
+    return {
+        "name": f.name,
+        "title": quoted(test.name),
+        "arguments": arguments,
+        "places": [quoted(p) for p in test.places],
+        "result": result.name,
+        "workspace": max(dims.evaluate(f.plan.arena_bytes, {}), 8),
+        "call": f"{f.name}({', '.join(_call_arguments(f, {}))})",
+    }
 
 
 def _test(api: Api, f: Function) -> dict[str, Any] | None:

@@ -1,0 +1,82 @@
+"""`test` blocks on every backend, on the command line and in the self-test of a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from charl.cli import main
+from charl.compile import Options, compile_source, read_source
+from charl.errors import CharlError
+from charl.source import Source
+from charl.testing import Outcome, blocks_of, run
+from tests.language.backends import BACKENDS
+from tests.package.build import compiled_selftest
+from tests.support import needs_cc
+
+PROGRAM = Path(__file__).with_name("blocks.ch")
+PASS = {"powers", "network", "double"}
+FAIL = {"fails by value", "fails in a loop", "wrong gradient", "compile time"}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def outcomes(request: pytest.FixtureRequest) -> dict[str, Outcome]:
+    backend = "wgsl" if request.param == "wgpu" else request.param
+    return {o.test: o for o in run(PROGRAM, [backend], "", lambda _: None)}
+
+
+def test_which_pass(outcomes: dict[str, Outcome]) -> None:
+    skipped = {name for name, o in outcomes.items() if o.status == "skipped"}
+    assert skipped <= {"double"}, "only a shader has no f64"
+    assert {name for name, o in outcomes.items() if o.status == "passed"} == PASS - skipped
+    assert {name for name, o in outcomes.items() if o.status == "failed"} == FAIL
+
+
+def test_what_is_shown(outcomes: dict[str, Outcome]) -> None:
+    lines = outcomes["fails by value"].lines
+    assert lines[0].endswith(":19:12: close(g(x), [1.682942, 1.8, 0.28224])")
+    assert lines[1] == "the sine"
+    assert lines[2].startswith("left   [1.68294") and lines[3].startswith("right  [1.68294")
+    assert lines[4].startswith("the largest difference is 0.01859") and lines[4].endswith(" at [1]")
+    assert outcomes["fails in a loop"].lines[0].endswith(": s < 6")
+    labels = [line.split()[0] for line in outcomes["wrong gradient"].lines[1:3]]
+    assert labels == ["derivative", "difference"]
+
+
+def test_command_line() -> None:
+    runner = CliRunner()
+    good = runner.invoke(main, ["test", str(PROGRAM), "--backend", "evaluator", "-k", "powers"])
+    assert good.exit_code == 0 and good.output.splitlines()[-1] == "1 passed"
+    bad = runner.invoke(main, ["test", str(PROGRAM), "--backend", "evaluator"])
+    assert bad.exit_code == 1 and bad.output.splitlines()[-1] == "3 passed, 4 failed"
+    none = runner.invoke(main, ["test", str(PROGRAM), "-k", "nothing of that name"])
+    assert none.exit_code == 1 and "E0623" in none.output
+
+
+@needs_cc
+def test_self_test(tmp_path: Path) -> None:
+    """The self-test runs the blocks: it fails as they do, and passes without those that fail."""
+    source = read_source(PROGRAM)
+    code, output = compiled_selftest(tmp_path / "a", compile_source(source, Options(targets=("c",))).files)
+    assert code == 1
+    failed = {line.removeprefix("FAILED test ").split(":")[0] for line in output.splitlines()}
+    assert failed == FAIL
+    cut = source.text.replace("1.8,", "1.818595,").replace("s < 6", "s < 11").replace("1025", "1024")
+    cut = cut.replace("stop_gradient(x) * x", "x * x")
+    good = Source("blocks.ch", cut)
+    code, output = compiled_selftest(tmp_path / "b", compile_source(good, Options(targets=("c",))).files)
+    assert code == 0 and output.rstrip().endswith("7 tests pass")
+
+
+def test_numbers_of_a_test_are_arguments_of_its_graph() -> None:
+    """Else everything would be computed before it runs, and every backend would agree with itself."""
+    (case,) = blocks_of(Source("a.ch", 'test "a" { assert sum(exp([1.0, 2.0]) * zeros(2)) == 0.0 }'))
+    assert len(case.given) == 2 and all(n.op != "constant" for n in case.graph.params)
+
+
+def test_outside_a_test_only_what_is_known_is_asserted() -> None:
+    with pytest.raises(CharlError) as error:
+        blocks_of(Source("a.ch", "fn f(x: f32) -> f32 {\n    assert x > 0.0\n    x\n}\n"))
+    assert [d.code for d in error.value.diagnostics] == ["E0319"]
