@@ -1,6 +1,1 @@
-"""Benchmarks, each a module to run: `python -m benchmarks.mlp`. Every library computes on one thread."""
-
-import os
-
-for _library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+"""Benchmarks of whole programs and single kernels against other libraries and the limits of the machine: `python -m benchmarks`."""

@@ -1,34 +1,22 @@
-"""Timing that can be trusted on a shared machine: one pinned thread, contenders in turn, disturbed samples again.
+"""Timing that can be trusted on a shared machine: pinned threads, contenders in turn, disturbed samples again.
 
 Enters: functions to time. Leaves: the median seconds of one call of each. The limit of the machine is a contender
-like the others (`fma_peak`), measured before and after every sample, so that it meets the same load and clock.
+like the others, measured before and after every sample, so that it meets the same load and clock.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-HERE = Path(__file__).parent
-ACCUMULATORS = 12  # as in peak.c
 SAMPLE_SECONDS = 0.01
 LIMIT_SECONDS = 0.002
-ALLOWED_LOSS = 0.03  # a sample whose thread, or whose machine, was slower by more than this was disturbed
-ATTEMPTS = 40
-FLAGS = {
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
-    "avx2": ["-mavx2", "-mfma"],
-    "scalar": [],
-}
-LANES = {"avx512": 16, "avx2": 8, "scalar": 4}  # floats to a vector; compilers vectorise plain C by four
+ALLOWED_LOSS = 0.04  # a sample whose threads, or whose machine, were slower by more than this was disturbed
+ATTEMPTS = 12  # of one sample, at most
+FEWEST = 3  # samples of a contender, however slow it is
 
 
 @dataclass
@@ -40,9 +28,11 @@ class Contender:
     calls: int = 1
     samples: list[float] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
+    disturbed: int = 0  # samples that stayed disturbed to the end
 
     @property
-    def median(self) -> float:
+    def seconds(self) -> float:
+        """The median sample."""
         return statistics.median(self.samples)
 
     @property
@@ -51,24 +41,48 @@ class Contender:
         return statistics.median(own / limit for own, limit in zip(self.samples, self.limits))
 
 
-def pin() -> int | None:
-    """Bind this process to one CPU, the last it may use; None where the system cannot."""
+def pin(threads: int) -> list[int]:
+    """Bind this process to so many CPUs, the last ones it may use."""
     if not hasattr(os, "sched_setaffinity"):
-        return None
-    cpu = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cpu})
-    return cpu
+        return []
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    os.sched_setaffinity(0, cpus)
+    return cpus
 
 
-def _timed(contender: Contender) -> tuple[float, bool]:
-    """Seconds of one call, and whether the thread had its CPU to itself as far as the system knows."""
-    cpu, wall = time.thread_time(), time.perf_counter()
+def busy() -> float:
+    """Seconds that all CPUs together have spent on anything, of this process or others, as far as the system tells."""
+    try:
+        with open("/proc/stat") as f:
+            ticks = [int(x) for x in f.readline().split()[1:]]
+    except OSError:
+        return 0.0
+    return (sum(ticks[:3]) + sum(ticks[5:8])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Seconds of one call, and by how much something else was busy meanwhile (0.05: a twentieth of a CPU)."""
+
+    seconds: float
+    foreign: float
+
+
+def _timed(contender: Contender, threads: int) -> Sample:
+    before, cpu, wall = busy(), time.process_time(), time.perf_counter()
     contender.run(contender.calls)
-    wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
-    return wall / contender.calls, cpu >= (1 - ALLOWED_LOSS) * wall
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if threads == 1:  # this process is all that its CPU should do
+        foreign = 1 - cpu / wall
+    elif wall > 0.2:  # long enough for the ticks of the system
+        foreign = (busy() - before - cpu) / wall
+    else:
+        foreign = 0.0  # the limit around the sample tells
+    return Sample(wall / contender.calls, foreign)
 
 
-def _calibrate(contender: Contender, seconds: float) -> None:
+def calibrate(contender: Contender, seconds: float) -> None:
+    """So many calls to a sample that it lasts about `seconds`."""
     contender.run(1)
     while True:
         began = time.perf_counter()
@@ -80,95 +94,41 @@ def _calibrate(contender: Contender, seconds: float) -> None:
         contender.calls *= 2
 
 
-@dataclass
-class Quality:
-    """How the measurement went: samples that were taken again, and those that stayed disturbed to the end."""
-
-    again: int = 0
-    disturbed: int = 0
-
-
 def measure(
-    contenders: list[Contender], limit: Contender, rounds: int = 30, attempts: int = ATTEMPTS
-) -> Quality:
-    """Fill the samples, one of each contender a round, each between two short samples of the limit.
+    contenders: list[Contender], limit: Contender, threads: int, rounds: int, seconds: float
+) -> int:
+    """Fill the samples: `rounds` of each contender in turn, each between two short samples of the limit.
 
-    A sample is disturbed where its thread lost the CPU, or where the machine was slower just before or after than it has
-    been seen to be (a virtual machine does not learn that its host was busy). It is taken again, up to `attempts` times.
+    A sample is disturbed where the process lost a CPU, or where the machine was slower just before or after than it has
+    been seen to be (a virtual machine does not learn that its host was busy). It is taken again while there is time: `seconds`
+    for all of it, which stops the rounds too once every contender has FEWEST samples. Returns how many were taken again.
     """
-    quality = Quality()
-    _calibrate(limit, LIMIT_SECONDS)
+    calibrate(limit, LIMIT_SECONDS)
     for contender in contenders:
-        _calibrate(contender, SAMPLE_SECONDS)
-    fastest = min(_timed(limit)[0] for _ in range(200))
-    for _ in range(rounds):
+        calibrate(contender, SAMPLE_SECONDS)
+    fastest = min(_timed(limit, threads).seconds for _ in range(50))
+    end = time.perf_counter() + seconds
+    again = 0
+    for turn in range(rounds):
         for contender in contenders:
             best: tuple[float, float, float] | None = None  # slowness of the machine, seconds, limit
-            for _ in range(attempts):
-                before, ok = _timed(limit)
-                seconds, alone = _timed(contender)
-                after, still = _timed(limit)
-                fastest = min(fastest, before, after)
-                slowness = max(before, after) / fastest + (0 if ok and alone and still else 1)
+            for _ in range(ATTEMPTS):
+                before = _timed(limit, threads)
+                own = _timed(contender, threads)
+                after = _timed(limit, threads)
+                fastest = min(fastest, before.seconds, after.seconds)
+                slowness = max(before.seconds, after.seconds) / fastest - 1
+                slowness = max(slowness, before.foreign, own.foreign, after.foreign)
                 if best is None or slowness < best[0]:
-                    best = (slowness, seconds, (before + after) / 2)
-                if slowness <= 1 + ALLOWED_LOSS:
+                    best = (slowness, own.seconds, min(before.seconds, after.seconds))
+                if slowness <= ALLOWED_LOSS or time.perf_counter() > end:
                     break
-                quality.again += 1
+                again += 1
             assert best is not None
-            quality.disturbed += best[0] > 1 + ALLOWED_LOSS
+            contender.disturbed += best[0] > ALLOWED_LOSS
             contender.samples.append(best[1])
             contender.limits.append(best[2])
             limit.samples.append(best[2])
-    return quality
-
-
-def cpu_name() -> str:
-    """Model name of the processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def instruction_set() -> tuple[str, list[str], int]:
-    """(name for `--simd`, compiler flags, floats to a vector) of the widest set that this CPU has."""
-    flags: set[str] = set()
-    if os.path.exists("/proc/cpuinfo"):
-        flags = set(Path("/proc/cpuinfo").read_text(errors="replace").split())
-    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
-        simd = "avx512"
-    else:
-        simd = "avx2" if {"avx2", "fma"} <= flags else "scalar"
-    return simd, FLAGS[simd], LANES[simd]
-
-
-def compiler() -> str:
-    """$CC, gcc, cc or clang."""
-    for name in (os.environ.get("CC", ""), "gcc", "cc", "clang"):
-        if name and shutil.which(name):
-            return name
-    raise SystemExit("the benchmark compiles C: install gcc")
-
-
-def fma_peak(folder: Path, simd: str | None = None) -> tuple[Contender, int]:
-    """A contender that runs multiply-adds only, and the floating-point operations of one of its calls.
-
-    `simd`: an instruction set of FLAGS; this CPU's widest by default.
-    """
-    simd = simd or instruction_set()[0]
-    flags, lanes = FLAGS[simd], LANES[simd]
-    library = folder / "peak.so"
-    options = ["-O2", "-ffp-contract=fast", "-fPIC", "-shared", f"-DLANES={lanes}", *flags]
-    subprocess.run([compiler(), *options, str(HERE / "peak.c"), "-o", str(library)], check=True)
-    rounds = ctypes.CDLL(str(library)).fma_rounds
-    rounds.argtypes = [ctypes.c_long, ctypes.c_float, ctypes.c_float]
-    rounds.restype = ctypes.c_float
-    unit = 1000
-    return (
-        Contender("FMA peak", lambda calls: rounds(calls * unit, 0.999, 0.001)),
-        2 * lanes * ACCUMULATORS * unit,
-    )
+        if turn + 1 >= FEWEST and time.perf_counter() > end:
+            break
+    return again

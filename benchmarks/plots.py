@@ -1,0 +1,74 @@
+"""Plots of a run, as SVG.
+
+Enters: the record of a run. Leaves: files. Fonts stay text, and nothing in a file depends on when it was drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+from benchmarks.report import floor
+
+plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "charl", "font.size": 9}
+COLOURS = {
+    "Charl": "#1b6ca8", "NumPy": "#8a8a8a", "PyTorch": "#d9593d", "torch.compile": "#e8a24c", "JAX": "#5a9e5e", "ONNX Runtime": "#8a64a8",
+}  # fmt: skip
+
+
+def draw(record: dict[str, Any], stem: Path) -> list[Path]:
+    """Every plot that the record has data for."""
+    out: list[Path] = []
+    for threads in sorted({r["threads"] for r in record["rows"] if "Charl" in r["seconds"]}):
+        out.append(_save(_shares(record, threads), stem.with_name(f"{stem.name}-rows-{threads}.svg")))
+    for kind in dict.fromkeys(s["kind"] for s in record["sweep"]):
+        name = f"{stem.name}-{kind.replace(' ', '-')}s.svg"
+        out.append(_save(_distribution(record, kind), stem.with_name(name)))
+    return out
+
+
+def _save(figure: Any, path: Path) -> Path:
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    plt.close(figure)
+    return path
+
+
+def _shares(record: dict[str, Any], threads: int) -> Any:
+    """Share of the limit of every row, a dot for each library."""
+    rows = [r for r in record["rows"] if r["threads"] == threads and "Charl" in r["seconds"]][::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
+    for name, colour in COLOURS.items():
+        points = [(floor(record, r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]]
+        if points:
+            size = 46 if name == "Charl" else 22
+            axes.scatter(*zip(*points), s=size, color=colour, label=name, zorder=3 if name == "Charl" else 2)
+    axes.set_yticks(range(len(rows)), [r["case"] for r in rows])
+    axes.set_xlim(0, 1.05)
+    axes.set_xlabel(f"share of the machine's limit, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}")
+    axes.grid(axis="x", color="#dddddd", zorder=0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)
+    return figure
+
+
+def _distribution(record: dict[str, Any], kind: str) -> Any:
+    """Shares of random shapes, sorted: how many reach how much."""
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    for threads, style in ((1, "-"), (2, "--")):
+        shapes = [s for s in record["sweep"] if s["kind"] == kind and s["threads"] == threads]
+        for name, colour in COLOURS.items():
+            shares = sorted(s["share"][name] for s in shapes if name in s["share"])
+            if shares:
+                along = [i / max(len(shares) - 1, 1) for i in range(len(shares))]
+                label = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+                axes.plot(along, shares, style, color=colour, label=label)
+    axes.set_xlabel(f"{kind}s, from the least share to the largest")
+    axes.set_ylabel("share of the limit")
+    axes.set_ylim(0, 1.05)
+    axes.grid(color="#dddddd")
+    axes.legend(frameon=False)
+    return figure

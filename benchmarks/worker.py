@@ -1,0 +1,187 @@
+"""One model at one number of threads, in a process of its own: `python -m benchmarks.worker REQUEST`.
+
+Enters: a request, JSON: which cases, against what, for how long. Leaves: a line of JSON for each row on standard output, as soon as
+it is there. Nothing is timed before the outputs of all have been compared with Charl's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+
+TOLERANCE = 1e-4
+
+
+@dataclass
+class Request:
+    """What a worker is asked for."""
+
+    stem: str  # the model; "limits" for those of the machine
+    threads: int
+    folder: str
+    simd: str
+    peers: list[str]
+    only: list[str]  # of the cases' names; all where empty
+    rounds: int
+    seconds: float  # for the measurement of one row
+    until: float  # time at which to stop, as `time.time` has it
+
+
+@dataclass
+class Row:
+    """A measured case."""
+
+    case: str
+    key: str
+    kind: str
+    threads: int
+    simd: str
+    flops: float
+    bytes: float
+    seconds: dict[str, float] = field(default_factory=dict)  # of one call
+    spread: dict[str, float] = field(default_factory=dict)  # (third - first quartile) / median
+    limits: dict[str, float] = field(default_factory=dict)  # calls of the FMA limit that take as long
+    difference: dict[str, float] = field(default_factory=dict)  # of the outputs from Charl's
+    setup: dict[str, float] = field(default_factory=dict)  # seconds until the first result
+    failed: dict[str, str] = field(default_factory=dict)
+    disturbed: dict[str, int] = field(default_factory=dict)  # samples that stayed disturbed
+    again: int = 0  # samples that were taken again
+    fma_seconds: float = 0.0  # of one call of the limit
+    fma_operations: int = 0  # of one call of the limit
+
+
+def main() -> None:
+    """Serve one request."""
+    request = Request(**json.loads(sys.argv[1]))
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = str(request.threads)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(request.folder) / "inductor"))
+    cpus = measure.pin(request.threads)
+    if request.stem == "limits":
+        _say(_limits(request, cpus))
+        return
+    from benchmarks.models import all_cases
+
+    for case in all_cases():
+        if case.stem != request.stem or (request.only and case.name not in request.only):
+            continue
+        if time.time() > request.until:
+            return
+        _say(asdict(_row(case, request)))
+
+
+def _say(value: Any) -> None:
+    print(json.dumps(value), flush=True)
+
+
+def _limits(request: Request, cpus: list[int]) -> dict[str, Any]:
+    from benchmarks import machine
+
+    sets = [s for s in ("avx512", "avx2", "scalar") if machine.LANES[s] <= machine.LANES[request.simd]]
+    out: dict[str, Any] = {"threads": request.threads, "cpus": cpus, "fma_gflops": {}, "read_gbs": {}}
+    for name in sets:
+        limits = machine.Limits(name, request.threads, Path(request.folder))
+        contender = limits.multiply_add()
+        measure.calibrate(contender, 0.02)
+        best = float("inf")
+        for _ in range(20):
+            began = time.perf_counter()
+            contender.run(contender.calls)
+            best = min(best, (time.perf_counter() - began) / contender.calls)
+        out["fma_gflops"][name] = round(limits.operations / best / 1e9, 1)
+        if name == request.simd:
+            out["read_gbs"] = {k: round(limits.bandwidth(k) / 1e9, 1) for k in machine.LEVELS}
+    return out
+
+
+def _row(case: Any, request: Request) -> Row:
+    from benchmarks import machine, peers
+
+    row = Row(case.name, case.key, case.kind, request.threads, request.simd, case.flops, case.bytes)
+    folder = Path(request.folder)
+    limits = machine.Limits(request.simd, request.threads, folder)
+    limit = limits.multiply_add()
+    contenders: list[measure.Contender] = []
+    wanted: Any = None
+    for name in ["Charl", *request.peers]:
+        if name != "Charl" and wanted is None:
+            break
+        began = time.perf_counter()
+        try:
+            if name == "Charl":
+                peer = _charl(case, request)
+            else:
+                peer = peers.peer(name, case, case.arguments(), request.threads, folder)
+            if peer is None:
+                continue
+            got = _outputs(peer, case.calls)
+        except Exception as e:  # a library may fail in any way; the row says so and goes on
+            row.failed[name] = f"{type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
+            continue
+        row.setup[name] = round(time.perf_counter() - began, 3)
+        if name == "Charl":
+            wanted = got
+        else:
+            row.difference[name] = _difference(got, wanted)
+            if not row.difference[name] <= TOLERANCE:
+                row.failed[name] = f"outputs differ by {row.difference[name]:.1e}"
+                continue
+        contenders.append(measure.Contender(name, peer.run))
+    if contenders:
+        row.again = measure.measure(contenders, limit, request.threads, request.rounds, request.seconds)
+        row.fma_seconds, row.fma_operations = limit.seconds, limits.operations
+    for c in contenders:
+        row.seconds[c.name], row.limits[c.name] = c.seconds, c.limits_per_call
+        ordered = sorted(c.samples)
+        row.spread[c.name] = round(
+            (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / c.seconds, 4
+        )
+        if c.disturbed:
+            row.disturbed[c.name] = c.disturbed
+    return row
+
+
+def _charl(case: Any, request: Request) -> Any:
+    from benchmarks.case import Peer
+    from benchmarks.emitted import Emitted
+
+    emitted = Emitted(
+        case.source, Path(request.folder), request.simd, request.threads, dict(case.dims), dict(case.sets)
+    )
+    call = emitted.call(case.export, case.arguments())
+    return Peer("Charl", lambda: call.many(1), lambda _: call.result(), call.state, call.many)
+
+
+def _outputs(peer: Any, calls: int) -> dict[str, Any]:
+    """What so many calls gave, and the state after them, by name."""
+    import numpy as np
+
+    out: dict[str, Any] = {}
+    for i in range(calls):
+        value = peer.result(peer.step())
+        if value is not None and np.size(value):
+            out[f"result {i}"] = np.array(value, np.float64).ravel()
+    if calls > 1 or not out:
+        out |= {k: np.array(v, np.float32) for k, v in peer.state().items()}
+    return out
+
+
+def _difference(got: dict[str, Any], wanted: dict[str, Any]) -> float:
+    """The largest difference of what both have, relative where values are above 1; NaN where they share nothing."""
+    import numpy as np
+
+    shared = [k for k in got if k in wanted]
+    if not shared or any(got[k].shape != wanted[k].shape for k in shared):
+        return float("nan")
+    return max(float(np.max(np.abs(got[k] - wanted[k]) / np.maximum(1, np.abs(wanted[k])))) for k in shared)
+
+
+if __name__ == "__main__":
+    main()
