@@ -1,1 +1,1 @@
-"""Benchmarks of whole programs and single kernels against other libraries and the limits of the machine: `python -m benchmarks`."""
+"""Whole programs and single kernels against other libraries and the limits of the machine: `python -m benchmarks`."""

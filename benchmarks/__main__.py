@@ -1,7 +1,7 @@
 """`python -m benchmarks`: everything in one run, written to benchmarks/results as JSON, a table and plots.
 
-Enters: options. Leaves: files. Each model is measured in a process of its own at each number of threads, so that one that fails or
-fills the memory costs its rows and nothing else.
+Enters: options. Leaves: files. Each model is measured in a process of its own at each number of threads, so that one that
+fails or fills the memory costs its rows and nothing else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
     "--only", callback=_list, default="", metavar="PARTS", help=f"Some of {', '.join(PARTS)}; all by default."
 )
 @click.option(
-    "--match", callback=_list, default="", metavar="WORDS", help="Rows with one of these words in their names."
+    "--match",
+    callback=_list,
+    default="",
+    metavar="WORDS",
+    help="Rows with one of these words in their names.",
 )
 @click.option("--threads", callback=_list, default="1,2", show_default=True, metavar="N,N")
 @click.option("--peers", callback=_list, default="", metavar="NAMES", help=f"Some of {', '.join(NAMES)}.")
@@ -60,7 +64,9 @@ def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
     default=HERE / "results",
     help="Where results go.",
 )
-@click.option("--work", type=click.Path(path_type=Path), help="Where compiled programs and exported models are kept.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="Where compiled programs and exported models are kept."
+)
 def main(
     only: list[str], match: list[str], threads: list[str], peers: list[str], no_peers: bool, quick: bool,
     budget: int, simd: str | None, out: Path, work: Path | None,
@@ -98,7 +104,10 @@ def _part(
     part: str, threads: int, cases: list[Case], asked: Request, match: list[str]
 ) -> Iterator[dict[str, Any]]:
     """What one part of the run gives at a number of threads, line by line."""
-    stems = {"costs": ["costs"], "sweep": ["sweep"]}.get(part) or ["limits", *dict.fromkeys(c.stem for c in cases)]
+    stems = {"costs": ["costs"], "sweep": ["sweep"]}.get(part) or [
+        "limits",
+        *dict.fromkeys(c.stem for c in cases),
+    ]
     if part == "costs" and threads != 1:
         return
     for stem in stems:
@@ -111,7 +120,12 @@ def _part(
 def _lines(request: Request) -> Iterator[dict[str, Any]]:
     """Lines of a worker as they come; what it says on standard error is shown where it fails."""
     modules = {"costs": "benchmarks.costs", "sweep": "benchmarks.sweep"}
-    command = [sys.executable, "-m", modules.get(request.stem, "benchmarks.worker"), json.dumps(asdict(request))]
+    command = [
+        sys.executable,
+        "-m",
+        modules.get(request.stem, "benchmarks.worker"),
+        json.dumps(asdict(request)),
+    ]
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parent)
         assert process.stdout is not None

@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import measure
-from benchmarks.measure import FLAGS, Contender
+from benchmarks import machine, measure
+from benchmarks.machine import FLAGS
+from benchmarks.measure import Contender
 
 KINDS = {"ab": ("mk", "kn"), "atb": ("km", "kn"), "abt": ("mk", "nk"), "atbt": ("km", "nk")}
 SHAPES = [
@@ -105,7 +106,15 @@ def sweep(count: int, seed: int) -> list[Shape]:
     return out
 
 
-def _library(shapes: list[Shape], folder: Path, simd: str, cc: str, dtype: str, auto: bool) -> list[Any]:
+def library(
+    shapes: list[Shape],
+    folder: Path,
+    simd: str,
+    cc: str,
+    dtype: str = "f32",
+    auto: bool = False,
+    threads: int = 1,
+) -> list[Any]:
     """One function for each shape: f(calls, a, b, result, workspace)."""
     from charl.compile import Options, compile_source
     from charl.source import Source
@@ -124,7 +133,8 @@ def _library(shapes: list[Shape], folder: Path, simd: str, cc: str, dtype: str, 
         driver += [f"long bytes_{i}(void);", f"long bytes_{i}(void) {{ return GEMM_F{i}_WORKSPACE_BYTES; }}"]
     (folder / "driver.c").write_text("\n".join(driver) + "\n")
     library = folder / "gemm.so"
-    command = [cc, "-std=c99", "-O2", "-fPIC", "-shared", *FLAGS[simd], "gemm.c", "driver.c", "-lm"]
+    openmp = ["-fopenmp"] if threads > 1 else []
+    command = [cc, "-std=c99", "-O2", "-fPIC", "-shared", *FLAGS[simd], *openmp, "gemm.c", "driver.c", "-lm"]
     subprocess.run([*command, "-o", str(library)], cwd=folder, check=True)
     loaded = ctypes.CDLL(str(library))
     out = []
@@ -143,7 +153,7 @@ def _aligned(shape: tuple[int, ...], dtype: Any) -> Any:
     return raw[skip : skip + size].view(dtype).reshape(shape)
 
 
-def _contender(shape: Shape, run: Any, workspace: int, dtype: str) -> Contender:
+def contender(shape: Shape, run: Any, workspace: int, dtype: str) -> Contender:
     """The compiled function on arrays of its own, checked against NumPy."""
     real = {"f32": np.float32, "f64": np.float64}[dtype]
     rng = np.random.default_rng(0)
@@ -169,22 +179,23 @@ def run(shapes: list[Shape], args: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(args.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        limit, operations = measure.fma_peak(folder, args.simd)
+        limits = machine.Limits(args.simd, 1, folder)
+        limit, operations = limits.multiply_add(), limits.operations
         if args.dtype == "f64":
             operations //= 2
         for start in range(0, len(shapes), EACH_LIBRARY):
             part = shapes[start : start + EACH_LIBRARY]
-            runs = _library(part, folder / str(start), args.simd, args.cc, args.dtype, args.auto)
+            runs = library(part, folder / str(start), args.simd, args.cc, args.dtype, args.auto)
             for shape, (function, workspace) in zip(part, runs, strict=True):
-                contender = _contender(shape, function, workspace, args.dtype)
-                measure.measure([contender], limit, args.rounds, attempts=args.attempts)
-                share = shape.flops / operations / contender.limits_per_call
-                seconds = min(contender.samples)
+                timed = contender(shape, function, workspace, args.dtype)
+                measure.measure([timed], limit, 1, args.rounds, args.seconds)
+                share = shape.flops / operations / timed.limits_per_call
+                seconds = min(timed.samples)
                 rows.append({**asdict(shape), "shape": str(shape), "share": round(share, 4)})
                 rows[-1]["microseconds"] = round(seconds * 1e6, 3)
                 best = max(
                     shape.flops / operations * around / own
-                    for own, around in zip(contender.samples, contender.limits, strict=True)
+                    for own, around in zip(timed.samples, timed.limits, strict=True)
                 )
                 rows[-1]["best"] = round(best, 4)
                 print(
@@ -202,17 +213,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simd", choices=sorted(FLAGS), default=None, help="default: what this CPU has")
     parser.add_argument("--auto", action="store_true", help="transpile for any instruction set")
-    parser.add_argument("--cc", default=measure.compiler(), help="C compiler")
+    parser.add_argument("--cc", default=machine.compiler(), help="C compiler")
     parser.add_argument("--dtype", choices=("f32", "f64"), default="f32")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--attempts", type=int, default=5, help="how often a disturbed sample is taken again")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="for a shape; disturbed samples are taken again until then"
+    )
     parser.add_argument("--keep", help="folder for the emitted code")
     parser.add_argument("--out", type=Path, help="write the records here as JSON")
     args = parser.parse_args()
-    args.simd = args.simd or measure.instruction_set()[0]
+    args.simd = args.simd or machine.simd()
     if args.simd not in FLAGS:
         raise SystemExit("this benchmark needs AVX2 or AVX-512")
-    measure.pin()
+    measure.pin(1)
     shapes = sweep(args.sweep, args.seed) if args.sweep else [parse(s) for s in args.shapes]
     rows = run(shapes, args)
     shares = sorted(r["share"] for r in rows)

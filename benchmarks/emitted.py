@@ -34,6 +34,7 @@ class Emitted:
     threads: int = 1
     dims: dict[str, int] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
+    optimise: str = "-O2"
 
     def __post_init__(self) -> None:
         options = Options(dims=self.dims, sets=self.sets, targets=("c",), simd=self.simd)
@@ -56,7 +57,7 @@ class Emitted:
     def flags(self) -> tuple[str, ...]:
         """Options of the C compiler: those of the emitted build file, and threads."""
         threads = ("-fopenmp",) if self.threads > 1 else ()
-        return ("-std=c99", "-O2", "-fPIC", "-shared", *machine.FLAGS[self.simd], *threads)
+        return ("-std=c99", self.optimise, "-fPIC", "-shared", *machine.FLAGS[self.simd], *threads)
 
     def call(self, name: str, arguments: dict[str, Any]) -> Call:
         """The export `name` bound to copies of these arguments; nothing has been called yet.

@@ -116,7 +116,7 @@ class Limits:
 
 
 def caches() -> dict[str, int]:
-    """Bytes of the data caches that the first CPU sees, by level; what a shared one really leaves to this machine is not known."""
+    """Bytes of the data caches that the first CPU sees, by level; others may use a shared one too."""
     out: dict[str, int] = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:

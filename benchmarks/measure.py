@@ -83,7 +83,10 @@ def _timed(contender: Contender, threads: int) -> Sample:
 
 def calibrate(contender: Contender, seconds: float) -> None:
     """So many calls to a sample that it lasts about `seconds`."""
+    began = time.perf_counter()
     contender.run(1)
+    if time.perf_counter() - began > seconds:
+        return
     while True:
         began = time.perf_counter()
         contender.run(contender.calls)
@@ -94,9 +97,7 @@ def calibrate(contender: Contender, seconds: float) -> None:
         contender.calls *= 2
 
 
-def measure(
-    contenders: list[Contender], limit: Contender, threads: int, rounds: int, seconds: float
-) -> int:
+def measure(contenders: list[Contender], limit: Contender, threads: int, rounds: int, seconds: float) -> int:
     """Fill the samples: `rounds` of each contender in turn, each between two short samples of the limit.
 
     A sample is disturbed where the process lost a CPU, or where the machine was slower just before or after than it has

@@ -17,7 +17,8 @@ from benchmarks.report import floor
 
 plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "charl", "font.size": 9}
 COLOURS = {
-    "Charl": "#1b6ca8", "NumPy": "#8a8a8a", "PyTorch": "#d9593d", "torch.compile": "#e8a24c", "JAX": "#5a9e5e", "ONNX Runtime": "#8a64a8",
+    "Charl": "#1b6ca8", "NumPy": "#8a8a8a", "PyTorch": "#d9593d", "torch.compile": "#e8a24c", "JAX": "#5a9e5e",
+    "ONNX Runtime": "#8a64a8",
 }  # fmt: skip
 
 
@@ -43,13 +44,17 @@ def _shares(record: dict[str, Any], threads: int) -> Any:
     rows = [r for r in record["rows"] if r["threads"] == threads and "Charl" in r["seconds"]][::-1]
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
     for name, colour in COLOURS.items():
-        points = [(floor(record, r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]]
+        points = [
+            (floor(record, r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]
+        ]
         if points:
             size = 46 if name == "Charl" else 22
             axes.scatter(*zip(*points), s=size, color=colour, label=name, zorder=3 if name == "Charl" else 2)
     axes.set_yticks(range(len(rows)), [r["case"] for r in rows])
     axes.set_xlim(0, 1.05)
-    axes.set_xlabel(f"share of the machine's limit, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}")
+    axes.set_xlabel(
+        f"share of the machine's limit, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}"
+    )
     axes.grid(axis="x", color="#dddddd", zorder=0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)
     return figure

@@ -42,7 +42,11 @@ def time_words(seconds: float) -> str:
     """µs, ms or s with three digits."""
     for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
         if seconds * factor >= 1 or unit == "µs":
-            return f"{seconds * factor:.3g} {unit}" if seconds * factor < 1000 else f"{seconds * factor:.0f} {unit}"
+            return (
+                f"{seconds * factor:.3g} {unit}"
+                if seconds * factor < 1000
+                else f"{seconds * factor:.0f} {unit}"
+            )
     raise AssertionError
 
 
@@ -52,7 +56,9 @@ def progress(line: Record) -> str:
         times = ", ".join(f"{k} {time_words(v)}" for k, v in line["seconds"].items())
         failed = "".join(f"; {k}: {v}" for k, v in line["failed"].items())
         return f"{line['case']} ({line['threads']} threads): {times}{failed}"
-    return ", ".join(f"{k} {v}" for k, v in line.items() if not isinstance(v, (list, dict)) or k.endswith("s"))[:160]
+    return ", ".join(
+        f"{k} {v}" for k, v in line.items() if not isinstance(v, (list, dict)) or k.endswith("s")
+    )[:160]
 
 
 # ---------------------------------------------------------------- Markdown
@@ -79,8 +85,8 @@ def _machine(record: Record) -> str:
     look = " A quick look with few samples." if record["quick"] else ""
     return (
         f"{record['cpu']}, {record['cpus']} CPUs, {record['system']}; C for {record['simd']}; {versions}. "
-        f"{record.get('minutes', '?')} minutes.{look}{left_out} Times are medians of one call; how they are taken, and how to read the "
-        "shares, is in the [README](../README.md)."
+        f"{record.get('minutes', '?')} minutes.{look}{left_out} Times are medians of one call; how they are taken, "
+        "and how to read the shares, is in the [README](../README.md)."
     )
 
 
@@ -111,7 +117,11 @@ def _table(record: Record, threads: int) -> Iterator[str]:
         if row["threads"] != threads or "Charl" not in row["seconds"]:
             continue
         seconds, (least, bound) = row["seconds"], floor(record, row)
-        cells = [f"{time_words(least)} ({bound})", time_words(seconds["Charl"]), f"{least / seconds['Charl']:.0%}"]
+        cells = [
+            f"{time_words(least)} ({bound})",
+            time_words(seconds["Charl"]),
+            f"{least / seconds['Charl']:.0%}",
+        ]
         cells += [time_words(seconds[n]) if n in seconds else "–" for n in names]
         peers = [v for k, v in seconds.items() if k != "Charl"]
         cells.append(f"{min(peers) / seconds['Charl']:.2f}" if peers else "–")
@@ -123,12 +133,18 @@ def _failures(record: Record) -> list[str]:
     rows = [r for r in record["rows"] if r["failed"]]
     out = ["", "## Not measured", ""] if rows else []
     for row in rows:
-        out += [f"- {row['case']}, {_threads(row['threads']).lower()}, {k}: {v}" for k, v in row["failed"].items()]
+        out += [
+            f"- {row['case']}, {_threads(row['threads']).lower()}, {k}: {v}" for k, v in row["failed"].items()
+        ]
     worst = max((d for r in record["rows"] for d in r["difference"].values() if d == d), default=0.0)
     disturbed = sum(sum(r["disturbed"].values()) for r in record["rows"])
     again = sum(r["again"] for r in record["rows"])
     text = f"Largest difference of outputs {worst:.1e}. Samples taken again because something else was running: {again}; "
-    return [*out, "", text + f"that stayed disturbed: {disturbed} (rows marked with *)."] if record["rows"] else out
+    return (
+        [*out, "", text + f"that stayed disturbed: {disturbed} (rows marked with *)."]
+        if record["rows"]
+        else out
+    )
 
 
 def _sweep(record: Record) -> Iterator[str]:
@@ -155,7 +171,9 @@ def _distribution(kind: str, threads: int, shapes: list[Record]) -> Iterator[str
     yield "| shape | " + " | ".join(names) + " |"
     yield "|---|" + "---|" * len(names)
     for s in sorted(shapes, key=lambda s: float(s["share"].get("Charl", 1.0)))[:10]:
-        yield f"| {s['shape']} | " + " | ".join(f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names) + " |"
+        yield f"| {s['shape']} | " + " | ".join(
+            f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names
+        ) + " |"
     yield ""
 
 

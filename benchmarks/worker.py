@@ -1,7 +1,7 @@
 """One model at one number of threads, in a process of its own: `python -m benchmarks.worker REQUEST`.
 
-Enters: a request, JSON: which cases, against what, for how long. Leaves: a line of JSON for each row on standard output, as soon as
-it is there. Nothing is timed before the outputs of all have been compared with Charl's.
+Enters: a request, JSON: which cases, against what, for how long. Leaves: a line of JSON for each row on standard output, as soon
+as it is there. Nothing is timed before the outputs of all have been compared with Charl's.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(request.folder) / "inductor"))
     cpus = measure.pin(request.threads)
     if request.stem == "limits":
-        _say(_limits(request, cpus))
+        _say(limits_of(request, cpus))
         return
     from benchmarks.models import all_cases
 
@@ -81,7 +81,8 @@ def _say(value: Any) -> None:
     print(json.dumps(value), flush=True)
 
 
-def _limits(request: Request, cpus: list[int]) -> dict[str, Any]:
+def limits_of(request: Request, cpus: list[int]) -> dict[str, Any]:
+    """The limits of the machine at a number of threads."""
     from benchmarks import machine
 
     sets = [s for s in ("avx512", "avx2", "scalar") if machine.LANES[s] <= machine.LANES[request.simd]]
@@ -115,10 +116,8 @@ def _row(case: Any, request: Request) -> Row:
             break
         began = time.perf_counter()
         try:
-            if name == "Charl":
-                peer = _charl(case, request)
-            else:
-                peer = peers.peer(name, case, case.arguments(), request.threads, folder)
+            make = _charl if name == "Charl" else peers.peer
+            peer = make(name, case, case.arguments(), request.threads, folder, request.simd)
             if peer is None:
                 continue
             got = _outputs(peer, case.calls)
@@ -148,15 +147,13 @@ def _row(case: Any, request: Request) -> Row:
     return row
 
 
-def _charl(case: Any, request: Request) -> Any:
+def _charl(name: str, case: Any, arguments: dict[str, Any], threads: int, folder: Path, simd: str) -> Any:
     from benchmarks.case import Peer
     from benchmarks.emitted import Emitted
 
-    emitted = Emitted(
-        case.source, Path(request.folder), request.simd, request.threads, dict(case.dims), dict(case.sets)
-    )
-    call = emitted.call(case.export, case.arguments())
-    return Peer("Charl", lambda: call.many(1), lambda _: call.result(), call.state, call.many)
+    emitted = Emitted(case.source, folder, simd, threads, dict(case.dims), dict(case.sets))
+    call = emitted.call(case.export, arguments)
+    return Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, call.many)
 
 
 def _outputs(peer: Any, calls: int) -> dict[str, Any]:

@@ -18,38 +18,50 @@ CACHE = 192  # positions that the cache of a decoder has room for
 def weights(shape: dict[str, int]) -> Leaves:
     """Leaves of a decoder."""
     r, d = rng(1), shape["d"]
-    out = {"wte.table": normal(r, shape["vocab"], d, std=0.02), "wpe.table": normal(r, shape["context"], d, std=0.02)}
+    out = {
+        "wte.table": normal(r, shape["vocab"], d, std=0.02),
+        "wpe.table": normal(r, shape["context"], d, std=0.02),
+    }
     norm = lambda path: {  # noqa: E731
         f"{path}.scale": 1 + normal(r, d, std=0.02), f"{path}.shift": normal(r, d, std=0.02)
     }  # fmt: skip
     for i in range(shape["depth"]):
         at = f"blocks.{i}"
-        out |= norm(f"{at}.ln1") | dense(r, f"{at}.attn.qkv", d, 3 * d, 0.02) | dense(r, f"{at}.attn.out", d, d, 0.02)
-        out |= norm(f"{at}.ln2") | dense(r, f"{at}.fc", d, 4 * d, 0.02) | dense(r, f"{at}.proj", 4 * d, d, 0.02)
+        out |= (
+            norm(f"{at}.ln1")
+            | dense(r, f"{at}.attn.qkv", d, 3 * d, 0.02)
+            | dense(r, f"{at}.attn.out", d, d, 0.02)
+        )
+        out |= (
+            norm(f"{at}.ln2") | dense(r, f"{at}.fc", d, 4 * d, 0.02) | dense(r, f"{at}.proj", 4 * d, d, 0.02)
+        )
     return out | norm("ln_f")
 
 
-def _prompt(length: int) -> dict[str, Any]:
-    return {"net": weights(GPT2), "ids": _text(GPT2, 1, length + 1)[:, :-1]}
+def prompt_arguments(shape: dict[str, int], length: int) -> dict[str, Any]:
+    """A text, and the network that goes on from it."""
+    return {"net": weights(shape), "ids": _text(shape, 1, length)}
 
 
 def _text(shape: dict[str, int], rows: int, length: int) -> Any:
     return rng(2).integers(0, shape["vocab"], (rows, length)).astype(np.int32)
 
 
-def _token(t: int) -> dict[str, Any]:
-    r, (h, d) = rng(3), (GPT2["heads"], GPT2["d"] // GPT2["heads"])
+def token_arguments(shape: dict[str, int], t: int, room: int) -> dict[str, Any]:
+    """A token at position `t`, caches with room for `room` positions that hold those before."""
+    r, h, d = rng(3), shape["heads"], shape["d"] // shape["heads"]
 
     def filled() -> Any:
-        out = np.zeros((1, h, CACHE, d), np.float32)
+        out = np.zeros((1, h, room, d), np.float32)
         out[:, :, :t] = normal(r, 1, h, t, d)
         return out
 
-    caches = [{"k": filled(), "v": filled()} for _ in range(GPT2["depth"])]
-    return {"net": weights(GPT2), "id": np.array([11], np.int32), "caches": caches, "t": np.int32(t)}
+    caches = [{"k": filled(), "v": filled()} for _ in range(shape["depth"])]
+    return {"net": weights(shape), "id": np.array([11], np.int32), "caches": caches, "t": np.int32(t)}
 
 
-def _train(shape: dict[str, int], rows: int, length: int) -> dict[str, Any]:
+def train_arguments(shape: dict[str, int], rows: int, length: int) -> dict[str, Any]:
+    """A batch of texts, and what follows each of their tokens."""
     text = _text(shape, rows, length + 1)
     ids, following = np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
     return {"net": weights(shape), "ids": ids, "next": following}
@@ -64,7 +76,9 @@ def parameters(shape: dict[str, int]) -> int:
 def flops(shape: dict[str, int], rows: int, length: int, scored: int) -> float:
     """Multiply-adds of a forward pass, counted twice; `scored` positions of each row get scores of the next token."""
     d = shape["d"]
-    each = shape["depth"] * (24.0 * d * d * length + 2.0 * d * length * (length + 1))  # causal: half of the square
+    each = shape["depth"] * (
+        24.0 * d * d * length + 2.0 * d * length * (length + 1)
+    )  # causal: half of the square
     return rows * (each + 2.0 * d * shape["vocab"] * scored)
 
 
@@ -74,7 +88,7 @@ def _sets(shape: dict[str, int]) -> dict[str, str]:
 
 def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: bool) -> Case:
     return Case(
-        "gpt.train", title, "training", "gpt.ch", "train_step", partial(_train, shape, rows, length),
+        "gpt.train", title, "training", "gpt.ch", "train_step", partial(train_arguments, shape, rows, length),
         flops=3 * flops(shape, rows, length, length), bytes=4.0 * 7 * parameters(shape), dims={"B": rows, "T": length},
         sets=_sets(shape), calls=2, heavy=heavy, options=shape,
     )  # fmt: skip
@@ -82,11 +96,12 @@ def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: 
 
 CASES = [
     Case(
-        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt.ch", "prompt", partial(_prompt, 128),
+        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt.ch", "prompt", partial(prompt_arguments, GPT2, 128),
         flops=flops(GPT2, 1, 128, 1), bytes=4.0 * parameters(GPT2), dims={"B": 1, "T": 128}, heavy=True, options=GPT2,
     ),
     Case(
-        "gpt.token", "GPT-2 124M, one token after 128", "inference", "gpt.ch", "token", partial(_token, 128),
+        "gpt.token", "GPT-2 124M, one token after 128", "inference", "gpt.ch", "token",
+        partial(token_arguments, GPT2, 128, CACHE),
         flops=flops(GPT2, 1, 1, 1), bytes=4.0 * (parameters(GPT2) - 1023 * 768), dims={"L": CACHE}, heavy=True, options=GPT2,
     ),
     _training("characters: 4 layers of 128, 12 × 64 tokens, AdamW", CHARS, 12, 64, False),

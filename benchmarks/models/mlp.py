@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Leaves, dense, normal, rng
+from benchmarks.case import Case, Leaves, dense, rng
 
 ORDER = 2
 PARAMETERS = 784 * 128 + 128 + 128 * 10 + 10

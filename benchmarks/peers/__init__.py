@@ -1,7 +1,7 @@
 """What Charl is compared with, a module for each library.
 
-Enters: a case and its arguments. Leaves: a `Peer`, or None where the library has nothing of the kind. Written as users of the library
-write it. A library is imported only where it measures.
+Enters: a case and its arguments. Leaves: a `Peer`, or None where the library has nothing of the kind. Written as users of the
+library write it. A library is imported only where it measures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def available(names: list[str]) -> dict[str, bool]:
     return {name: find_spec(NAMES[name][1]) is not None for name in names}
 
 
-def peer(name: str, case: Case, arguments: dict[str, Any], threads: int, folder: Any) -> Peer | None:
+def peer(
+    name: str, case: Case, arguments: dict[str, Any], threads: int, folder: Any, simd: str
+) -> Peer | None:
     """The library `name` doing `case` on copies of `arguments`; None where it does not."""
     module, _, options = NAMES[name]
     make: Callable[..., Peer | None] = import_module(f"benchmarks.peers.{module}").make

@@ -14,7 +14,9 @@ from torch import nn
 from benchmarks.case import Leaves
 
 Tensor: TypeAlias = torch.Tensor
-Places: TypeAlias = "dict[str, tuple[nn.Parameter, bool]]"  # by path: the parameter, and whether it is transposed
+Places: TypeAlias = (
+    "dict[str, tuple[nn.Parameter, bool]]"  # by path: the parameter, and whether it is transposed
+)
 
 
 def fill(places: Places, leaves: Leaves) -> None:
@@ -176,7 +178,9 @@ class Soft(nn.Module):
         return torch.softmax(self.net(x), -1)
 
 
-def inference(key: str, a: dict[str, Any], options: dict[str, Any]) -> tuple[nn.Module, tuple[Any, ...]] | None:
+def inference(
+    key: str, a: dict[str, Any], options: dict[str, Any]
+) -> tuple[nn.Module, tuple[Any, ...]] | None:
     """The module of an inference case, and its inputs; None where there is none."""
     tensor = torch.from_numpy
     if key == "mlp.predict":
