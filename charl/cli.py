@@ -1,4 +1,4 @@
-"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`.
+"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`, `charl train`.
 
 Enters: arguments. Leaves: files, text, and an exit status: 0, 1 where the program or the machine is at fault (with rendered
 diagnostics on standard error), 2 for wrong usage. Never a traceback: a defect of Charl itself leaves one sentence and the
@@ -7,28 +7,24 @@ path of a reproducer, unless CHARL_DEBUG=1 asks for more. What is slow to import
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from charl.errors import CharlError, InternalError, render
-from charl.progress import Progress
-
-if TYPE_CHECKING:
-    from charl.errors import Diagnostic
+from charl import console
+from charl.console import Sizes, reporting, show
+from charl.errors import CharlError
+from charl.train.command import train
 
 SIMD = ("auto", "scalar", "avx2", "avx512")
 TARGETS = ("c", "wgsl")
 BACKENDS = ("evaluator", "c", "wgpu")
 
-Sizes = int | tuple[int, int]
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -58,41 +54,13 @@ def main() -> None:
       charl fmt digits.ch                      put it into the canonical form
       charl transpile digits.ch --out build/   build/digits: C, Python and WebGPU
       charl run train.ch                       run its `fn main()`
+      charl train digits.ch --data digits.npz  train its `export fn train_step`
 
     `charl COMMAND --help` explains each.
     """
 
 
 # ---------------------------------------------------------------- options
-
-
-def _dims(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Mapping[str, Sizes]:
-    """NAME=SIZE fixes, NAME=LOW..HIGH bounds."""
-    out: dict[str, Sizes] = {}
-    for text in given:
-        found = re.fullmatch(r"([^\W\d]\w*)=(\d+)(?:\.\.(\d+))?", text)
-        if found is None:
-            what = f"{text!r} is neither NAME=SIZE (N=32) nor NAME=LOW..HIGH (N=1..64)"
-            raise click.BadParameter(what, ctx, param)
-        name, low, high = found.groups()
-        if high is not None and int(high) < int(low):
-            raise click.BadParameter(f"{text!r} is an empty range", ctx, param)
-        value = int(low) if high is None else (int(low), int(high))
-        if out.setdefault(name, value) != value:
-            raise click.BadParameter(f"{name} is given twice", ctx, param)
-    return out
-
-
-def _sets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Mapping[str, str]:
-    """PATH=VALUE overrides a default."""
-    out: dict[str, str] = {}
-    for text in given:
-        path, _, value = text.partition("=")
-        if not value or re.fullmatch(r"[^\W\d]\w*(\.\w+)*", path) is None:
-            raise click.BadParameter(f"{text!r} is not PATH=VALUE (net.hidden=32)", ctx, param)
-        if out.setdefault(path, value) != value:
-            raise click.BadParameter(f"{path} is given twice", ctx, param)
-    return out
 
 
 def _c_name(ctx: click.Context, param: click.Parameter, given: str | None) -> str | None:
@@ -125,7 +93,7 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     "dims",
     metavar="NAME=SIZE",
     multiple=True,
-    callback=_dims,
+    callback=console.dims,
     help="Fix a dimension variable of the exports (N=32: best code) or bound it (N=1..64: constant workspace).",
 )
 @click.option(
@@ -133,7 +101,7 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     "sets",
     metavar="PATH=VALUE",
     multiple=True,
-    callback=_sets,
+    callback=console.sets,
     help="Override a default of a model parameter: net.hidden=32.",
 )
 @click.option(
@@ -185,7 +153,7 @@ def transpile(
 
     Files of an earlier run are replaced; other files in the folder are left alone. Where anything is wrong, nothing is written.
     """
-    with _reporting("transpile", file) as tell:
+    with reporting("transpile", file) as tell:
         from charl.compile import Options, compile_file
         from charl.output import write_package
 
@@ -198,7 +166,7 @@ def transpile(
         out /= compiled.name
         write_package(compiled.files, out)
         text = compiled.report if report else ""
-    _show(compiled.warnings)
+    show(compiled.warnings)
     if text:
         click.echo(text, nl=False)
     size = sum(map(len, compiled.files.values()))
@@ -231,18 +199,18 @@ def check(paths: tuple[Path, ...], deny: frozenset[str], allow: frozenset[str]) 
     failed = False
     for file in _paths(paths):
         try:
-            with _reporting("check", file, leave=False) as tell:
+            with reporting("check", file, leave=False) as tell:
                 from charl.check import check_file
 
                 tell("checking")
                 found = check_file(file)
         except CharlError as e:
-            _show(e.diagnostics)
+            show(e.diagnostics)
             failed = True
             continue
         warnings = [d for d in found.warnings if d.code not in allow]
         denied = [d for d in warnings if d.code in deny or "warnings" in deny]
-        _show([replace(d, severity="error") if d in denied else d for d in warnings])
+        show([replace(d, severity="error") if d in denied else d for d in warnings])
         failed = failed or bool(denied)
         exports = f"; exports {', '.join(found.exports)}" if found.exports else ""
         count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "no mistakes"
@@ -277,14 +245,14 @@ def fmt(paths: tuple[Path, ...], only_check: bool, diff: bool) -> None:
     for path in _paths(paths):
         name = "<stdin>" if str(path) == "-" else str(path)
         try:
-            with _reporting("fmt", path, leave=False):
+            with reporting("fmt", path, leave=False):
                 before, after = _format(path, name)
                 if before != after and not (only_check or diff or name == "<stdin>"):
                     from charl.format.files import replace_file
 
                     replace_file(path, after.encode())
         except CharlError as e:
-            _show(e.diagnostics)
+            show(e.diagnostics)
             failed = True
             continue
         count += 1
@@ -310,7 +278,7 @@ def _paths(paths: tuple[Path, ...]) -> list[Path]:
     try:
         return list(programs(paths))
     except CharlError as e:
-        _show(e.diagnostics)
+        show(e.diagnostics)
         sys.exit(1)
 
 
@@ -340,7 +308,7 @@ def run(file: Path, backend: str) -> None:
       charl run train.ch
       charl run train.ch --backend c
     """  # fmt: skip
-    with _reporting("run", file) as tell:
+    with reporting("run", file) as tell:
         from charl.run import run_file
 
         run_file(file, backend, tell)
@@ -374,17 +342,17 @@ def test(paths: tuple[Path, ...], backend: str, pattern: str, f64: str | None) -
     files = _paths(paths or (Path(),))
     for file in files:
         try:
-            with _reporting("test", file, leave=False) as tell:
+            with reporting("test", file, leave=False) as tell:
                 for outcome in run(file, chosen, pattern, tell, backend == "all", f64):
                     for line in totals.add(outcome):
                         click.echo(_coloured(line))
         except CharlError as e:
-            _show(e.diagnostics)
+            show(e.diagnostics)
             broken = True
     if totals.summary:
         click.echo(totals.summary)
     elif not broken:
-        _show(nothing(files, pattern).diagnostics)
+        show(nothing(files, pattern).diagnostics)
         broken = True
     if broken or totals.failed:
         sys.exit(1)
@@ -397,42 +365,4 @@ def _coloured(line: str) -> str:
     return line if colour is None else click.style(word, fg=colour) + line[len(word) :]
 
 
-# ---------------------------------------------------------------- what went wrong
-
-
-def _show(diagnostics: list[Diagnostic]) -> None:
-    """Diagnostics on standard error, in colour on a terminal."""
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    if diagnostics:
-        click.echo("\n\n".join(render(d, colour) for d in diagnostics), err=True)
-
-
-@contextmanager
-def _reporting(command: str, file: Path, leave: bool = True) -> Iterator[Callable[[str], None]]:
-    """Shows progress while the body runs, and turns what it raises into text and an exit status.
-
-    With `leave` false, a CharlError goes on to the caller.
-    """
-    progress = Progress()
-    try:
-        with progress:
-            yield progress
-    except CharlError as e:
-        if not leave:
-            raise
-        _show(e.diagnostics)
-        sys.exit(1)
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
-        raise
-    except Exception as e:
-        if os.environ.get("CHARL_DEBUG") == "1":
-            raise
-        from charl.reproducer import write_reproducer
-
-        stage = e.stage if isinstance(e, InternalError) else progress.stage or command
-        where = write_reproducer(file, sys.argv, e)
-        what = (
-            str(e) if isinstance(e, InternalError) else f"internal error in {stage}: {type(e).__name__}: {e}"
-        )
-        click.echo(f"{what}\nThis is a defect of Charl, not of your program. {where}", err=True)
-        sys.exit(1)
+main.add_command(train)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charl import ops
+from charl.data.files import E_FILE, read_arrays
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant
 from charl.elaborate.initial import seeded, stream
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
     from charl.elaborate.host import Host
 
-FILE = code("E0731", "a data file cannot be read or written")
 WEIGHTS = code("E0732", "a data file does not hold what is loaded into")
 BATCHES = code("E0622", "tensors cannot be taken in batches together")
 
@@ -62,40 +62,20 @@ def _seeded(el: Elaborator, host: Host, c: Call) -> Any:
 
 
 def _load(el: Elaborator, host: Host, c: Call) -> Any:
-    """`load("x.npz")`: its arrays by name. `load(mut net, "net.safetensors")`: every tensor of `net` from the file."""
+    """`load("x.npz")`: its arrays by name. `load(mut net, "net.safetensors")`: every tensor of `net` from the file.
+
+    Read are .npz, .npy, .csv, .tsv, .safetensors and idx files, each also gzipped.
+    """
     if c.arguments and c.arguments[0].place is not None:
         return _restore(host, c)
     path = _path(bind("load", {"path": Missing}, c)["path"])
-    return v.Named({n: host.value(a, n) for n, a in _arrays(path, c).items()})
-
-
-def _arrays(path: Path, c: Call) -> dict[str, Any]:
-    """Arrays of an .npz, an .npy (called `data`) or a .safetensors file."""
-    if path.suffix == ".safetensors":
-        from charl.runtime import safetensors
-
-        return safetensors.read(path)
-    try:
-        with open(path, "rb") as file:
-            data = np.load(file, allow_pickle=False)
-            found = {"data": data} if isinstance(data, np.ndarray) else {n: data[n] for n in data.files}
-    except (OSError, ValueError, EOFError) as e:
-        why = (
-            e.strerror
-            if isinstance(e, OSError) and e.strerror
-            else "it is no .npz, .npy or .safetensors file"
-        )
-        raise fail(FILE, f"cannot read {path}: {why}", c.span) from None
-    for name, a in found.items():
-        if a.dtype.kind not in "fiub":
-            raise fail(FILE, f"`{name}` of {path} holds {a.dtype}, which is no element type", c.span)
-    return {n: a.astype(a.dtype.newbyteorder("=")) for n, a in found.items()}
+    return v.Named({n: host.value(a, n) for n, a in read_arrays(path, c.span).items()})
 
 
 def _restore(host: Host, c: Call) -> None:
     p = bind("load", {"value": Missing, "path": Missing}, c)
     place, path = p["value"].place, _path(p["path"])
-    found = _arrays(path, c)
+    found = read_arrays(path, c.span)
 
     def leaf(name: str, n: Node) -> Node:
         a = found.get(name or "value")
@@ -125,7 +105,7 @@ def _save(el: Elaborator, host: Host, c: Call) -> None:
         partial.replace(path)
     except OSError as e:
         partial.unlink(missing_ok=True)
-        raise fail(FILE, f"cannot write {path}: {e.strerror}", c.span) from None
+        raise fail(E_FILE, f"cannot write {path}: {e.strerror}", c.span) from None
 
 
 # ---------------------------------------------------------------- lines and batches

@@ -14,9 +14,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charl.errors import code, fail
+
+if TYPE_CHECKING:
+    from charl.compile import Options
+    from charl.program import Program
+    from charl.source import Source
 
 BACKENDS = {"c": ("c",), "wgpu": ("wgsl",), "evaluator": ()}
 
@@ -36,7 +41,7 @@ def load(
     **dims: int | tuple[int, int],
 ) -> Any:
     """Compile a program and give it as its emitted loader would: see `charl.load`."""
-    from charl.compile import Options, compile_source, read_source
+    from charl.compile import Options, read_source
 
     if backend not in BACKENDS:
         raise fail(E_BACKEND, f"no backend is called {backend!r}", help=f"there are {', '.join(BACKENDS)}")
@@ -47,14 +52,24 @@ def load(
         targets=BACKENDS[backend] or ("c",),
         floats={a: b for a, b in (("f32", f32), ("f64", f64)) if a != b},
     )
+    return load_program(source, options, backend, simd, debug)[2]
+
+
+def load_program(
+    source: Source, options: Options, backend: str, simd: str = "native", debug: bool = False
+) -> tuple[Program, ModuleType, Any]:
+    """A source's checked program, the module of its emitted loader, and the package that this gives for a backend."""
+    from charl.compile import compile_source
+
     if backend == "evaluator":
         return _evaluated(source, options)
     compiled = compile_source(source, options)
     module = import_package(compiled.files)
-    return module.load(backend, simd=simd, debug=debug) if backend == "c" else module.load(backend)
+    package = module.load(backend, simd=simd, debug=debug) if backend == "c" else module.load(backend)
+    return compiled.program, module, package
 
 
-def _evaluated(source: Any, options: Any) -> Any:
+def _evaluated(source: Source, options: Options) -> tuple[Program, ModuleType, Any]:
     """The program on the evaluator; nothing is planned and nothing compiled."""
     from charl.backends import python
     from charl.backends.c import api, package
@@ -65,7 +80,7 @@ def _evaluated(source: Any, options: Any) -> Any:
     prefix = package.prefix(program.name)
     text = python.module(api.build(program, (), prefix), package.VERSION, gpu=False)
     module = import_package({f"{prefix}.py": text.encode()})
-    return module.load(EvaluatorBackend(program))
+    return program, module, module.load(EvaluatorBackend(program))
 
 
 def import_package(files: Mapping[str, bytes], folder: Path | None = None) -> ModuleType:

@@ -32,10 +32,10 @@ def _loader() -> dict[str, Any]:
     return space
 
 
-def dump(tensors: dict[str, np.ndarray[Any, Any]]) -> bytes:
+def dump(tensors: dict[str, np.ndarray[Any, Any]], metadata: dict[str, str] | None = None) -> bytes:
     """The bytes of a file that holds these tensors, in their order; the same arrays give the same bytes."""
     kinds = _loader()["_FILE_TYPES"]
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     begin = 0
     for name, a in tensors.items():
         header[name] = {
@@ -52,15 +52,28 @@ def dump(tensors: dict[str, np.ndarray[Any, Any]]) -> bytes:
 
 def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Every tensor of a file. Raises CharlError (E0710)."""
-    space = _loader()
-    kinds = {v: k for k, v in space["_FILE_TYPES"].items()}
     try:
-        tensors = space["_parse"](path.read_bytes())
+        data = path.read_bytes()
     except OSError as e:
         raise fail(E_WEIGHTS, f"cannot read {path}: {e.strerror}") from e
-    except _FileError as e:
+    try:
+        return parse(data)
+    except ValueError as e:
         raise fail(E_WEIGHTS, f"{path}: {e}") from e
+
+
+def parse(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """Every tensor of a file's bytes. Raises ValueError with what is wrong."""
+    space = _loader()
+    kinds = {v: k for k, v in space["_FILE_TYPES"].items()}
     return {
         name: np.frombuffer(raw, np.dtype(kinds[dtype]).newbyteorder("<")).astype(kinds[dtype]).reshape(shape)
-        for name, (dtype, shape, raw) in tensors.items()
+        for name, (dtype, shape, raw) in space["_parse"](data).items()
     }
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """The notes in a file's header, whose tensors `parse` reads."""
+    length = int.from_bytes(data[:8], "little")
+    found: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return found

@@ -1,0 +1,243 @@
+"""From what the user asked for to a run that is ready: program, data, state, schedule, checkpoint.
+
+Enters a `Request`. Leaves a `Run`. Everything that can be wrong is found here, before the first step, in the order in which a
+person would mend it: program, data, options, folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from charl.data import read_arrays
+from charl.errors import fail
+from charl.program import Argument, Program
+from charl.train import checkpoint, dataset
+from charl.train import state as states
+from charl.train.codes import E_ARGUMENT, E_METRICS, E_RUN, E_SCHEDULE, E_SIZE, E_STEP
+from charl.train.dataset import Dataset
+from charl.train.loop import LAST, Run
+from charl.train.metrics import Metric, metrics_of
+from charl.train.program import Step, training_step
+from charl.train.schedule import Schedule, schedule
+
+if TYPE_CHECKING:
+    from charl.train.command import Request
+
+Array = np.ndarray[Any, Any]
+
+
+def prepare(request: Request, tell: Callable[[str], None]) -> Run:
+    """Everything before the first step. Raises CharlError."""
+    from charl.compile import Options, elaborated, read_source
+
+    tell("checking")
+    source = read_source(request.file)
+    targets = {"c": ("c",), "wgpu": ("wgsl",)}.get(request.backend, ("c",))
+    options = Options(dims=request.dims, sets=request.sets, targets=targets)
+    program = elaborated(source, options)
+    step = training_step(program, request.step)
+    tell("reading data")
+    arrays = dataset.read(request.data)
+    data = dataset.fit(step.data, arrays, f"`{step.export.name}`")
+    data, found = _validation(request, program, step, data, arrays)
+    dataset.check_batch(data, request.batch)
+    rates = _schedule(request, step, data.size // request.batch)
+    numbers = _numbers(request, step)
+    identity = _identity(request, program, step, data, rates)
+    _check_folder(request)
+    tell("compiling")
+    loaded = _load(request, source, options)
+    sizes = {**data.dims, **({data.batch: request.batch} if isinstance(data.batch, str) else {})}
+    state = states.initial(loaded, step.export, request.seed, sizes)
+    _begin_with(request, state)
+    run = Run(
+        loaded, step, data, found, state, numbers, rates, request.epochs, request.batch, request.seed, request.out,
+        identity, request.save_every, request.valid_batch, _best(request, found), request.quiet,
+    )  # fmt: skip
+    if request.resume:
+        _resume(run)
+    return run
+
+
+# ---------------------------------------------------------------- data
+
+
+def _validation(
+    request: Request, program: Program, step: Step, data: Dataset, arrays: Mapping[str, Array]
+) -> tuple[Dataset, list[Metric]]:
+    """The training data without what is set aside, and the metrics of what is."""
+    if not request.valid:
+        if request.metrics:
+            raise fail(E_METRICS, "`--metrics` needs data to run on", help="pass `--valid 0.1`, or files")
+        return data, []
+    share = _share(request.valid)
+    if share is None:
+        return data, metrics_of(program, step, request.metrics, dataset.read(request.valid))
+    count = int(share) if share >= 1 else round(share * data.size)
+    if not 0 < count < data.size:
+        message = f"`--valid {request.valid[0]}` sets {count} of {data.size} samples aside"
+        raise fail(E_SIZE, message, help="leave some for training, and some for validation")
+    held: dict[str, Array] = {}
+    for name, a in arrays.items():
+        axis = data.axes.get(name, 0 if a.ndim and len(a) == data.size else None)
+        held[name] = a if axis is None else a[(slice(None),) * axis + (slice(data.size - count, None),)]
+    return data.part(0, data.size - count), metrics_of(program, step, request.metrics, held)
+
+
+def _share(valid: tuple[str, ...]) -> float | None:
+    """`0.1` or `360`; None for files."""
+    try:
+        value = float(valid[0])
+    except ValueError:
+        return None
+    return value if len(valid) == 1 and value >= 0 and (value < 1 or value == int(value)) else None
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _schedule(request: Request, step: Step, per_epoch: int) -> Schedule | None:
+    name = step.export.name
+    if step.rate is None or "lr" in request.numbers:
+        if request.lr is not None or request.schedule != "constant":
+            message = f"`{name}` takes no learning rate"
+            raise fail(
+                E_SCHEDULE,
+                message,
+                step.export.span,
+                help="give it a parameter `lr: f32`, or leave `--lr` out",
+            )
+        return None
+    if request.lr is None:
+        raise fail(
+            E_SCHEDULE, f"`{name}` takes a learning rate `lr`", step.rate.span, help="pass `--lr 1e-3`"
+        )
+    return schedule(request.schedule, request.lr, per_epoch, per_epoch * request.epochs)
+
+
+def _numbers(request: Request, step: Step) -> dict[str, Any]:
+    """Values of the numbers that the export takes beside the learning rate."""
+    out: dict[str, Any] = {}
+    taken = [a.name for a in step.numbers]
+    for name in request.numbers:
+        if name not in taken:
+            known = ", ".join(taken) or "none"
+            raise fail(
+                E_ARGUMENT, f"`{step.export.name}` takes no number `{name}`", help=f"its numbers: {known}"
+            )
+    for a in step.numbers:
+        if a is step.rate and a.name not in request.numbers:
+            continue
+        if a.name not in request.numbers:
+            help_ = f"pass `--arg {a.name}=VALUE`"
+            raise fail(
+                E_ARGUMENT, f"nothing gives `{a.name}` of `{step.export.name}` a value", a.span, help=help_
+            )
+        out[a.name] = _number(a, request.numbers[a.name])
+    return out
+
+
+def _number(a: Argument, value: float) -> Any:
+    kind = a.type.dtype.kind  # type: ignore[union-attr]  # numbers are tensors of rank 0
+    if kind == "float":
+        return value
+    if value != int(value) or (kind == "bool" and value not in (0, 1)):
+        raise fail(
+            E_ARGUMENT, f"`{a.name}` is {a.type}, and {value:g} is none", a.span, help="pass a whole number"
+        )
+    return bool(value) if kind == "bool" else int(value)
+
+
+def _best(request: Request, found: list[Metric]) -> tuple[str, bool]:
+    """What makes an epoch the best, and whether more of it is better."""
+    names = ["loss", *(n for m in found for n in m.names)]
+    if request.best is None:
+        name = next((n for n in names[1:] if "loss" in n), names[1] if len(names) > 1 else "loss")
+        less = any(word in name for word in ("loss", "error", "mse", "mae", "entropy", "perplexity"))
+        return name, not less
+    name, _, way = request.best.partition(":")
+    if name not in names or way not in ("", "max", "min"):
+        help_ = f"there are {', '.join(names)}; behind a colon `max` or `min`"
+        raise fail(E_METRICS, f"`--best {request.best}` names no number of an epoch", help=help_)
+    return name, way == "max" or (way == "" and name != "loss")
+
+
+# ---------------------------------------------------------------- package, state, checkpoint
+
+
+def _load(request: Request, source: Any, options: Any) -> states.Loaded:
+    from charl.runtime.native import load_program
+
+    program, module, package = load_program(source, options, request.backend)
+    return states.Loaded(program, module, package)
+
+
+def _begin_with(request: Request, state: dict[str, Any]) -> None:
+    """Initial values from files."""
+    for name, path in request.initial.items():
+        if name not in state:
+            known = ", ".join(state)
+            raise fail(E_ARGUMENT, f"there is no state `{name}`", help=f"the state is {known}")
+        problem = states.restore({"": state[name]}, read_arrays(path))
+        if problem:
+            raise fail(E_ARGUMENT, f"{path} does not fit `{name}`: {problem}")
+
+
+def _identity(
+    request: Request, program: Program, step: Step, data: Dataset, rates: Schedule | None
+) -> dict[str, Any]:
+    """What a run must have in common with the one that it goes on with."""
+    from charl.graph.text import print_graph
+
+    graphs = [print_graph(e.graph) for e in program.exports if e is step.export or e.role == "init"]
+    return {
+        "program": sha256("\0".join(graphs).encode()).hexdigest(),
+        "step": step.export.name,
+        "data": data.digest(),
+        "samples": data.size,
+        "batch": request.batch,
+        "seed": request.seed,
+        "backend": request.backend,
+        "lr": request.lr,
+        "schedule": request.schedule,
+        "epochs": request.epochs if rates is not None and rates.needs_total else None,
+        "numbers": dict(request.numbers),
+        "best": request.best,
+        "valid": list(request.valid),
+    }
+
+
+def _check_folder(request: Request) -> None:
+    last = request.out / LAST
+    if request.resume and request.overwrite:
+        raise fail(E_RUN, "`--resume` goes on, `--overwrite` begins anew", help="pass one of them")
+    if last.exists() and not (request.resume or request.overwrite):
+        raise fail(
+            E_RUN,
+            f"{request.out} holds a run",
+            help="go on with `--resume`, or begin anew with `--overwrite`",
+        )
+    if request.out.exists() and not request.out.is_dir():
+        raise fail(E_RUN, f"{request.out} is a file", help="choose another folder with `--out`")
+    checkpoint.clear_partial(request.out)
+    if request.overwrite:
+        for path in (last, request.out / "best.safetensors"):
+            path.unlink(missing_ok=True)
+
+
+def _resume(run: Run) -> None:
+    """Put back what the last checkpoint holds, where there is one."""
+    path: Path = run.out / LAST
+    if not path.exists():
+        return
+    saved = checkpoint.load(path)
+    checkpoint.check_identity(path, saved.identity, run.identity)
+    problem = states.restore(run.state, saved.tensors)
+    if problem:
+        raise fail(E_STEP, f"{path} does not fit the program: {problem}")
+    run.position = saved.position
