@@ -38,7 +38,12 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chai
     takers = [t for t in fusion.taken if _writer(fusion, t) in stuck]
     if takers:
         return takers[-1]
-    return next(v for v in updates if _writer(fusion, chains.first(v)) in stuck)
+    readers = _readers(fusion)
+    for value, parameter in updates.items():  # one that waits for a reader of what it overwrites
+        writer = _writer(fusion, chains.first(value))
+        if writer in stuck and (readers.get(chains.last(parameter), set()) - {writer}) & stuck:
+            return value
+    raise AssertionError("a cycle of groups that no update closes")
 
 
 def _writer(fusion: Fusion, value: Node) -> Group:
@@ -73,14 +78,23 @@ def _reads_own_element(fusion: Fusion, head: Node, value: Node, parameter: Node)
     return True
 
 
-def dependencies(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> dict[Group, set[Group]]:
-    """Groups that must run before each group: it reads their values, or overwrites what they read."""
+def _readers(fusion: Fusion) -> dict[Node, set[Group]]:
+    """The groups that read each value."""
     readers: dict[Node, set[Group]] = {}
-    before: dict[Group, set[Group]] = {g: set() for g in fusion.groups.values()}
     for group in fusion.groups.values():
         for node in group.members:
             for read in fusion.fact(node).reads:
                 readers.setdefault(read.node, set()).add(group)
+    return readers
+
+
+def dependencies(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> dict[Group, set[Group]]:
+    """Groups that must run before each group: it reads their values, or overwrites what they read."""
+    readers = _readers(fusion)
+    before: dict[Group, set[Group]] = {g: set() for g in fusion.groups.values()}
+    for group in fusion.groups.values():
+        for node in group.members:
+            for read in fusion.fact(node).reads:
                 source = fusion.group_of.get(read.node)
                 if source is not None and source is not group:
                     before[group].add(source)
