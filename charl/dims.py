@@ -291,22 +291,22 @@ def ceildiv(a: int | Dim, b: int | Dim) -> int | Dim:
     return whole if rest == 0 else whole + atom(Func("ceildiv", (rest, b)))
 
 
-def minimum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None) -> int | Dim:
-    """The smaller of two sizes."""
+def minimum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None, least: int = 1) -> int | Dim:
+    """The smaller of two sizes; `ranges` and `least` as in `nonnegative`."""
     if isinstance(a, int) and isinstance(b, int):
         return min(a, b)
-    if nonnegative(b - a, ranges):
+    if nonnegative(b - a, ranges, least):
         return a
-    return b if nonnegative(a - b, ranges) else atom(Func("min", (a, b)))
+    return b if nonnegative(a - b, ranges, least) else atom(Func("min", (a, b)))
 
 
-def maximum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None) -> int | Dim:
-    """The larger of two sizes."""
+def maximum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None, least: int = 1) -> int | Dim:
+    """The larger of two sizes; `ranges` and `least` as in `nonnegative`."""
     if isinstance(a, int) and isinstance(b, int):
         return max(a, b)
-    if nonnegative(a - b, ranges):
+    if nonnegative(a - b, ranges, least):
         return a
-    return b if nonnegative(b - a, ranges) else atom(Func("max", (a, b)))
+    return b if nonnegative(b - a, ranges, least) else atom(Func("max", (a, b)))
 
 
 def _split(a: int | Dim, b: int | Dim) -> tuple[int | Dim, int | Dim]:
@@ -543,7 +543,8 @@ def _substitute_atom(
         return mod(x, y, ranges)
     if a.name == "ceildiv":
         return ceildiv(x, y)
-    return (minimum if a.name == "min" else maximum)(x, y, ranges)
+    least = 1 if ranges is not None else 0  # a symbol may be an index, which begins at 0
+    return (minimum if a.name == "min" else maximum)(x, y, ranges, least)
 
 
 def simplify(x: int | Dim, ranges: Mapping[str, Any]) -> int | Dim:

@@ -8,23 +8,35 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Capabilities:
     """`dtypes`: element types it stores and computes with. `grid`: kernels run as one invocation per point of their parallel
-    loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements. `registers`: vector registers that
-    a register tile may count on. `scatter`: a kernel may store to computed places in order.
+    loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so many where `exact`.
+    `scatter`: a kernel may store to computed places in order.
+
+    What contractions are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused
+    multiply-adds and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches;
+    `bandwidth`, bytes that come each cycle from what lies behind each of them; `far`, bytes between
+    neighbours from which on they count as scattered over pages; `stack`, bytes that a kernel may take for packed operands.
     """
 
     dtypes: frozenset[str]
     grid: bool = False
     max_lanes: int = 16
+    exact: bool = False
     registers: int = 16
     scatter: bool = True
     max_buffers: int = 1 << 30
+    ports: int = 2
+    latency: int = 4
+    cache: tuple[int, int] = (32 << 10, 1 << 20)
+    bandwidth: tuple[float, float] = (24, 6)
+    far: int = 1 << 10
+    stack: int = 128 << 10
 
 
 ALL_BUT_HALF = frozenset(["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"])
 PORTABLE_C = Capabilities(ALL_BUT_HALF)
-SCALAR = Capabilities(ALL_BUT_HALF, max_lanes=1)
-AVX2 = Capabilities(ALL_BUT_HALF, max_lanes=8)
-AVX512 = Capabilities(ALL_BUT_HALF, max_lanes=16, registers=32)
+SCALAR = Capabilities(ALL_BUT_HALF, max_lanes=1, exact=True)
+AVX2 = Capabilities(ALL_BUT_HALF, max_lanes=8, exact=True)
+AVX512 = Capabilities(ALL_BUT_HALF, exact=True, registers=32)
 WGSL = Capabilities(
     frozenset(["f32", "i32", "u32", "bool"]), grid=True, max_lanes=1, scatter=False, max_buffers=8
 )

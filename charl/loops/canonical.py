@@ -21,10 +21,12 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Role,
     Simd,
     Stmt,
     Store,
+    Transpose,
     Update,
 )
 
@@ -112,6 +114,13 @@ class _Renamer:
         if isinstance(s, Store):
             span = None if self.neutral else s.span
             return replace(s, index=self.size(s.index), value=self.expr(s.value), span=span)
+        if isinstance(s, Transpose):
+            to, to_stride = self.size(s.to), self.size(s.to_stride)
+            start, stride = self.size(s.start), self.size(s.stride)
+            rows, columns = self.size(s.rows), self.size(s.columns)
+            return Transpose(s.target, to, to_stride, s.source, start, stride, rows, columns)
+        if isinstance(s, Prefetch):
+            return replace(s, index=self.size(s.index))
         if isinstance(s, If):
             return If(self.expr(s.condition), self.body(s.body))
         assert isinstance(s, Check)
@@ -149,8 +158,14 @@ def _with_buffers(stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer]) -> tuple
         if isinstance(s, Let):
             return replace(s, value=expr(s.value))
         if isinstance(s, Local):
-            table[s.buffer] = replace(s.buffer, name="sums")
+            table[s.buffer] = replace(s.buffer)
             return Local(table[s.buffer])
+        if isinstance(s, Accumulator):
+            return s if s.initial is None else replace(s, initial=expr(s.initial))
+        if isinstance(s, Transpose):
+            return replace(s, target=table[s.target], source=table[s.source])
+        if isinstance(s, Prefetch):
+            return replace(s, buffer=table[s.buffer])
         if isinstance(s, Update):
             return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
         if isinstance(s, Store):

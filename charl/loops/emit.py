@@ -103,6 +103,8 @@ class Emitter:
         """Statements that evaluate and consume all sinks here; every index they use is in scope."""
         out, sinks = self.reductions(sinks, frozenset())
         lets, sinks = self._share(sinks)
+        if all(s.register for s in sinks):
+            return (*out, *_interleaved(lets, sinks))
         return (*out, *lets, *(s.statement() for s in sinks))
 
     def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: Sequence[Expr]) -> list[Sink]:
@@ -183,7 +185,7 @@ class Emitter:
     def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
         hint = self.hints.get(id(original))
         if hint is None and isinstance(original, Load):
-            hint = "sum" if original.source.role == "scratch" else f"{original.source.name}_element"
+            hint = "sum" if original.source.name == "sums" else f"{original.source.name}_element"
         name = self.name(hint or "t")
         if self.varies(value):
             self._vector_names.add(name)
@@ -261,8 +263,10 @@ class Emitter:
             visit(s.value, inner)
         return list(found.values())
 
-    def _reduce(self, batch: Sequence[Reduce]) -> tuple[list[Stmt], list[Expr]]:
-        """One loop nest for reductions with equal extents."""
+    def _reduce(
+        self, batch: Sequence[Reduce], initial: Sequence[Expr | None] = ()
+    ) -> tuple[list[Stmt], list[Expr]]:
+        """One loop nest for reductions with equal extents, which start at `initial` where that is given."""
         over = batch[0].over
         bodies: list[Expr] = []
         for r in batch:
@@ -275,11 +279,11 @@ class Emitter:
         declared: list[Stmt] = []
         after: list[Stmt] = []
         refs: list[Expr] = []
-        for r, body in zip(batch, bodies):
+        for r, body, start in zip(batch, bodies, initial or [None] * len(batch)):
             name = self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc")))
             vector = width is not None or self.varies(body)
             dtype = body.dtype
-            declared.append(Accumulator(name, r.fn, dtype, vector))
+            declared.append(Accumulator(name, r.fn, dtype, vector, start))
             position = _position(over) if r.fn.startswith("arg") else None
             sinks.append(Sink(body, register=name, fn=r.fn, position=position))
             if width is not None:
@@ -292,6 +296,15 @@ class Emitter:
         lets, sinks = self.hoist(sinks, names)
         loops = self._loops(over, sinks, width)
         return [*lets, *declared, *loops, *after], refs
+
+    def accumulate(self, parts: Sequence[tuple[Reduce, Sink]]) -> tuple[Stmt, ...]:
+        """Add each reduction to what its sink's place holds, all in one loop."""
+        initial: list[Expr | None] = []
+        for r, sink in parts:
+            assert sink.buffer is not None
+            initial.append(Load(sink.buffer, (sink.index,), r.dtype))
+        out, refs = self._reduce([r for r, _ in parts], initial)
+        return (*out, *(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts)))
 
     def _loops(
         self, over: Sequence[tuple[str, Size]], sinks: Sequence[Sink], width: int | None
@@ -385,6 +398,32 @@ def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:
     for r in ready:
         found.setdefault(tuple(e for _, e in r.over), []).append(r)
     return list(found.values())
+
+
+def _interleaved(lets: Sequence[Stmt], sinks: Sequence[Sink]) -> list[Stmt]:
+    """Every name just before its first use: compilers keep the order, and many live names would leave the registers."""
+    waiting = {x.name: x for x in lets if isinstance(x, Let)}
+    used = {x.name for s in sinks for e in (s.value, s.position) if e for x in e.walk() if isinstance(x, Ref)}
+    out: list[Stmt] = []
+
+    def name(x: Let) -> None:
+        for ref in x.value.walk():
+            if isinstance(ref, Ref) and ref.name in waiting:
+                name(waiting.pop(ref.name))
+        out.append(x)
+
+    inner = {r.name for x in waiting.values() for r in x.value.walk() if isinstance(r, Ref)}
+    for x in list(waiting.values()):  # what stands in an index, where a walk does not come, goes first
+        if x.name not in used | inner and x.name in waiting:
+            del waiting[x.name]
+            name(x)
+    for s in sinks:
+        for e in (s.value, s.position):
+            for ref in e.walk() if e else ():
+                if isinstance(ref, Ref) and ref.name in waiting:
+                    name(waiting.pop(ref.name))
+        out.append(s.statement())
+    return out
 
 
 def _trivial(e: Expr) -> bool:

@@ -27,9 +27,11 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
+    Transpose,
     Update,
 )
 from charl.loops.walk import register_widths
@@ -155,6 +157,10 @@ class _Run:
             )
         elif isinstance(s, Local):
             self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.numpy)
+        elif isinstance(s, Transpose):
+            self._transpose(s)
+        elif isinstance(s, Prefetch):
+            pass
         elif isinstance(s, Accumulator):
             self._accumulator(s)
         elif isinstance(s, Update):
@@ -229,6 +235,15 @@ class _Run:
         extreme = np.max(best) if s.fn == "argmax" else np.min(best)
         same = np.isnan(best) if r.dtype.is_float and np.isnan(extreme) else best == extreme
         self.registers[s.name] = _Register(np.asarray([values[same].min()], np.int32), s.dtype)
+
+    def _transpose(self, s: Transpose) -> None:
+        rows, columns = np.arange(self._scalar(s.rows))[:, None], np.arange(self._scalar(s.columns))
+        to = self._scalar(s.to) + columns * self._scalar(s.to_stride) + rows
+        start = self._scalar(s.start) + rows * self._scalar(s.stride) + columns
+        for buffer, index in ((s.target, to), (s.source, start)):
+            if index.size and (int(index.min()) < 0 or int(index.max()) >= len(self.arrays[buffer])):
+                raise InternalError("loops.evaluate", f"{self.kernel.name} transposes outside {buffer.name}")
+        self.arrays[s.target][to] = self.arrays[s.source][start]
 
     def _store(self, s: Store) -> None:
         array = self.arrays[s.buffer]

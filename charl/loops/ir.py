@@ -96,11 +96,33 @@ class Store:
 
 @dataclass(frozen=True)
 class Local:
-    """Declare an array on the stack for the rest of the block. `buffer` has the role "scratch" and a size that is constant
-    for an instruction set: it holds a register tile between its reduction and its epilogue.
+    """Declare an array on the stack for the rest of the block, aligned to a cache line. `buffer` has the role "scratch" and a
+    size that is constant for an instruction set: it holds packed operands, or results on their way to the epilogue.
     """
 
     buffer: Buffer
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """target[to + c * to_stride + r] = source[start + r * stride + c] for every r below `rows` and c below `columns`."""
+
+    target: Buffer
+    to: Size
+    to_stride: Size
+    source: Buffer
+    start: Size
+    stride: Size
+    rows: Size
+    columns: Size
+
+
+@dataclass(frozen=True)
+class Prefetch:
+    """Ask for the cache line of buffer[index], which may lie outside the buffer; changes nothing."""
+
+    buffer: Buffer
+    index: Size
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,9 @@ class Check:
     span: Span | None
 
 
-Stmt: TypeAlias = "Let | Local | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+Stmt: TypeAlias = (
+    "Let | Local | Transpose | Prefetch | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+)
 
 
 @dataclass

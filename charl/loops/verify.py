@@ -20,9 +20,11 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
+    Transpose,
     Update,
 )
 from charl.loops.walk import body, expressions, sizes
@@ -86,6 +88,10 @@ class _Verifier:
         elif isinstance(s, Local):
             self.require(s.buffer.role == "scratch", f"local array {s.buffer.name} is a {s.buffer.role}")
             self.buffers.add(s.buffer)
+        elif isinstance(s, Transpose):
+            self.transpose(s)
+        elif isinstance(s, Prefetch):
+            self.require(s.buffer in self.buffers, f"buffer {s.buffer.name} is not an argument")
         elif isinstance(s, Accumulator):
             self.define(s.name, s.vector)
             self.accumulators[s.name] = s
@@ -125,6 +131,13 @@ class _Verifier:
             self.fits(s.value)
         else:
             self.require(not self.varies(s.value), f"one register {s.name} for the values of all lanes")
+
+    def transpose(self, s: Transpose) -> None:
+        self.require(self.region is None, "a transposition inside a vector region")
+        self.require(s.target.role != "input", f"{s.target.name} is an input and written")
+        self.require(s.target.dtype == s.source.dtype, f"{s.source.dtype} is stored to {s.target.name}")
+        self.access(s.target, s.to)
+        self.access(s.source, s.start)
 
     def store(self, s: Store) -> None:
         self.require(s.buffer.role != "input", f"{s.buffer.name} is an input and written")

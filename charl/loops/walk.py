@@ -17,9 +17,11 @@ from charl.loops.ir import (
     If,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
+    Transpose,
     Update,
 )
 
@@ -45,7 +47,9 @@ def sizes(s: Stmt) -> tuple[Size, ...]:
         return () if s.count is None else (s.count,)
     if isinstance(s, Local):
         return (s.buffer.size,)
-    return (s.index,) if isinstance(s, Store) else ()
+    if isinstance(s, Transpose):
+        return (s.to, s.to_stride, s.start, s.stride, s.rows, s.columns)
+    return (s.index,) if isinstance(s, (Store, Prefetch)) else ()
 
 
 def body(s: Stmt) -> tuple[Stmt, ...]:

@@ -35,6 +35,21 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
     return a % b + (a % b < 0 ? b : 0);
 }
 
+/* Ask for the cache line at `p`. */
+static inline void line_prefetch(const void *p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p);
+#else
+    (void)p;
+#endif
+}
+
+//: f32 f64
+/* The first cache line in `space`, which has one more than is needed. */
+static inline $C *$T_aligned($C *space) {
+    return space + (ptrdiff_t)((-(uintptr_t)space % 64) / sizeof *space);
+}
+
 //: i8 i16 i32 i64 u8 u16
 /* Addition that wraps around. */
 static inline $C $T_add($C a, $C b) {

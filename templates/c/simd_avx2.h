@@ -393,6 +393,46 @@ static inline bool vm$N_reduce_or(vm$N m) {
     return _mm256_movemask_epi8(m) != 0;
 }
 
+/* Rows j and j + 4 of four columns, beside one another; no row after `last`. */
+static inline vf32 vf32_half(const float *from, ptrdiff_t stride, ptrdiff_t j, ptrdiff_t last) {
+    const vf32 x = _mm256_castps128_ps256(_mm_loadu_ps(from + size_min(j, last) * stride));
+    return _mm256_insertf128_ps(x, _mm_loadu_ps(from + size_min(j + 4, last) * stride), 1);
+}
+
+/* Columns of VL32 rows (the last of them repeated) of four elements: to[c * to_stride + r] = from[r * stride + c]. */
+static inline void vf32_transpose(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t stride, ptrdiff_t last) {
+    const vf32 a = vf32_half(from, stride, 0, last);
+    const vf32 b = vf32_half(from, stride, 1, last);
+    const vf32 c = vf32_half(from, stride, 2, last);
+    const vf32 d = vf32_half(from, stride, 3, last);
+    const __m256d ab = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+    const __m256d cd = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+    const __m256d ab2 = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+    const __m256d cd2 = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
+    const vm32 active = vm32_range(0, last + 1);
+    vf32_store_mask(to, _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), active);
+    vf32_store_mask(to + to_stride, _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)), active);
+    vf32_store_mask(to + 2 * to_stride, _mm256_castpd_ps(_mm256_unpacklo_pd(ab2, cd2)), active);
+    vf32_store_mask(to + 3 * to_stride, _mm256_castpd_ps(_mm256_unpackhi_pd(ab2, cd2)), active);
+}
+
+/* Rows j and j + 2 of two columns, beside one another; no row after `last`. */
+static inline vf64 vf64_half(const double *from, ptrdiff_t stride, ptrdiff_t j, ptrdiff_t last) {
+    const vf64 x = _mm256_castpd128_pd256(_mm_loadu_pd(from + size_min(j, last) * stride));
+    return _mm256_insertf128_pd(x, _mm_loadu_pd(from + size_min(j + 2, last) * stride), 1);
+}
+
+/* Columns of VL64 rows (the last of them repeated) of four elements: to[c * to_stride + r] = from[r * stride + c]. */
+static inline void vf64_transpose(double *to, ptrdiff_t to_stride, const double *from, ptrdiff_t stride, ptrdiff_t last) {
+    const vm64 active = vm64_range(0, last + 1);
+    for (ptrdiff_t c = 0; c < 4; c += 2) {
+        const vf64 a = vf64_half(from + c, stride, 0, last);
+        const vf64 b = vf64_half(from + c, stride, 1, last);
+        vf64_store_mask(to + c * to_stride, _mm256_unpacklo_pd(a, b), active);
+        vf64_store_mask(to + (c + 1) * to_stride, _mm256_unpackhi_pd(a, b), active);
+    }
+}
+
 static inline vu32 vu32_turn(vu32 x, int count) {
     const __m256i n = _mm256_set1_epi32(count);
     return _mm256_or_si256(_mm256_sllv_epi32(x, n), _mm256_srlv_epi32(x, _mm256_sub_epi32(_mm256_set1_epi32(32), n)));

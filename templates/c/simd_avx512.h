@@ -295,6 +295,50 @@ static inline bool vm$N_reduce_or(vm$N m) {
     return m != 0;
 }
 
+/* Rows j, j + 4, j + 8 and j + 12 of four columns, beside one another; no row after `last`. */
+static inline vf32 vf32_quarter(const float *from, ptrdiff_t stride, ptrdiff_t j, ptrdiff_t last) {
+    vf32 x = _mm512_castps128_ps512(_mm_loadu_ps(from + size_min(j, last) * stride));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 4, last) * stride), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 8, last) * stride), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 12, last) * stride), 3);
+}
+
+/* Columns of VL32 rows (the last of them repeated) of four elements: to[c * to_stride + r] = from[r * stride + c]. */
+static inline void vf32_transpose(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t stride, ptrdiff_t last) {
+    const vf32 a = vf32_quarter(from, stride, 0, last);
+    const vf32 b = vf32_quarter(from, stride, 1, last);
+    const vf32 c = vf32_quarter(from, stride, 2, last);
+    const vf32 d = vf32_quarter(from, stride, 3, last);
+    const __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+    const __m512d cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+    const __m512d ab2 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+    const __m512d cd2 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    const vm32 active = vm32_range(0, last + 1);
+    vf32_store_mask(to, _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), active);
+    vf32_store_mask(to + to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)), active);
+    vf32_store_mask(to + 2 * to_stride, _mm512_castpd_ps(_mm512_unpacklo_pd(ab2, cd2)), active);
+    vf32_store_mask(to + 3 * to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ab2, cd2)), active);
+}
+
+/* Rows j, j + 2, j + 4 and j + 6 of two columns, beside one another; no row after `last`. */
+static inline vf64 vf64_quarter(const double *from, ptrdiff_t stride, ptrdiff_t j, ptrdiff_t last) {
+    vf64 x = _mm512_castpd128_pd512(_mm_loadu_pd(from + size_min(j, last) * stride));
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(from + size_min(j + 2, last) * stride), 1);
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(from + size_min(j + 4, last) * stride), 2);
+    return _mm512_insertf64x2(x, _mm_loadu_pd(from + size_min(j + 6, last) * stride), 3);
+}
+
+/* Columns of VL64 rows (the last of them repeated) of four elements: to[c * to_stride + r] = from[r * stride + c]. */
+static inline void vf64_transpose(double *to, ptrdiff_t to_stride, const double *from, ptrdiff_t stride, ptrdiff_t last) {
+    const vm64 active = vm64_range(0, last + 1);
+    for (ptrdiff_t c = 0; c < 4; c += 2) {
+        const vf64 a = vf64_quarter(from + c, stride, 0, last);
+        const vf64 b = vf64_quarter(from + c, stride, 1, last);
+        vf64_store_mask(to + c * to_stride, _mm512_unpacklo_pd(a, b), active);
+        vf64_store_mask(to + (c + 1) * to_stride, _mm512_unpackhi_pd(a, b), active);
+    }
+}
+
 static inline vu32 vu32_turn(vu32 x, int count) {
     return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
 }

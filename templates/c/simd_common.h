@@ -2,6 +2,28 @@
 #ifndef CHARL_SIMD_COMMON_H
 #define CHARL_SIMD_COMMON_H
 
+//: f32 f64
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < columns. */
+static inline void $T_transpose($C *to, ptrdiff_t to_stride, const $C *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; r += VL$N) {
+        const ptrdiff_t stop = size_min(rows, r + VL$N);
+        ptrdiff_t c = 0;
+        if (stop == r + VL$N) {
+            for (; c + 4 <= columns; c += 4) {
+                v$T_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, VL$N - 1);
+            }
+        }
+        for (; c + 4 <= columns; c += 4) {
+            v$T_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, stop - r - 1);
+        }
+        for (; c < columns; ++c) {
+            for (ptrdiff_t i = r; i < stop; ++i) {
+                to[c * to_stride + i] = from[i * stride + c];
+            }
+        }
+    }
+}
+
 //: f32 f64 i32 u32 i64 u64
 static inline v$T v$T_load_strided(const $C *p, ptrdiff_t stride) {
     $C lanes[VL$N];

@@ -275,4 +275,14 @@ static inline bool vm$N_reduce_or(vm$N m) {
     return m;
 }
 
+//: f32 f64
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < columns. */
+static inline void $T_transpose($C *to, ptrdiff_t to_stride, const $C *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        for (ptrdiff_t c = 0; c < columns; ++c) {
+            to[c * to_stride + r] = from[r * stride + c];
+        }
+    }
+}
+
 #endif

@@ -20,7 +20,7 @@ from charl import dims
 from charl.backends.c import headers
 from charl.backends.c.printer import print_kernel
 from charl.backends.c.spelling import c_type
-from charl.backends.capabilities import PORTABLE_C
+from charl.backends.capabilities import PORTABLE_C, Capabilities
 from charl.graph.ir import Graph
 from charl.loops.ir import Kernel
 from charl.loops.verify import verify
@@ -56,13 +56,13 @@ def missing(isa: str) -> str | None:
     return support.missing_cc() or support.missing_cpu(*CPU[isa])
 
 
-def plan_graph(graph: Graph, mut: Sequence[int] = ()) -> Plan:
+def plan_graph(graph: Graph, caps: Capabilities = PORTABLE_C) -> Plan:
     """Plan an export whose arguments are the parameters of `graph`, one each."""
     arguments = tuple(Argument(p.name or f"x{i}", p.type) for i, p in enumerate(graph.params))
     fields = tuple(Field(str(i), r.type) for i, r in enumerate(graph.results))
     result = Record("", "tuple", fields)
     export = Export(graph.name, "", arguments, result, graph, ())
-    return plan_program(_program(export), PORTABLE_C).plans[0]
+    return plan_program(_program(export), caps).plans[0]
 
 
 def _program(export: Export) -> Program:

@@ -32,14 +32,17 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
+    Transpose,
     Update,
 )
 from charl.loops.walk import only_checks, register_widths
 
 _INDENT = "    "
+LINE = 64  # bytes of a cache line
 VECTOR_SYMBOLS = {"VL32": (1, 16), "VL64": (1, 8)}
 
 
@@ -164,6 +167,10 @@ class KernelPrinter:
                 self._let(s)
             elif isinstance(s, Local):
                 self._local(s)
+            elif isinstance(s, Transpose):
+                self._transpose(s)
+            elif isinstance(s, Prefetch):
+                self.emit(f"line_prefetch({self._address(s.buffer, s.index)});")
             elif isinstance(s, Accumulator):
                 self._accumulator(s)
             elif isinstance(s, Update):
@@ -208,6 +215,9 @@ class KernelPrinter:
         if count is not None:
             self.lines.append(None)
             region.slot = (self.lines, len(self.lines) - 1, _INDENT * self.depth)
+            region.name = self.scope.allocate(
+                "active"
+            )  # here, where it is declared, whatever block uses it first
         self.scalars.ranges[s.lane] = (0, 15)
         self.vectors = Vectors(self, region)
         self.statements(s.body)
@@ -249,7 +259,25 @@ class KernelPrinter:
     def _local(self, s: Local) -> None:
         name = self.scope.allocate(s.buffer.name)
         self.buffers[s.buffer] = name
-        self.emit(f"{c_type(s.buffer.dtype)} {name}[{self.scalars.size(s.buffer.size).text}];")
+        t = s.buffer.dtype
+        space = self.scope.allocate(f"{name}_space")
+        self.emit(f"{c_type(t)} {space}[{self.scalars.size(s.buffer.size + LINE // t.bytes).text}];")
+        self.emit(f"{c_type(t)} *const {name} = {t.name}_aligned({space});")
+
+    def _address(self, buffer: Buffer, index: Size) -> str:
+        where = self.scalars.size(index)
+        return self.buffer(buffer) + ("" if index == 0 else f" + {at(where, spelling.SUM)}")
+
+    def _transpose(self, s: Transpose) -> None:
+        size = self.scalars.size
+        args = [self._address(s.target, s.to), size(s.to_stride).text]
+        args += [
+            self._address(s.source, s.start),
+            size(s.stride).text,
+            size(s.rows).text,
+            size(s.columns).text,
+        ]
+        self.emit(f"{s.target.dtype.name}_transpose({', '.join(args)});")
 
     def _accumulator(self, s: Accumulator) -> None:
         t = s.dtype

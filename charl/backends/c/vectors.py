@@ -50,13 +50,14 @@ class Register:
 
 @dataclass(eq=False)
 class Region:
-    """A `Simd` being printed. `mask` names the lanes that take part (made on first use); `count` bounds them."""
+    """A `Simd` being printed. `mask` names the lanes that take part (made on first use, called `name`); `count` bounds them."""
 
     lane: str
     width: int
     count: Text | None
     mask: str | None = None
     slot: tuple[list[str | None], int, str] | None = None  # where the mask's declaration goes
+    name: str = ""
 
     @property
     def lanes(self) -> str:
@@ -179,7 +180,7 @@ class Vectors:
         """The mask of lanes that take part; None where all do."""
         region = self.region
         if region.mask is None and region.count is not None:
-            region.mask = self.host.scope.allocate("active")
+            region.mask = region.name
             assert region.slot is not None
             lines, where, indent = region.slot
             m = f"vm{region.width}"

@@ -14,6 +14,9 @@ from charl.loops.emit import Emitter, Sink
 from charl.loops.ir import Stmt
 from charl.loops.nests.axes import Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
+from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.form import contraction
+from charl.loops.nests.contraction.schedule import choose
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row
 from charl.loops.vectors import contiguous_loads, strided_loads
@@ -41,6 +44,11 @@ def _full(
         return emitter.block(sinks)
     if not reduces:
         rows, sinks = collapse(rows, sinks)
+    if heavy and emitter.vectors:
+        found = contraction(emitter, rows, sinks)
+        schedule = choose(found, caps) if found else None
+        if found and schedule:
+            return Blocks(emitter, caps, found, schedule).nest()
     width = store_width(emitter, rows[-1], sinks)
     bodies = [r.body for r in reduces]
     if width is not None and reduces and strided_loads(bodies, rows[-1].name):

@@ -5,7 +5,7 @@ Enters: axes and sinks. Leaves: statements, or sinks at other indices. Never cho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from charl import dims
@@ -91,15 +91,15 @@ def rereads(reduces: Sequence[Reduce], name: str) -> bool:
     return any(isinstance(e, Load) and name not in e.symbols() for r in reduces for e in nodes_of(r.body))
 
 
-def instances(sinks: Sequence[Sink], env: dict[str, Sequence[Size]]) -> list[Sink]:
-    """The sinks at every combination of the given index values."""
-    out = list(sinks)
-    for name, values in env.items():
+def instances(sinks: Sequence[Sink], env: Mapping[str, Sequence[Size]]) -> list[Sink]:
+    """The sinks at every combination of the given index values, the last index varying fastest."""
+    out: list[Sink] = list(sinks)
+    for name, values in reversed(list(env.items())):
         if len(values) == 1 and values[0] == dims.sym(name):
             continue
         copies: list[Sink] = []
-        memos: list[dict[int, Expr]] = [{} for _ in values]
-        for value, memo in zip(values, memos):
+        for value in values:
+            memo: dict[int, Expr] = {}
             copies += [s.at({name: value}, memo) for s in out]
         out = copies
     return out

@@ -6,23 +6,17 @@ Enters: sinks with one element a row, and the element width. Leaves: their loops
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
-from math import prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Reduce
+from charl.graph.scalar import Reduce
 from charl.loops.emit import Emitter, Sink, divisible_by_lanes, lanes
-from charl.loops.inline import substitute
-from charl.loops.ir import Buffer, For, Local, Stmt
-from charl.loops.nests.axes import Axis, instances, rereads, tiled, wrap
-from charl.plan.access import expr_cost, nodes_of
+from charl.loops.ir import For, Stmt
+from charl.loops.nests.axes import Axis, rereads, tiled, wrap
+from charl.loops.nests.contraction.tiles import register_tile
 
 Size = int | Dim
-
-# Additions per element from which an epilogue is a loop over the tile rather than written out for each register.
-_LONG_EPILOGUE = 8
 
 
 def lane_rows(
@@ -55,51 +49,13 @@ def lane_rows(
             values = {**env, last.name: at}
             return (
                 emitter.region(
-                    lane, width, limit, lambda: _register_tile(emitter, sinks, values, lane, width)
+                    lane, width, limit, lambda: register_tile(emitter, sinks, values, lane, lanes(width))
                 ),
             )
 
         return (For(j, stop, tiled(emitter, before, tile, body), start=start, step=lanes(width) * count),)
 
     return _column_loops(columns, last.extent, width, vectors)
-
-
-def _register_tile(
-    emitter: Emitter, sinks: Sequence[Sink], values: dict[str, Sequence[Size]], lane: str, width: int
-) -> tuple[Stmt, ...]:
-    """One tile of vectors: all its reductions in one loop, then what is done with them.
-
-    An epilogue of some size is a loop over the tile, kept on the stack meanwhile; a short one is written out.
-    """
-    count = prod(len(v) for v in values.values())
-    reduces = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
-    nested = any(isinstance(e, Reduce) for r in reduces for e in nodes_of(r.body))
-    if nested or count < 4 or sum(expr_cost(s.value) for s in sinks) < _LONG_EPILOGUE:
-        return emitter.block(instances(sinks, values))
-    loops = [(n, v, emitter.name(n.split(".")[0])) for n, v in values.items() if len(v) > 1]
-    slot: Size = 0
-    for _, v, index in loops:
-        slot = slot * len(v) + dims.sym(index)
-    declared: list[Stmt] = []
-    sums: list[Sink] = []
-    table: dict[int, Expr] = {}
-    for r in reduces:
-        kept = Buffer("sums", r.dtype, lanes(width) * count, "scratch")
-        declared.append(Local(kept))
-        table[id(r)] = Load(kept, (slot * lanes(width) + dims.sym(lane),), r.dtype)
-        for i, chosen in enumerate(product(*values.values())):
-            env = dict(zip(values, chosen))
-            sums.append(Sink(substitute(r, env, {}), kept, lanes(width) * i + dims.sym(lane)))
-    env = {n: v[0] for n, v in values.items()}
-    env |= {n: v[0] + (v[1] - v[0]) * dims.sym(index) for n, v, index in loops}
-    memo: dict[int, Expr] = {}
-    moved = [s.at(env, memo) for s in emitter.replaced(sinks, table, reduces)]
-    sums_first = emitter.block(sums)
-    lets, moved = emitter.hoist(moved, frozenset(index for _, _, index in loops))
-    body = emitter.block(moved)
-    for _, v, index in reversed(loops):
-        body = (For(index, len(v), body),)
-    return (*declared, *sums_first, *lets, *body)
 
 
 def _column_loops(

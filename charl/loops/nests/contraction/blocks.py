@@ -1,0 +1,391 @@
+"""The loops of a scheduled contraction: strips of lanes, blocks of the sum, packed operands, register tiles, epilogues.
+
+Enters: a `Contraction` and its `Schedule`. Leaves: the statements of the nest. Decides nothing: whatever could be
+otherwise stands in the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Protocol
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
+from charl.graph.scalar import Expr, Load, Reduce
+from charl.loops.emit import Emitter, Sink, identity, lanes
+from charl.loops.inline import rewrite, substitute
+from charl.loops.ir import Buffer, For, Local, Stmt, Transpose
+from charl.loops.nests.axes import Axis, instances, wrap
+from charl.loops.nests.contraction.form import Contraction, stride
+from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
+from charl.loops.nests.contraction.tiles import register_tile
+
+Size = int | Dim
+Values = Mapping[str, Sequence[Size]]
+
+
+class Tiled(Protocol):
+    """What stands in a loop over the tile axis, for `size` of its elements at once."""
+
+    def __call__(self, i: Size, size: int) -> tuple[Stmt, ...]: ...
+
+
+# Results of a flipped tile that wait to be transposed: at most so many rows of a strip.
+_WAITING = 64
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A strip of the lane axis: its first index, its vectors, and how many elements it has where it is not full.
+
+    `many` strips beside one another share a block of the sum; `place` is that of one of them.
+    """
+
+    start: Size
+    vectors: int
+    count: Size | None
+    many: int = 1
+    place: Size = 0
+
+
+class Blocks:
+    """Emits one contraction."""
+
+    def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
+        self.emitter, self.c, self.s = emitter, c, s
+        self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
+        self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
+        self.least = (
+            self.lanes if isinstance(self.lanes, int) else 512 // c.width
+        )  # divides what all lanes divide
+
+    def nest(self) -> tuple[Stmt, ...]:
+        """All loops."""
+        strip = self._flipped if self.s.flipped else self._strip
+        body = self._streamed() if self.s.streamed else self._strips(strip)
+        return wrap(self.s.outer, body, "serial")
+
+    # ------------------------------------------------------------ loops
+
+    def _strips(self, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """Full strips, then what is left: whole vectors together, and a part of one."""
+        out: tuple[Stmt, ...] = ()
+        for start, stop, vectors, part in self._segments(self.s.lane.extent, self.s.shape.vectors):
+            step = self.lanes * vectors
+            for first, last, many in self._together(start, stop, step):
+                at = partial(self._strip_at, vectors=vectors, part=part, many=many)
+                out += self._loop(self.s.lane, first, last, step * many, lambda j, at=at: body(at(j)))  # type: ignore[misc]
+        return out
+
+    def _together(self, start: Size, stop: Size, step: Size) -> list[tuple[Size, Size, int]]:
+        """(start, stop, how many at once) of strips that share blocks."""
+        most = self.s.strips
+        if most == 1 or not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)):
+            return [(start, stop, 1)]
+        out: list[tuple[Size, Size, int]] = []
+        for number, many in even(-(-(stop - start) // step), most):
+            out.append((start, min(start + number * many * step, stop), many))
+            start += number * many * step
+        return out
+
+    def _strip_at(self, start: Size, vectors: int, part: bool, many: int) -> Strip:
+        left = self.s.lane.extent - start
+        if part and not isinstance(left, int):
+            left = dims.minimum(left, self.lanes, self.ranges)
+        return Strip(start, vectors, left if part else None, many)
+
+    def _each_strip(self, strip: Strip, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """A loop over the strips that share a block."""
+        if strip.many == 1:
+            return body(strip)
+        index = self.emitter.name(self.s.lane.name.split(".")[0])
+        self.ranges[index] = (0, strip.many - 1)
+        n = dims.sym(index)
+        one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
+        return (For(index, strip.many, body(one)),)
+
+    def _segments(self, extent: Size, vectors: int) -> Iterator[tuple[Size, Size, int, bool]]:
+        """(start, stop, vectors, whether the last may be partial)."""
+        if isinstance(extent, int) and isinstance(self.lanes, int):
+            yield from _exact_segments(extent, self.lanes, vectors)
+            return
+        start: Size = 0
+        if isinstance(extent, int) and extent < self.least:
+            vectors = 0
+        while vectors and start != extent:
+            block = self.lanes * vectors
+            whole = isinstance(extent, int) and extent % (self.least * vectors) == 0
+            stop = extent if whole else dims.floordiv(extent, block) * block
+            if not (isinstance(extent, int) and extent < self.least * vectors):
+                yield start, stop, vectors, False
+                start = stop
+            vectors = vectors // 2 if vectors > 2 else vectors - 1
+        if start != extent:
+            yield start, extent, 1, True
+
+    def _loop(
+        self, axis: Axis, start: Size, stop: Size, step: Size, body: Callable[[Size], tuple[Stmt, ...]]
+    ) -> tuple[Stmt, ...]:
+        """A loop, or its body alone where it runs once."""
+        if dims.nonnegative(start + step - stop):
+            return body(start)
+        index = self.emitter.name(axis.name.split(".")[0])
+        self.ranges[index] = (start, stop - 1)
+        return (For(index, stop, body(dims.sym(index)), start=start, step=step),)
+
+    def _tiles(self, extent: Size, size: int, body: Tiled) -> tuple[Stmt, ...]:
+        out: tuple[Stmt, ...] = ()
+        assert self.s.tile is not None
+        for start, stop, rows in rows_of(extent, size):
+            out += self._loop(self.s.tile, start, stop, rows, partial(body, size=rows))
+        return out
+
+    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """Register tiles over the whole tile axis."""
+        tile = self.s.tile
+        if tile is None:
+            return body({})
+        rows = lambda i, size: body({tile.name: [i + r for r in range(size)]})  # noqa: E731
+        return self._tiles(tile.extent, self.s.shape.rows, rows)
+
+    def _region(self, strip: Strip, body: Callable[[list[Size], str], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """A vector region over a strip; `body` is given the lane axis's index in each vector, and the lane."""
+        lane = self.emitter.name("lane")
+        at = [strip.start + self.lanes * v + dims.sym(lane) for v in range(strip.vectors)]
+        return (self.emitter.region(lane, self.c.width, strip.count, lambda: body(at, lane)),)
+
+    # ------------------------------------------------------------ one strip
+
+    def _strip(self, strip: Strip) -> tuple[Stmt, ...]:
+        kept = self._arrays(strip)
+        local = tuple(Local(b) for b in kept)
+        if self.s.depth is not None:
+            block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n))
+            each = partial(self._each_strip, strip)
+            return (*local, *each(self._cleared), *block, *each(self._epilogue))
+        pack = self._each_strip(strip, lambda one: self._packed(one, kept, 0, self._depth))
+
+        def tile(rows: Values) -> tuple[Stmt, ...]:
+            return self._each_strip(
+                strip, lambda one: self._finished(one, self._with_packed(one, kept), rows)
+            )
+
+        return (*local, *pack, *self._rows(tile))
+
+    @property
+    def _depth(self) -> Size:
+        return dims.product(a.extent for a in self.c.over)
+
+    def _depth_loop(self, body: Callable[[Size, Size], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """Blocks of the sum: (first index, number)."""
+        (axis,) = self.c.over
+        depth = self.s.depth
+        assert depth is not None
+        even = isinstance(axis.extent, int) and isinstance(depth, int) and axis.extent % depth == 0
+
+        def block(k: Size) -> tuple[Stmt, ...]:
+            return body(k, depth if even else dims.minimum(axis.extent - k, depth, self.ranges))
+
+        return self._loop(axis, 0, axis.extent, depth, block)
+
+    def _finished(self, strip: Strip, sinks: Sequence[Sink], rows: Values) -> tuple[Stmt, ...]:
+        """A register tile of whole sums, and what is done with them."""
+        lane = self.s.lane.name
+        return self._region(
+            strip,
+            lambda at, name: register_tile(self.emitter, sinks, {**rows, lane: at}, name, self.lanes),
+        )
+
+    # ------------------------------------------------------------ sums that grow in memory
+
+    def _home(self) -> Sink:
+        home = self.c.home()
+        assert home is not None
+        return home
+
+    def _cleared(self, strip: Strip) -> tuple[Stmt, ...]:
+        return self._one_by_one(strip, [replace(self._home(), value=identity("add", self.c.total.dtype))])
+
+    def _one_by_one(self, strip: Strip, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        """A strip of each row of the tile axis in turn."""
+        tile = self.s.tile
+        if tile is None:
+            return self._each(strip, {}, sinks)
+        return self._tiles(tile.extent, 1, lambda i, size: self._each(strip, {tile.name: [i]}, sinks))
+
+    def _each(self, strip: Strip, rows: Values, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        lane = self.s.lane.name
+        return self._region(strip, lambda at, _: self.emitter.block(instances(sinks, {**rows, lane: at})))
+
+    def _block(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
+        """Add one block of the sum to a strip of the results."""
+        (axis,) = self.c.over
+        pack = self._each_strip(strip, lambda one: self._packed(one, kept, k, count))
+        inner = self.emitter.name(axis.name.split(".")[0])
+
+        def tile(one: Strip, rows: Values) -> tuple[Stmt, ...]:
+            body = substitute(self._body(one, kept, inner), {axis.name: k + dims.sym(inner)}, {})
+            return self._added(one, body, inner, count, rows)
+
+        return (*pack, *self._rows(lambda rows: self._each_strip(strip, partial(tile, rows=rows))))
+
+    def _body(self, strip: Strip, kept: Sequence[Buffer], index: str) -> Expr:
+        """What is summed, with packed operands read at `index` of their block."""
+        table = {x: self._slot(strip, b, index, x) for x, b in zip(self.s.packed, kept, strict=True)}
+        return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, {})
+
+    def _slot(self, strip: Strip, kept: Buffer, index: str, load: Load) -> Load:
+        here = dims.sym(index) * self._width(strip) + dims.sym(self.s.lane.name) - strip.start
+        return Load(kept, (self._room(strip) * strip.place + here,), load.dtype)
+
+    def _room(self, strip: Strip) -> Size:
+        """Elements of one strip's packed block."""
+        return (self._depth if self.s.depth is None else self.s.depth) * self._width(strip)
+
+    def _width(self, strip: Strip) -> Size:
+        return self.lanes * strip.vectors
+
+    def _added(self, strip: Strip, body: Expr, inner: str, count: Size, rows: Values) -> tuple[Stmt, ...]:
+        home, total = self._home(), self.c.total
+        part = Reduce("add", ((inner, count),), body, total.dtype)
+
+        def tile(at: list[Size], _: str) -> tuple[Stmt, ...]:
+            values = {**rows, self.s.lane.name: at}
+            parts: list[tuple[Reduce, Sink]] = []
+            for chosen in product(*values.values()):
+                env = dict(zip(values, chosen, strict=True))
+                new = substitute(part, env, {})
+                assert isinstance(new, Reduce)
+                parts.append((new, replace(home.at(env, {}), value=new)))
+            return self.emitter.accumulate(parts)
+
+        return self._region(strip, tile)
+
+    def _epilogue(self, strip: Strip) -> tuple[Stmt, ...]:
+        """What is done with finished sums that wait in memory."""
+        if self.c.plain:
+            return ()
+        home, total = self._home(), self.c.total
+        waiting = Load(home.buffer, (home.index,), total.dtype)
+        sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting}, [total])
+        sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
+        return self._one_by_one(strip, sinks)
+
+    # ------------------------------------------------------------ thin products
+
+    def _streamed(self) -> tuple[Stmt, ...]:
+        """Weights in the order of memory: every result takes a few elements of the sum in turn."""
+        clear = self._strips(self._cleared)
+        blocks = self._depth_loop(lambda k, n: self._strips(lambda strip: self._block(strip, (), k, n)))
+        return (*clear, *blocks, *self._strips(self._epilogue))
+
+    # ------------------------------------------------------------ packed operands
+
+    def _arrays(self, strip: Strip) -> list[Buffer]:
+        """An array for each packed load: its block of the sum × the strip."""
+        size = self._room(strip) * strip.many
+        return [Buffer("packed", x.dtype, size, "scratch") for x in self.s.packed]
+
+    def _packed(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
+        """Fill the arrays with `count` elements of the sum from `k` on."""
+        out: list[Stmt] = []
+        for load, buffer in zip(self.s.packed, kept, strict=True):
+            copy = self._turned if load in self.s.turned else self._copied
+            out += copy(strip, load, buffer, k, count)
+        return tuple(out)
+
+    def _turned(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
+        (axis,) = self.c.over
+        first = dims.substitute(load.index[0], {axis.name: k, self.s.lane.name: strip.start})
+        step = stride(load, self.s.lane.name)
+        assert step is not None
+        width = self._width(strip)
+        to = self._room(strip) * strip.place
+        return (Transpose(kept, to, width, load.source, first, step, strip.count or width, count),)
+
+    def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
+        (axis,) = self.c.over
+        inner = self.emitter.name(axis.name.split(".")[0])
+        slot = self._slot(strip, kept, inner, load)
+        value = substitute(load, {axis.name: k + dims.sym(inner)}, {})
+        sink = Sink(value, kept, slot.index[0])
+        return (For(inner, count, self._each(strip, {}, [sink])),)
+
+    def _with_packed(self, strip: Strip, kept: Sequence[Buffer]) -> Sequence[Sink]:
+        if not kept:
+            return self.c.sinks
+        total, (axis,) = self.c.total, self.c.over
+        packed = replace(total, body=self._body(strip, kept, axis.name))
+        return self.emitter.replaced(self.c.sinks, {id(total): packed}, [total])
+
+    # ------------------------------------------------------------ transposed results
+
+    def _flipped(self, strip: Strip) -> tuple[Stmt, ...]:
+        """Tiles with lanes across the results' order: they wait in an array and leave transposed."""
+        s, tile = self.s, self.s.tile
+        assert tile is not None
+        arrays = self._arrays(strip)
+        pack = self._packed(strip, arrays, 0, self._depth)
+        total = self.c.total
+        if arrays:
+            total = replace(total, body=self._body(strip, arrays, self.c.over[0].name))
+        block = max(_WAITING // s.shape.rows, 1) * s.shape.rows
+        width = self._width(strip)
+        kept = Buffer("sums", total.dtype, width * block, "scratch")
+
+        def waiting(i: Size, n: Size) -> tuple[Stmt, ...]:
+            def rows(i: Size, size: int, first: Size = i) -> tuple[Stmt, ...]:
+                values = {tile.name: [first + i + x for x in range(size)]}
+                at = width * (dims.sym(tile.name) - first) + dims.sym(s.lane.name) - strip.start
+                return self._finished(strip, [Sink(total, kept, at)], values)
+
+            return (*self._tiles(n, s.shape.rows, rows), *self._turned_out(strip, kept, i, n, block))
+
+        out: tuple[Stmt, ...] = ()
+        whole = dims.floordiv(tile.extent, block) * block
+        for start, stop, count in ((0, whole, block), (whole, tile.extent, tile.extent - whole)):
+            if start != stop:
+                step = block if count is block else tile.extent
+                out += self._loop(tile, start, stop, step, partial(waiting, n=count))
+        return (*(Local(b) for b in arrays), *pack, Local(kept), *out)
+
+    def _turned_out(self, strip: Strip, kept: Buffer, i: Size, n: Size, block: int) -> tuple[Stmt, ...]:
+        """The sums of a block in the order of the results, and what is done with them."""
+        s, tile = self.s, self.s.tile
+        assert tile is not None
+        width = self._width(strip)
+        columns = strip.count or width
+        first = {tile.name: i, s.lane.name: strip.start}
+        if self.c.plain:
+            (sink,) = self.c.sinks
+            assert sink.buffer is not None
+            to, step = dims.substitute(sink.index, first), dims.coefficient(sink.index, s.lane.name)
+            assert step is not None
+            return (Transpose(sink.buffer, to, step, kept, 0, width, n, columns),)
+        turned = Buffer("turned", kept.dtype, kept.size, "scratch")
+        row, column = self.emitter.name(s.lane.name.split(".")[0]), self.emitter.name(tile.name.split(".")[0])
+        table: dict[int, Expr] = {
+            id(self.c.total): Load(turned, (dims.sym(row) * block + dims.sym(column),), kept.dtype)
+        }
+        sinks = self.emitter.replaced(self.c.sinks, table, [self.c.total])
+        env: dict[str, Size] = {s.lane.name: strip.start + dims.sym(row), tile.name: i + dims.sym(column)}
+        moved = [x.at(env, {}) for x in sinks]
+        lets, moved = self.emitter.hoist(moved, frozenset([column]))
+        body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
+        turn = Transpose(turned, 0, block, kept, 0, width, n, columns)
+        return (Local(turned), turn, For(row, columns, body))
+
+
+def _exact_segments(extent: int, width: int, vectors: int) -> Iterator[tuple[Size, Size, int, bool]]:
+    whole, rest = divmod(extent, width)
+    full, more = divmod(whole, vectors)
+    start = 0
+    for count, v, part in ((full, vectors, False), (min(more, 1), more, False), (min(rest, 1), 1, True)):
+        if count:
+            stop = extent if part else start + count * v * width
+            yield start, stop, v, part
+            start = stop

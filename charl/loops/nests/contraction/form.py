@@ -1,0 +1,123 @@
+"""What a contraction looks like to a schedule: its loops, merged where that changes nothing, and how loads run along them.
+
+Enters: sinks over row axes. Leaves: a `Contraction`, or None where the sinks are not one sum whose operands are read again.
+Never chooses an order or a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from charl import dims
+from charl.dims import Dim
+from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
+from charl.loops.emit import Emitter, Sink
+from charl.loops.nests.axes import Axis, collapse
+from charl.loops.vectors import lane_width
+from charl.plan.access import nodes_of
+
+Size = int | Dim
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """sinks over `rows`, which use one sum: `total` over `over`. `loads`: the distinct loads below the sum."""
+
+    rows: tuple[Axis, ...]
+    over: tuple[Axis, ...]
+    total: Reduce
+    sinks: tuple[Sink, ...]
+    loads: tuple[Load, ...]
+    guarded: bool  # some operand is read only where a guard holds
+
+    @property
+    def plain(self) -> bool:
+        """Whether the sum is stored as it is and nothing else is done with it."""
+        return len(self.sinks) == 1 and self.sinks[0].value is self.total and not self.sinks[0].add
+
+    @property
+    def width(self) -> int:
+        """Bits of an element of the sum."""
+        return self.total.dtype.bits
+
+    def home(self) -> Sink | None:
+        """A sink whose place can hold the sum while it grows: written, of the sum's type, and read by nobody."""
+        read = {e.source for s in self.sinks for e in nodes_of(s.value) if isinstance(e, Load)}
+        for s in self.sinks:
+            assert s.buffer is not None
+            if s.buffer.dtype == self.total.dtype and not s.add and s.buffer not in read:
+                return s
+        return None
+
+    def stores_along(self, axis: Axis) -> bool:
+        """Whether every sink stores neighbours along `axis` beside one another, as vectors can."""
+        for s in self.sinks:
+            assert s.buffer is not None
+            if dims.coefficient(s.index, axis.name) != 1 or s.add or s.value.dtype.kind == "bool":
+                return False
+        width = lane_width([s.value for s in self.sinks], axis.name)
+        return width == self.width and all(s.value.dtype.bits == width for s in self.sinks)
+
+
+def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -> Contraction | None:
+    """The contraction that the sinks are, with neighbouring loops merged."""
+    totals = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
+    if len(totals) != 1 or totals[0].fn != "add" or not rows:
+        return None
+    merged, moved = collapse(list(rows), sinks)
+    total = next(e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce))
+    inside = nodes_of(total.body)
+    if any(isinstance(e, Reduce) for e in inside) or any(_run_time(i) for e in inside for i in e.indices()):
+        return None
+    if any(dims.symbols(extent) & {a.name for a in merged} for _, extent in total.over):
+        return None  # a running sum
+    if any(extent == 0 for _, extent in total.over) or any(a.extent == 0 for a in merged):
+        return None
+    flat = _merged(total)
+    places = [e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce)]
+    moved = emitter.replaced(moved, {id(e): flat for e in places}, places) if flat is not total else moved
+    loads = tuple(dict.fromkeys(e for e in nodes_of(flat.body) if isinstance(e, Load)))
+    over = tuple(Axis(n, extent) for n, extent in flat.over)
+    guarded = any(isinstance(e, Guard) for e in inside)
+    return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded)
+
+
+def _run_time(index: Size) -> bool:
+    return any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(index))
+
+
+def _merged(total: Reduce) -> Reduce:
+    """The sum with neighbouring indices made one where every load runs through both as through one."""
+    over = list(total.over)
+    body = total.body
+    i = len(over) - 2
+    while i >= 0:
+        (outer, n), (inner, m) = over[i], over[i + 1]
+        if all(_as_one(x, outer, inner, m) for e in nodes_of(body) for x in e.indices()):
+            body = body.substitute({outer: 0})
+            over[i : i + 2] = [(inner, n * m)]
+        i -= 1
+    return total if len(over) == len(total.over) else Reduce(total.fn, tuple(over), body, total.dtype)
+
+
+def _as_one(index: Size, outer: str, inner: str, extent: Size) -> bool:
+    a, b = dims.coefficient(index, outer), dims.coefficient(index, inner)
+    return a is not None and b is not None and a == b * extent
+
+
+def stride(e: Expr, name: str) -> Size | None:
+    """How the loads of an expression run along an index: 0 where none depends on it, their common stride, or None."""
+    found: set[Size] = set()
+    for x in nodes_of(e):
+        if isinstance(x, Load):
+            c = dims.coefficient(x.index[0], name)
+            if c is None:
+                return None
+            found.add(c)
+        elif isinstance(x, (IndexValue, Guard)) and any(name in dims.symbols(i) for i in x.indices()):
+            return None
+    found.discard(0)
+    if len(found) > 1:
+        return None
+    return found.pop() if found else 0

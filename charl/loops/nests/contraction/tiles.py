@@ -1,0 +1,63 @@
+"""A register tile: all its sums in one loop, then what is done with them.
+
+Enters: sinks, and the values that the tile's indices take. Leaves: the statements of a vector region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
+
+from charl import dims
+from charl.dims import Dim
+from charl.graph.scalar import Expr, Load, Reduce
+from charl.loops.emit import Emitter, Sink
+from charl.loops.inline import substitute
+from charl.loops.ir import Buffer, For, Local, Stmt
+from charl.loops.nests.axes import instances
+from charl.plan.access import expr_cost, nodes_of
+
+Size = int | Dim
+
+# Additions per element from which an epilogue is a loop over the tile rather than written out for each register.
+_LONG_EPILOGUE = 8
+
+
+def register_tile(
+    emitter: Emitter, sinks: Sequence[Sink], values: Mapping[str, Sequence[Size]], lane: str, lanes: Size
+) -> tuple[Stmt, ...]:
+    """One tile of vectors of `lanes` elements. `values`: what each index takes, the last varying fastest.
+
+    An epilogue of some size is a loop over the tile, kept on the stack meanwhile; a short one is written out.
+    """
+    count = prod(len(v) for v in values.values())
+    reduces = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
+    nested = any(isinstance(e, Reduce) for r in reduces for e in nodes_of(r.body))
+    cost = sum(expr_cost(s.value) - sum(expr_cost(r.body) for r in reduces if r is s.value) for s in sinks)
+    if nested or count < 4 or cost < _LONG_EPILOGUE:
+        return emitter.block(instances(sinks, values))
+    loops = [(n, v, emitter.name(n.split(".")[0])) for n, v in values.items() if len(v) > 1]
+    slot: Size = 0
+    for _, v, index in loops:
+        slot = slot * len(v) + dims.sym(index)
+    declared: list[Stmt] = []
+    sums: list[Sink] = []
+    table: dict[int, Expr] = {}
+    for r in reduces:
+        kept = Buffer("sums", r.dtype, lanes * count, "scratch")
+        declared.append(Local(kept))
+        table[id(r)] = Load(kept, (slot * lanes + dims.sym(lane),), r.dtype)
+        for i, chosen in enumerate(product(*values.values())):
+            env = dict(zip(values, chosen, strict=True))
+            sums.append(Sink(substitute(r, env, {}), kept, lanes * i + dims.sym(lane)))
+    env = {n: v[0] for n, v in values.items()}
+    env |= {n: v[0] + (v[1] - v[0]) * dims.sym(index) for n, v, index in loops}
+    memo: dict[int, Expr] = {}
+    moved = [s.at(env, memo) for s in emitter.replaced(sinks, table, reduces)]
+    sums_first = emitter.block(sums)
+    lets, moved = emitter.hoist(moved, frozenset(index for _, _, index in loops))
+    body = emitter.block(moved)
+    for _, v, index in reversed(loops):
+        body = (For(index, len(v), body),)
+    return (*declared, *sums_first, *lets, *body)

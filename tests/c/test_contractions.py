@@ -1,0 +1,118 @@
+"""Contractions of random shapes, layouts and epilogues in C against NumPy, by every schedule.
+
+Each case is planned for any instruction set and for the one it runs on, with the caches and the stack of a machine and with
+tiny ones, so that small shapes are packed, cut into blocks, streamed and transposed as large ones are.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charl import ops
+from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, Capabilities
+from charl.dtypes import DType, f32, f64, i32
+from charl.graph.evaluate import evaluate
+from charl.graph.ir import Graph, Node, TensorType
+from tests.c import build
+
+EXACT = {"scalar": PORTABLE_C, "avx2": AVX2, "avx512": AVX512}
+SIZES = [1, 2, 3, 5, 8, 10, 16, 17, 31, 32, 40, 64, 65, 96, 100, 130]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batched product with what is done to it, and which operands are stored transposed."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    turned: tuple[bool, bool]
+    epilogue: str
+    dtype: DType
+
+    def graph(self) -> Graph:
+        a = self._operand("a", (self.m, self.k), self.turned[0])
+        b = self._operand("b", (self.k, self.n), self.turned[1])
+        lead = 1 if self.batch > 1 else 0
+        axes = (lead + (0 if self.turned[0] else 1)), (lead + (1 if self.turned[1] else 0))
+        run = tuple(range(lead))
+        y = ops.contract(a, b, batch=(run, run), sum=((axes[0],), (axes[1],)))
+        bias = ops.parameter("bias", TensorType(self.dtype, (self.n,)))
+        other = ops.parameter("other", TensorType(self.dtype, y.shape))
+        return Graph("product", [a, b, bias, other], list(self._results(y, bias, other)))
+
+    def _operand(self, name: str, shape: tuple[int, int], turned: bool) -> Node:
+        lead = (self.batch,) if self.batch > 1 else ()
+        return ops.parameter(name, TensorType(self.dtype, (*lead, *(shape[::-1] if turned else shape))))
+
+    def _results(self, y: Node, bias: Node, other: Node) -> Iterator[Node]:
+        """A bias, a residual, an activation, two results of one sum."""
+        wide = ops.broadcast(bias, y.shape, (y.rank - 1,))
+        if self.epilogue == "bias":
+            yield ops.add(y, wide)
+        elif self.epilogue == "long":
+            yield ops.add(ops.mul(ops.tanh(ops.add(y, wide)), other), ops.sub(y, other))
+        elif self.epilogue == "two":
+            yield ops.sub(other, y)
+            yield ops.mul(y, wide)
+        else:
+            yield y
+
+    def arrays(self) -> list[Any]:
+        rng = np.random.default_rng(self.m * self.n + self.k)
+        shapes = [tuple(map(int, p.shape)) for p in self.graph().params]  # type: ignore[arg-type]
+        if self.dtype == i32:
+            return [rng.integers(-99, 99, s).astype(np.int32) for s in shapes]
+        return [rng.standard_normal(s).astype(self.dtype.numpy) for s in shapes]
+
+
+def _cases(count: int) -> list[Case]:
+    rng = random.Random(7)
+    out = []
+    for i in range(count):
+        m, n, k = (rng.choice(SIZES) for _ in range(3))
+        turned = (bool(i & 1), bool(i & 2))
+        epilogue = rng.choice(["none", "bias", "long", "two"])
+        dtype = rng.choice([f32, f32, f32, f64, i32])
+        if dtype == i32 and epilogue == "long":
+            epilogue = "two"
+        out.append(Case(rng.choice([1, 1, 3]), m, n, k, turned, epilogue, dtype))
+    return out
+
+
+def _tiny(caps: Capabilities) -> Capabilities:
+    return replace(caps, cache=(1 << 10, 2 << 10), stack=8 << 10, far=16)
+
+
+@pytest.mark.parametrize("isa", build.ISA)
+def test_products(isa: str, tmp_path: Path) -> None:
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    library = build.Library("products", tmp_path)
+    cases = _cases(40)
+    kinds = {
+        "any": PORTABLE_C,
+        "exact": EXACT[isa],
+        "tiny": _tiny(PORTABLE_C),
+        "tiny exact": _tiny(EXACT[isa]),
+    }
+    names = [kind for kind in kinds if isa != "scalar" or "exact" not in kind]
+    for i, case in enumerate(cases):
+        for kind in names[i % 2 :: 2]:
+            library.add_plan(f"{i} {kind}", build.plan_graph(case.graph(), kinds[kind]))
+    library.build(isa, ["-O1", *build.WARNINGS])
+    for i, case in enumerate(cases):
+        arrays = case.arrays()
+        wanted = evaluate(case.graph(), arrays)
+        bound = {f32: 2e-5, f64: 1e-12, i32: 0}[case.dtype] * case.k
+        for kind in names[i % 2 :: 2]:
+            for got, right in zip(library.run_plan(isa, f"{i} {kind}", arrays), wanted, strict=True):
+                np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
