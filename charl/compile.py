@@ -187,7 +187,9 @@ def _plan(
 
     def skip(export: Export, reason: str) -> None:
         message = f"{target} cannot hold `{export.name}`: {reason}"
-        remedy = "pass `--f64 f32`, or choose another target with `--target`"
+        remedy = "convert with `as` to an element type that it has, or choose another target with `--target`"
+        if "f64" in reason:
+            remedy = "pass `--f64 f32`, or choose another target with `--target`"
         if options.targets is not None:
             raise fail(E_TARGET, message, export.span, help=remedy)
         warnings.append(Diagnostic(W_TARGET, message, export.span, help=remedy, severity="warning"))

@@ -11,13 +11,28 @@ The same class serves as shape entry (`N`, `d / heads`), as loop extent and as a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from math import gcd, lcm, prod
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Size: TypeAlias = "int | Dim"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a symbol besides that it is a size: from a `where` clause, or checked on entry."""
+
+    low: int = 0
+    high: int | None = None
+    multiple: int = 1
+
+
+# Of symbols by name, while a program is elaborated.
+KNOWN: ContextVar[Mapping[str, Known]] = ContextVar("KNOWN", default=MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -316,7 +331,7 @@ def _split(a: int | Dim, b: int | Dim) -> tuple[int | Dim, int | Dim]:
     for m, c in _terms(a).items():
         term = _make({m: c})
         q = exact_div(term, b)
-        if q is not None and _plain(q):
+        if q is not None and (_plain(q) or _divides(q)):
             whole = whole + q
         elif isinstance(b, int) and isinstance(c, int) and abs(c) > b > 0:
             whole = whole + _make({m: c // b})
@@ -329,6 +344,13 @@ def _split(a: int | Dim, b: int | Dim) -> tuple[int | Dim, int | Dim]:
 def _plain(x: int | Dim) -> bool:
     """No fraction and no negative power: an integer for sure."""
     return isinstance(x, int) or all(isinstance(c, int) and all(p > 0 for _, p in m) for m, c in x.terms)
+
+
+def _divides(q: int | Dim) -> bool:
+    """Whether a quotient is an integer for the multiples that are known."""
+    known = KNOWN.get()
+    multiples = {n: k.multiple * sym(n) for n, k in known.items() if k.multiple > 1}
+    return bool(multiples) and integral(substitute(q, multiples))
 
 
 def _within(rest: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None) -> bool:
@@ -346,7 +368,9 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: in
     """
     if isinstance(x, int):
         return x >= 0
-    ranges = ranges or {}
+    known = KNOWN.get()
+    both = {n: (max(least, k.low), k.high) for n, k in known.items() if k.high is not None}
+    ranges = {**both, **(ranges or {})}
     x = _functions_bounded(x, ranges)
     for _ in range(24):
         if isinstance(x, int):
@@ -368,7 +392,8 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: in
     if isinstance(x, int):
         return x >= 0
     names = {a.name for m, _ in x.terms for a, _ in m if isinstance(a, Sym)}
-    shifted = substitute(x, {n: sym(n) + least for n in names if _only_positive(x, n)})
+    at_least = {n: max(least, known[n].low if n in known else 0) for n in names}
+    shifted = substitute(x, {n: sym(n) + at_least[n] for n in names if _only_positive(x, n)})
     return all(c >= 0 and all(_nonneg_atom(a, ranges) for a, _ in m) for m, c in _terms(shifted).items())
 
 

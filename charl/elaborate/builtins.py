@@ -25,6 +25,7 @@ from charl.elaborate.parameters import (
     common_dtype,
     tensor_of_run,
 )
+from charl.elaborate.types import MAX_SIZE, NOT_A_SIZE
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size
 from charl.source import Span
@@ -162,6 +163,8 @@ def sizes(arguments: list[Argument]) -> tuple[Size, ...]:
                 raise v.Silenced
             if isinstance(x, bool) or not isinstance(x, (int, Dim)):
                 raise fail(AXIS, f"a size is an integer, not {v.describe_value(x)}", a.span)
+            if isinstance(x, int) and x > MAX_SIZE:
+                raise fail(NOT_A_SIZE, f"a dimension of {x} is too large: at most {MAX_SIZE}", a.span)
             out.append(x)
     return tuple(out)
 

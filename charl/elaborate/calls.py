@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
+from charl.elaborate import clauses
 from charl.elaborate import values as v
 from charl.elaborate.numbers import LITERALS, literal
 from charl.elaborate.parameters import (
@@ -21,7 +22,6 @@ from charl.elaborate.parameters import (
     Call,
     Frame,
     bind_parameters,
-    check_where,
     fit_result,
     is_mut,
     match_argument,
@@ -293,7 +293,12 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
     el.active.append(f)
     try:
         if el.depth > MAX_DEPTH:
-            raise fail(RECURSION, f"`{f.name}` calls itself without end", call.span, help="use a loop")
+            raise fail(
+                RECURSION,
+                f"`{f.name}` calls itself without end",
+                call.span,
+                help="calls are expanded while transpiling, so only a condition known then ends them: use a loop",
+            )
         library = f.module is not None and f.module.is_library
         with in_library(call.span) if library else in_program():
             return _labelled(_call_function(el, f, call, receiver), f)
@@ -342,7 +347,7 @@ def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
 
 
 def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | None) -> Any:
-    from charl.elaborate import custom, instances, statements
+    from charl.elaborate import instances
 
     scope = Scope(f.scope, function=Frame(f, call.mode))
     scope.function.mode = call.mode if f.owner is not None else None
@@ -354,7 +359,22 @@ def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | 
     matcher = signature(el, f, scope)
     pairs = pair(el, f, call)
     bind_parameters(el, f, scope, matcher, pairs, call)
-    check_where(el, f, scope, call.span)
+    with clauses.relied_on(el, f, scope, call.span):
+        return _elaborated(el, f, scope, matcher, pairs, call, receiver)
+
+
+def _elaborated(
+    el: Elaborator,
+    f: v.Function,
+    scope: Scope,
+    matcher: Matcher,
+    pairs: list[tuple[Any, Argument | None]],
+    call: Call,
+    receiver: Place | None,
+) -> Any:
+    """The value of a function whose parameters are bound, and what it leaves in its `mut` arguments."""
+    from charl.elaborate import custom, statements
+
     rule = f.module.rules.get(f) if f.module is not None else None
     entered = [scope.names[parameter_name(p)].value for p in f.params] if rule is not None else []
     if rule is not None and receiver is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import custom, host_library, instances, statements, testing
+from charl.elaborate import clauses, custom, host_library, instances, statements, testing
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 
 def check_module(el: Elaborator, module: Module) -> None:
-    """Check everything that a file declares."""
+    """Check everything that a file declares, and the files that it imports."""
+    for found in [module, *el.files.values()]:
+        _check_file(el, found)
+
+
+def _check_file(el: Elaborator, module: Module) -> None:
     el.checking = True
     try:
         for item in module.ast.items:
@@ -147,13 +152,12 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         if p.default is not None:
             with el.guarded():
                 el.known(p.default, scope)
-    for clause in f.where:
-        el.condition(clause, scope)
     if f.result is not None:
         matcher.resolve(f.result)
-    value = statements.function_body(el, f.body, Scope(scope))
-    if f.result is not None and not isinstance(value, v.ErrorValue):
-        value = fit_result(el, matcher, f, value, call)
+    with clauses.relied_on(el, f, scope, None):
+        value = statements.function_body(el, f.body, Scope(scope))
+        if f.result is not None and not isinstance(value, v.ErrorValue):
+            value = fit_result(el, matcher, f, value, call)
     rule = f.module.rules.get(f)
     if rule is not None:
         custom.check(el, f, rule, [*([] if receiver is None else [receiver]), *values], value, call)
@@ -172,6 +176,7 @@ def rng_placeholder(el: Elaborator) -> Any:
 def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
     """A value for every parameter about which only its type is known; compile-time ones first, which sizes may mention."""
     skolem_dims(matcher, [p.type for p in f.params])
+    clauses.made_equal(el, f, matcher.scope)
     values: dict[int, Any] = {}
     for k, p in sorted(enumerate(f.params), key=lambda item: not _compile_time(item[1].type)):
         values[k] = _symbolic_argument(el, matcher, p)

@@ -17,7 +17,7 @@ from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
-from charl.elaborate.types import Matcher
+from charl.elaborate.types import Matcher, check_run
 from charl.errors import CharlError, Diagnostic, Label, code, fail
 from charl.graph.ir import Node, at_span
 from charl.ops import TypeRuleError
@@ -28,9 +28,17 @@ UNKNOWN_NAME = code("E0301", "unknown name")
 UNKNOWN_MEMBER = code("E0302", "unknown member")
 ABSENT = code("E0401", "a member may be absent")
 ENDLESS = code("E0408", "a type contains itself")
+BEFORE = code("E0321", "a name is used where it is not bound")
 MAX_NESTING = 60
 RULE = code("E0215", "an operation refuses its operands")
 CONDITION = code("E0210", "a condition is not a truth value")
+
+
+def _bound_elsewhere(e: ast.Name, body: Any) -> ast.Name | None:
+    """Where a function binds a name by `let` or in a pattern, though not where `e` uses it."""
+    found = [p.name for p in ast.walk(body) if isinstance(p, ast.NamePattern) and p.name.name == e.name]
+    earlier = [n for n in found if n.span.start < e.span.start]
+    return earlier[-1] if earlier else found[0] if found else None
 
 
 class Elaborator:
@@ -42,6 +50,8 @@ class Elaborator:
         self.checking = False  # bodies for all their instances
         self.exporting = False  # … that of an export, whose open parameters take their defaults
         self.reveal = reveal
+        self.files: dict[str, Any] = {}  # modules of imported files, by their real paths
+        self.obligations: list[Any] = []  # comparisons of sizes that the export under way checks on entry
         self.tests: Any = None  # collects what a test asserts (testing.Collector)
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.assumed: set[v.Unknown] = set()
@@ -146,6 +156,26 @@ class Elaborator:
         raise self.unknown_name(e, scope)
 
     def unknown_name(self, e: ast.Name, scope: Scope) -> CharlError:
+        """The mistake of a name that stands for nothing here: bound later, bound in a block that has ended, or nowhere."""
+        f = getattr(scope.function, "function", None)
+        binding = _bound_elsewhere(e, f.body) if f is not None else None
+        if binding is not None:
+            later = binding.span.start > e.span.start
+            return fail(
+                BEFORE,
+                (
+                    f"`{e.name}` is used before it is bound"
+                    if later
+                    else f"`{e.name}` is bound in another block only"
+                ),
+                e.span,
+                labels=(Label(binding.span, "bound here"),),
+                help=(
+                    "bind it before the first use"
+                    if later
+                    else "bind it before the block, or make the block give its value"
+                ),
+            )
         return fail(
             UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=suggest(e.name, scope.visible())
         )
@@ -205,6 +235,7 @@ class Elaborator:
     def _repeat(self, e: ast.Repeat, scope: Scope) -> Any:
         value, count = self.known(e.value, scope), Matcher(self, scope).size(e.count)
         if isinstance(count, int):
+            check_run(count, e.span)
             return v.Run((value,) * count, count)
         return v.Run((value,), count)
 

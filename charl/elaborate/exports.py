@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from charl import ops
 from charl.dims import Dim, sym
-from charl.elaborate import initial, instances, statements
+from charl.elaborate import clauses, initial, instances, statements
 from charl.elaborate import values as v
 from charl.elaborate.modules import rng_type
-from charl.elaborate.obligations import add_obligations
+from charl.elaborate.obligations import add_comparisons, add_obligations
 from charl.elaborate.options import Bounds, bounds_of
 from charl.elaborate.parameters import Argument as Given
 from charl.elaborate.parameters import Call, Frame, bind_parameters, fit_result, signature
@@ -56,7 +56,10 @@ def export_function(
     for name in names:
         bound = given.get(name)
         scope.bind(name, bound if isinstance(bound, int) else sym(name))
+    _refuse_packs(f)
     skolem_dims(matcher, [p.type for p in f.params])
+    equal = clauses.made_equal(el, f, scope)
+    el.obligations = []
     values = []
     for p in f.params:
         value = instances.placeholder(el, matcher.resolve(p.type), ops.parameter, p.name.name)
@@ -69,15 +72,17 @@ def export_function(
     assert f.span is not None
     call = Call([], f.span, scope)
     bind_parameters(el, f, scope, matcher, pairs, call)
-    value = statements.function_body(el, f.body, Scope(scope))
-    if f.result is not None:
-        value = fit_result(el, matcher, f, value, call)
+    with clauses.relied_on(el, f, scope, None):
+        value = statements.function_body(el, f.body, Scope(scope))
+        if f.result is not None:
+            value = fit_result(el, matcher, f, value, call)
     value = _run_time(el, value, f.span)
     _refuse_parts(value, "result", f, f.span)
     finals = [scope.names[p.name.name].value for p in f.params if p.mut]
     results = ops.settled([n for x in [value, *finals] for _, n in v.leaves(x)])
     mentioned.extend(i for x in [*values, value] for i in instances_in(x))
-    symbolic = [n for n in names if not isinstance(given.get(n), int)]
+    symbolic = [n for n in names if not isinstance(given.get(n), int) and n not in equal]
+    add_comparisons(el.obligations, symbolic, bounds)
     add_obligations(topological(results, params), symbolic, bounds)
     arguments = tuple(
         Argument(p.name.name, tree(x, f), p.mut, "", p.span) for p, x in zip(f.params, values, strict=True)
@@ -108,6 +113,28 @@ def _refuse_compile_time(f: v.Function, p: Any) -> None:
             p.span,
             help=f"a run-time scalar is `{hint}`" if hint else "call it from an export with that argument",
         )
+
+
+def _refuse_packs(f: v.Function) -> None:
+    """The rank of an export is known, and so are its element types."""
+    if f.generics:
+        g = f.generics[0]
+        raise fail(
+            EXPORTED,
+            f"`{g.name}` of the export `{f.name}` is known at a call only",
+            g.span,
+            help="export a function for each type that is wanted, which calls this one",
+        )
+    for p in f.params:
+        packs = (n for n in ast.walk(p.type) if isinstance(n, ast.Pack)) if p.type is not None else iter(())
+        pack = next(packs, None)
+        if pack is not None:
+            raise fail(
+                EXPORTED,
+                f"`*{pack.name}` leaves open how many dimensions `{p.name}` of the export `{f.name}` has",
+                pack.span,
+                help="write them out: `f32[N, M]`, and call the general function from there",
+            )
 
 
 def _refuse_parts(value: Any, path: str, f: v.Function, span: Span) -> None:

@@ -16,10 +16,20 @@ from charl.dtypes import DType
 from charl.elaborate import operators
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
+from charl.elaborate.numbers import INEXACT
 from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Part, Place, Scope
-from charl.elaborate.types import NO_DEFAULT, TYPE_ARGUMENTS, Alias, FunctionType, Matcher, Mismatch, expected
-from charl.errors import Label, code, fail
+from charl.elaborate.types import (
+    NO_DEFAULT,
+    NOT_A_SIZE,
+    TYPE_ARGUMENTS,
+    Alias,
+    FunctionType,
+    Matcher,
+    Mismatch,
+    expected,
+)
+from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.source import Span
 from charl.syntax import ast
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
 STATIC = code("E0406", "a type has no function of that name")
+IMPOSSIBLE = code("E0409", "a model is instantiated with impossible sizes")
 LAYER = code("E0407", "an entry of `layers` is neither a model nor a function")
 
 Leaf = Callable[[str, TensorType], Node]
@@ -111,7 +122,7 @@ def with_arguments(
             value = _hyper_parameter(el, matcher, d, p, a)
         scope.bind(name, value, p.span)
         out.append((name, value))
-    return v.InstanceType(d, tuple(out))
+    return v.InstanceType(d, tuple(out), span=span)
 
 
 def _hyper_parameter(el: Elaborator, matcher: Matcher, d: v.Declaration, p: Any, a: Argument) -> Any:
@@ -257,7 +268,25 @@ def _plain(t: v.Plain, path: str) -> Any:
 def _members(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:
     d = t.declaration
     with el.nested(d.name, d.ast.name.span):
-        return _member_values(el, t, leaf, below)
+        try:
+            return _member_values(el, t, leaf, below)
+        except CharlError as e:
+            raise _impossible(e, t) from None
+
+
+def _impossible(e: CharlError, t: v.InstanceType) -> CharlError:
+    """A size of a member that these hyper-parameters do not allow, shown where they are given."""
+    first, *_ = e.diagnostics
+    if t.span is None or first.span is None or first.code not in (INEXACT, NOT_A_SIZE):
+        return e
+    sizes = ", ".join(f"{n} = {x}" for n, x in t.arguments if isinstance(x, (int, float)))
+    return fail(
+        IMPOSSIBLE,
+        f"`{t}` has an impossible size: {first.message}",
+        t.span,
+        labels=(Label(first.span, f"with {sizes}"),),
+        help="choose sizes for which every member has one",
+    )
 
 
 def _member_values(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:

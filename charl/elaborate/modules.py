@@ -6,6 +6,7 @@ them (the prelude always), and stay parsed for the life of the process. Bodies a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -212,10 +213,14 @@ def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
 
 
 def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> None:
-    found = _file(el, module, item, chain) if item.is_path else library_module(el, item.module)
+    found = None
+    try:
+        found = _file(el, module, item, chain) if item.is_path else library_module(el, item.module)
+    finally:
+        if found is None:  # told once: their uses are not errors too
+            for n in item.names:
+                module.scope.bind((n.alias or n.name).name, v.ERROR, n.span)
     if found is None:
-        for n in item.names:
-            module.scope.bind((n.alias or n.name).name, v.ERROR, n.span)
         names = sorted(p.stem for p in LIBRARY.glob("*.ch"))
         raise fail(
             NO_MODULE,
@@ -234,11 +239,33 @@ def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) 
 
 
 def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> Module:
-    path = Path(module.source.path).parent / item.module
-    if str(path) in chain:
-        raise fail(CYCLE, f"{item.module} imports itself", item.module_span)
+    """A file by its path relative to the one that imports it; whoever imports it, it is one module."""
+    path = os.path.normpath(Path(module.source.path).parent / item.module)
+    key = os.path.realpath(path)
+    chain = [*chain, module.source.path]
+    same = [i for i, p in enumerate(chain) if os.path.realpath(p) == key]
+    if same:
+        circle = " → ".join([*chain[same[0] :], path])
+        message = (
+            "this file imports itself" if len(chain) - same[0] == 1 else f"files import each other: {circle}"
+        )
+        raise fail(
+            CYCLE, message, item.module_span, help="move what both need into a file that imports neither"
+        )
+    if key not in el.files:
+        el.files[key] = load(el, _read(path, item), chain)
+    found: Module = el.files[key]
+    return found
+
+
+def _read(path: str, item: ast.Import) -> Source:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise fail(NO_MODULE, f"the file {item.module} cannot be read", item.module_span) from None
-    return load(el, Source(str(path), text), [*chain, module.source.path, str(path)])
+        return Source(path, Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) and e.strerror else "it is not UTF-8 text"
+        raise fail(
+            NO_MODULE,
+            f"cannot read {path}: {why}",
+            item.module_span,
+            help="a path is relative to the file that imports it",
+        ) from None

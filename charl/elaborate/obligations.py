@@ -12,6 +12,7 @@ from math import lcm
 
 from charl import dims
 from charl.dims import Dim
+from charl.elaborate.clauses import Comparison, proved
 from charl.elaborate.options import Bounds
 from charl.graph.ir import Node, Size
 from charl.source import Span
@@ -39,6 +40,18 @@ def _outside_loops(nodes: Iterable[Node]) -> Iterator[Node]:
                 yield from _outside_loops(side.nodes())
         elif node.op != "loop":
             yield node
+
+
+def add_comparisons(comparisons: Iterable[Comparison], names: Iterable[str], bounds: Bounds) -> None:
+    """What functions that the export calls ask of sizes, where it follows from nothing."""
+    names = set(names)
+    for text, left, op, right, span in comparisons:
+        asked = (text, left, op, right, span)
+        if dims.symbols(left) | dims.symbols(right) <= names and not proved(asked):
+            shown = f"{left} {op} {right}"
+            if not any(c[0] == shown for c in bounds.constraints):
+                bounds.constraints.append((shown, left, op, right, span))
+                bounds.learn(asked)
 
 
 def _indexed(node: Node) -> Iterator[Size]:

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from charl import dims
-from charl.dims import Dim
 from charl.elaborate import values as v
+from charl.elaborate.clauses import Comparison, conjuncts, learned, undecided
 from charl.elaborate.names import suggest
 from charl.elaborate.parameters import Argument
 from charl.elaborate.scope import Scope
@@ -134,6 +133,15 @@ class Bounds:
     multiple: dict[str, int] = field(default_factory=dict)
     constraints: list[tuple[str, Any, str, Any, Any]] = field(default_factory=list)
 
+    def learn(self, comparison: Comparison) -> None:
+        """Note what a comparison says of one dimension."""
+        for name, k in learned(comparison, {}).items():
+            self.low[name] = max(k.low, self.low.get(name, 0))
+            if k.high is not None:
+                self.high[name] = min(k.high, self.high.get(name, 1 << 62))
+            if k.multiple > 1:
+                self.multiple[name] = k.multiple
+
 
 def check_dims(el: Elaborator, known: set[str], given: Mapping[str, Bound]) -> None:
     """Every `--dim` must name a dimension variable of some export."""
@@ -155,68 +163,23 @@ def bounds_of(
 ) -> Bounds:
     """Bounds from `where` clauses and `--dim`; a contradiction is an error."""
     out = Bounds()
-    for clause in f.where:
-        for part in _conjuncts(clause):
-            _clause(el, part, scope, out)
+    for part in [p for clause in f.where for p in conjuncts(clause)]:
+        found = undecided(el, part, scope)
+        if found is False:
+            raise fail(
+                CONTRADICTION,
+                f"`{part.span.text}` is violated",
+                part.span,
+                help="another size is fixed, by `--dim` or here",
+            )
+        if isinstance(found, tuple):
+            out.constraints.append(found)
+            out.learn(found)
     for name in names:
         bound = given.get(name)
         if isinstance(bound, tuple):
             _meet(f, out, name, bound)
     return out
-
-
-def _conjuncts(e: Any) -> list[Any]:
-    if isinstance(e, ast.Binary) and e.op == "and":
-        return [*_conjuncts(e.left), *_conjuncts(e.right)]
-    return [e]
-
-
-def _clause(el: Elaborator, e: Any, scope: Scope, out: Bounds) -> None:
-    value = el.condition(e, scope)
-    if value is False:
-        raise fail(
-            CONTRADICTION,
-            f"`{e.span.text}` is violated",
-            e.span,
-            help="another size is fixed, by `--dim` or here",
-        )
-    if value is True or not isinstance(e, ast.Binary):
-        return
-    left, right = el.known(e.left, scope), el.known(e.right, scope)
-    out.constraints.append((e.span.text, left, e.op, right, e.span))
-    if isinstance(left, int) and isinstance(right, Dim):
-        flipped = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-        left, right, op = right, left, flipped.get(e.op, e.op)
-    else:
-        op = e.op
-    if isinstance(left, Dim) and isinstance(right, int):
-        _note(left, op, right, out)
-
-
-def _note(left: Dim, op: str, right: int, out: Bounds) -> None:
-    name = _bare(left)
-    if name is not None:
-        if op in ("<", "<="):
-            out.high[name] = min(out.high.get(name, 1 << 62), right - (op == "<"))
-        elif op in (">", ">="):
-            out.low[name] = max(out.low.get(name, 0), right + (op == ">"))
-        return
-    found = [a for a in dims.atoms(left)]
-    if (
-        op == "=="
-        and right == 0
-        and len(found) == 1
-        and isinstance(found[0], dims.Func)
-        and found[0].name == "mod"
-    ):
-        inner, by = found[0].args
-        if isinstance(by, int) and isinstance(inner, Dim) and _bare(inner):
-            out.multiple[str(_bare(inner))] = by
-
-
-def _bare(x: Dim) -> str | None:
-    names = dims.symbols(x)
-    return next(iter(names)) if len(names) == 1 and x == dims.sym(next(iter(names))) else None
 
 
 def _meet(f: v.Function, out: Bounds, name: str, bound: tuple[int, int]) -> None:

@@ -47,9 +47,6 @@ MISSING = code("E0305", "a parameter has no argument")
 MUT_MARK = code("E0308", "`mut` does not stand where it must, or stands where it must not")
 
 
-WHERE = code("E0607", "a `where` clause is violated")
-
-
 @dataclass
 class Argument:
     """One argument of a call: its value, where it stands, its name, and its place if it is `mut`."""
@@ -327,19 +324,6 @@ def common_dtype(run: v.Run) -> DType:
     if any(isinstance(x, bool) for x in items):
         return dtypes.boolean
     return REAL.get() if any(isinstance(x, float) for x in items) else dtypes.i32
-
-
-def check_where(el: Elaborator, f: v.Function, scope: Scope, span: Span) -> None:
-    """The `where` clauses of a call that can be decided now."""
-    for clause in f.where:
-        value = el.condition(clause, scope)
-        if value is False:
-            raise fail(
-                WHERE,
-                f"`{f.name}` requires {clause.span.text}",
-                span,
-                labels=(Label(clause.span, "required here"),),
-            )
 
 
 def fit_result(el: Elaborator, matcher: Matcher, f: v.Function, value: Any, call: Call) -> Any:

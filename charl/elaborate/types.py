@@ -18,6 +18,7 @@ from charl.elaborate import values as v
 from charl.elaborate.scope import Scope
 from charl.errors import CharlError, code, fail
 from charl.graph.ir import TensorType
+from charl.source import Span
 from charl.syntax import ast
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ UNBOUND = code("E0312", "a dimension variable does not occur bare in the paramet
 NOT_A_SIZE = code("E0217", "a dimension is not an integer")
 TYPE_ARGUMENTS = code("E0404", "parameters of a struct or model do not fit its declaration")
 NO_DEFAULT = code("E0606", "an open hyper-parameter has no default")
+
+LONG = code("E0410", "a run has too many elements")
+MAX_RUN = 1 << 16
+MAX_SIZE = (1 << 31) - 1  # indices are i32
 
 PLAIN = {"int": "int", "float": "float", "bool": "bool", "str": "str", "fn": "function"}
 BOUNDS: dict[str, Callable[[DType], bool]] = {
@@ -286,6 +291,8 @@ class Matcher:
             raise fail(NOT_A_SIZE, f"a dimension must be an integer, and this is {shown}", d.span)
         if isinstance(value, int) and value < 0:
             raise fail(NOT_A_SIZE, f"a dimension cannot be negative: {value}", d.span)
+        if isinstance(value, int) and value > MAX_SIZE:
+            raise fail(NOT_A_SIZE, f"a dimension of {value} is too large: at most {MAX_SIZE}", d.span)
         return value
 
     def sizes(self, dims: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -327,6 +334,7 @@ class Matcher:
             return v.TupleType(tuple(self.resolve(e) for e in t.elements))
         if isinstance(t, ast.RunType):
             length = self.size(t.count)
+            check_run(length, t.count.span)
             return v.RunType((self.resolve(t.element),), length)
         if isinstance(t, ast.FnType):
             return FunctionType(t, self.scope)
@@ -352,6 +360,17 @@ class Matcher:
         if found is not None and v.is_type(found):
             return found
         raise self.unknown(t.name)
+
+
+def check_run(length: Any, span: Span) -> None:
+    """Refuses a run so long that its elements, each a value of its own, would not fit into memory."""
+    if isinstance(length, int) and length > MAX_RUN:
+        raise fail(
+            LONG,
+            f"a run of {length} elements is too long: at most {MAX_RUN}",
+            span,
+            help="make a tensor: `full([n], value)`, `f32[n, 3]`",
+        )
 
 
 def differs(d: Any, want: Any, actual: Any) -> str:

@@ -185,6 +185,7 @@ class InstanceType:
     lead: tuple[Size, ...] = ()
     lanes: int = 0
     each: str = ""
+    span: Span | None = field(default=None, compare=False, repr=False)  # where it was asked for
 
     @property
     def plain(self) -> bool:
