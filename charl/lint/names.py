@@ -30,6 +30,7 @@ class Binding:
     sources: list[Binding] = field(default_factory=list)  # an element's: changing it changes these
     quiet: bool = False  # asked for elsewhere, used or not
     fixed: bool = False  # its `mut` too
+    shape: frozenset[str] = frozenset()  # dimension variables that a parameter's type names
 
 
 class Scope:
@@ -83,7 +84,12 @@ class _Names:
             self.top.names[item.name.name] = Binding(item.name.name, item.name.span, "item")
 
     def unused_items(self) -> None:
-        """Imports that nothing mentions; in a program (a file that exports or has a `main`) also what nothing reaches."""
+        """In a program (a file that exports or has a `main`): imports that nothing mentions, and declarations that nothing
+        reaches. What another file declares or imports, others may import from it."""
+        functions = [i for i in self.module.items if isinstance(i, ast.Function)]
+        roots = [f.name.name for f in functions if f.export or f.name.name == "main"]
+        if not roots:
+            return
         everywhere = set().union(*self.references.values())
         for binding in self.top.names.values():
             if (
@@ -93,10 +99,6 @@ class _Names:
             ):
                 message = f"`{binding.name}` is imported and never used"
                 self.out.append(warning(W_IMPORT, message, binding.span, "remove the import"))
-        functions = [i for i in self.module.items if isinstance(i, ast.Function)]
-        roots = [f.name.name for f in functions if f.export or f.name.name == "main"]
-        if not roots:
-            return
         roots += [f.name.name for f in functions if f.decorators]
         reached: set[str] = set()
         waiting = [*roots, *self.references.get("", ())]
@@ -163,6 +165,8 @@ class _Names:
         for name in _dimensions(f, scope):
             scope.names[name.name] = Binding(name.name, name.span, "dimension", quiet=True)
         self.parameters(f.params, scope, quiet, bool(f.decorators) or f.name.name in self.values)
+        for b in scope.names.values():  # what the types of parameters name, they bind
+            b.used = b.used and not (b.kind == "dimension" and b.quiet)
         for part in (f.returns, *f.where):
             self.visit(part, scope)
         self.block(f.body, scope)
@@ -176,9 +180,10 @@ class _Names:
             self.visit(p.default, scope)
             number = isinstance(p.type, ast.NamedType) and p.type.name.name == "int"
             kind = "dimension" if number else "parameter"
-            scope.names[p.name.name] = Binding(
-                p.name.name, p.name.span, kind, p.mut, quiet=quiet, fixed=fixed
-            )
+            b = Binding(p.name.name, p.name.span, kind, p.mut, quiet=quiet, fixed=fixed)
+            if p.type is not None:
+                b.shape = frozenset(n.name for n in ast.walk(p.type) if isinstance(n, ast.Name))
+            scope.names[p.name.name] = b
 
     # ---- expressions and statements
 
@@ -316,11 +321,19 @@ class _Names:
         for b in scope.names.values():
             if b.name.startswith("_") or b.kind == "member":
                 continue
-            if not b.used and not b.quiet:
+            if not b.used and not b.quiet and not self.binds(b, scope):
                 self.unused(b)
             elif b.mut and not b.changed and not b.fixed:
                 help_ = "remove the `mut`"
                 self.out.append(warning(W_MUT, f"`{b.name}` is `mut` and never changed", b.span, help_))
+
+    def binds(self, b: Binding, scope: Scope) -> bool:
+        """Whether a parameter is there for a dimension of its shape, which no parameter that is used has."""
+        bound = {
+            n for n in b.shape if (d := scope.names.get(n)) is not None and d.kind == "dimension" and d.used
+        }
+        others = [p for p in scope.names.values() if p.used and p.kind == "parameter"]
+        return any(all(n not in p.shape for p in others) for n in bound)
 
     def unused(self, b: Binding) -> None:
         if b.kind in ("variable", "element"):

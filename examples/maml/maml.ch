@@ -4,7 +4,6 @@
 from nn import Dense
 from optim import Adam
 
-const SHOTS = 10
 const INNER = 3
 const RATE = 0.02
 

@@ -45,9 +45,18 @@ CASES = {
     "of a function that is passed on": ("fn g(x, y) = x\nfn f(x) = fold(g, x)", []),
     "of a method": ("struct S { a: f32\n fn f(x: f32) -> f32 = a }", []),
     "of a model": ("model M(d: int, e: int) { param w: f32[d] = zeros() }", [("W0741", "e", 1)]),
+    "there for its shape": ("fn f(x: f32[N], y: f32[M]) -> f32[N] = zeros(N) + y[0]", []),
+    "whose shape others have": ("fn f(x: f32[N], y: f32[N]) -> f32[N] = zeros(N) + y", [("W0741", "x", 1)]),
     "used in a shape": ("fn f(n: int, x: f32[n]) -> f32[n] = x", []),
-    "an import": ("from nn import Dense, Dropout\nfn f(x) = Dense(x)", [("W0742", "Dropout", 1)]),
-    "an import under another name": ("from nn import Dense as D\nfn f(x) = x", [("W0742", "D", 1)]),
+    "an import": (
+        "from nn import Dense, Dropout\nexport fn f(x: f32) -> f32 = Dense(x)",
+        [("W0742", "Dropout", 1)],
+    ),
+    "an import under another name": (
+        "from nn import Dense as D\nexport fn f(x: f32) -> f32 = x",
+        [("W0742", "D", 1)],
+    ),
+    "an import that others import": ("from nn import Dense\nfn f(x) = x", []),
     "a function of a program": (
         "fn a(x) = b(x)\nfn b(x) = x\nfn c(x) = d(x)\nfn d(x) = x\nconst K = 3\nexport fn f(x: f32) -> f32 = a(x)",
         [("W0743", "c", 3), ("W0743", "d", 4), ("W0743", "K", 5)],

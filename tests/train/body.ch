@@ -19,7 +19,13 @@ fn misfit(body: Body, lengths: f32[M, 3], mass: f32[M], age: f32[M], mut luck: R
 
 /// One step; two states and a stream are changed.
 export fn learn(
-    lengths: f32[M, 3], mass: f32[M], mut body: Body, age: f32[M], mut memory: Adam<Body>, mut luck: Rng, lr: f32
+    lengths: f32[M, 3],
+    mass: f32[M],
+    mut body: Body,
+    age: f32[M],
+    mut memory: Adam<Body>,
+    mut luck: Rng,
+    lr: f32,
 ) -> f32 {
     let (loss, g) = value_and_grad(misfit)(body, lengths, mass, age, mut luck)
     memory.update(mut body, g, lr: lr)
