@@ -86,3 +86,19 @@ def dense(r: np.random.Generator, path: str, i: int, o: int, std: float | None =
     """Leaves of a dense layer, its bias not zero so that a missing one is noticed."""
     std = i**-0.5 if std is None else std
     return {f"{path}.w": normal(r, i, o, std=std), f"{path}.b": normal(r, o, std=0.01)}
+
+
+def conv(r: np.random.Generator, path: str, i: int, o: int, kernel: int, bias: bool = False) -> Leaves:
+    """Leaves of a convolution with square taps."""
+    out = {f"{path}.w": normal(r, o, i, kernel, kernel, std=(2 / (i * kernel * kernel)) ** 0.5)}
+    return out | ({f"{path}.b": normal(r, o, std=0.01)} if bias else {})
+
+
+def batch_norm(r: np.random.Generator, path: str, channels: int) -> Leaves:
+    """Leaves of a batch norm that has seen data."""
+    return {
+        f"{path}.scale": 1 + normal(r, channels, std=0.1),
+        f"{path}.shift": normal(r, channels, std=0.1),
+        f"{path}.mean": normal(r, channels, std=0.1),
+        f"{path}.variance": np.abs(1 + normal(r, channels, std=0.1)),
+    }

@@ -42,6 +42,9 @@ def _functions(case: Case) -> dict[str, Callable[..., Any]]:
         "products.product_right_transposed": lambda a, b: a @ b.T,
         "mlp.predict": lambda p, x: jax.nn.softmax(nets.mlp(p, x)),
         "lstm.run": nets.lstm,
+        "lenet.predict": lambda p, x: jax.nn.softmax(nets.lenet(p, x)),
+        "resnet.predict": lambda p, x: nets.resnet(p, x, False),
+        "mobilenet.predict": nets.mobilenet,
         "gpt.prompt": lambda p, ids: nets.hidden(p, ids, case.options)[:, -1] @ p["wte.table"].T,
         "kernels.attend": nets.attention,
         "kernels.normalise": lambda p, x: nets.norm({f"n.{k}": v for k, v in p.items()}, "n", x),
@@ -71,6 +74,8 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
         "mlp": nets.mlp,
         "fit": nets.mlp,
         "lstm": nets.classify,
+        "lenet": nets.lenet,
+        "resnet": lambda p, x: nets.resnet(p, x, True, train=True),
         "gpt": lambda p, x: nets.hidden(p, x, case.options) @ p["wte.table"].T,
     }[case.stem]
     rate = 1e-3 if case.stem in ("mlp", "fit") else 1e-4
@@ -83,6 +88,10 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
 
     def step(p: Any, state: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         loss, g = jax.value_and_grad(objective)(p, x, y)
+        if which.endswith("momentum"):
+            (u,) = state
+            u = over(lambda u, d: 0.9 * u + d, u, g)
+            return over(lambda w, u: w - 1e-3 * u, p, u), (u,), loss
         if which.endswith("sgd"):
             return over(lambda w, d: w - 0.01 * d, p, g), state, loss
         m, v, t = state
@@ -98,6 +107,8 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
 
     def start(p: Any) -> Any:
         zeros = lambda: over(jnp.zeros_like, p)  # noqa: E731
+        if which.endswith("momentum"):
+            return (zeros(),)
         return () if which.endswith("sgd") else (zeros(), zeros(), jnp.zeros(()))
 
     return step, start

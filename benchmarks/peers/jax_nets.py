@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from benchmarks.models.mobilenet import blocks
+from benchmarks.models.resnet import BLOCKS
+
 
 def dense(p: Any, path: str, x: Any) -> Any:
     """A dense layer."""
@@ -94,3 +97,72 @@ def token(p: Any, ids: Any, caches: Any, t: Any, shape: dict[str, int]) -> Any:
         scores = jnp.where(jnp.arange(k.shape[2]) <= t, scores, -jnp.inf)
         x = _feed(p, at, x + dense(p, f"{at}.attn.out", _merged(jax.nn.softmax(scores) @ v)))
     return (norm(p, "ln_f", x) @ p["wte.table"].T)[:, 0], kept
+
+
+# ---------------------------------------------------------------- convolutions, channels first as in the programs
+
+
+def conv(p: Any, path: str, x: Any, stride: int = 1, padding: int = 0, groups: int = 1) -> Any:
+    """A convolution without bias."""
+    w = p[f"{path}.w"]
+    pads = [(padding, padding)] * 2
+    layout = ("NCHW", "OIHW", "NCHW")
+    return lax.conv_general_dilated(
+        x, w, (stride, stride), pads, dimension_numbers=layout, feature_group_count=groups
+    )
+
+
+def max_pool(x: Any, size: int, stride: int, padding: int = 0) -> Any:
+    """Maxima of windows."""
+    pads = [(0, 0), (0, 0), (padding, padding), (padding, padding)]
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, size, size), (1, 1, stride, stride), pads)
+
+
+def batch_norm(p: Any, path: str, x: Any, train: bool = False) -> Any:
+    """By the batch in training, else by the running moments."""
+    mean = x.mean((0, 2, 3)) if train else p[f"{path}.mean"]
+    power = x.var((0, 2, 3)) if train else p[f"{path}.variance"]
+    over = (slice(None), None, None)
+    scale = p[f"{path}.scale"] * lax.rsqrt(power + 1e-5)
+    return (x - mean[over]) * scale[over] + p[f"{path}.shift"][over]
+
+
+def lenet(p: Any, x: Any) -> Any:
+    """lenet.ch"""
+    over = (slice(None), None, None)
+    x = max_pool(jax.nn.relu(conv(p, "0", x, padding=2) + p["0.b"][over]), 2, 2)
+    x = max_pool(jax.nn.relu(conv(p, "2", x) + p["2.b"][over]), 2, 2).reshape(x.shape[0], -1)
+    return dense(p, "7", jax.nn.relu(dense(p, "6", jax.nn.relu(dense(p, "5", x)))))
+
+
+def resnet(p: Any, x: Any, small: bool, train: bool = False) -> Any:
+    """resnet.ch"""
+    x = conv(p, "conv", x, 1 if small else 2, 1 if small else 3)
+    x = jax.nn.relu(batch_norm(p, "norm", x, train))
+    if not small:
+        x = max_pool(x, 3, 2, 1)
+    for n, (_, _, stride) in enumerate(BLOCKS):
+        at = f"trunk.{n}"
+        y = jax.nn.relu(batch_norm(p, f"{at}.norm1", conv(p, f"{at}.conv1", x, stride, 1), train))
+        y = batch_norm(p, f"{at}.norm2", conv(p, f"{at}.conv2", y, 1, 1), train)
+        if f"{at}.conv3.w" in p:
+            x = batch_norm(p, f"{at}.norm3", conv(p, f"{at}.conv3", x, stride), train)
+        x = jax.nn.relu(y + x)
+    return dense(p, "trunk.9", x.mean((2, 3)))
+
+
+def mobilenet(p: Any, x: Any) -> Any:
+    """mobilenet.ch"""
+
+    def unit(at: str, x: Any, stride: int = 1, padding: int = 0) -> Any:
+        return jnp.clip(batch_norm(p, f"{at}.norm", conv(p, f"{at}.conv", x, stride, padding)), 0, 6)
+
+    x = unit("0", x, 2, 1)
+    for n, (i, o, stride, t) in enumerate(blocks(), 1):
+        y = unit(f"{n}.expand", x) if t != 1 else x
+        taps = {"w.w": p[f"{n}.spread.w"][:, None]}
+        y = conv(taps, "w", y, stride, 1, groups=i * t)
+        y = jnp.clip(batch_norm(p, f"{n}.spread.norm", y), 0, 6)
+        y = batch_norm(p, f"{n}.norm", conv(p, f"{n}.conv", y))
+        x = x + y if stride == 1 and i == o else y
+    return dense(p, "20", unit("18", x).mean((2, 3)))

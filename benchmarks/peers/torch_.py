@@ -121,6 +121,8 @@ def _training(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer 
 
 def _optimizer(case: Case, parameters: list[Any]) -> Any:
     which = case.options.get("optimizer", case.name.lower())
+    if which.endswith("momentum"):
+        return torch.optim.SGD(parameters, 1e-3, momentum=0.9, fused=True)
     if which.endswith("sgd"):
         return torch.optim.SGD(parameters, 0.01, fused=True)
     rate = 1e-3 if case.stem in ("mlp", "fit") else 1e-4

@@ -198,6 +198,17 @@ def inference(
             t = int(a["t"])
             past = [torch.stack([tensor(c[n][:, :, :t].copy()) for n in ("k", "v")]) for c in a["caches"]]
             out, inputs = Token(net), (tensor(a["id"]).long(), *past)
+    elif key in ("lenet.predict", "resnet.predict", "mobilenet.predict"):
+        from benchmarks.peers import torch_conv
+
+        made = {
+            "lenet.predict": torch_conv.lenet,
+            "resnet.predict": lambda: torch_conv.resnet(False),
+            "mobilenet.predict": torch_conv.mobilenet,
+        }
+        net, places = made[key]()
+        inputs = (tensor(a["x"]),)
+        out = Soft(net) if key == "lenet.predict" else net
     else:
         return None
     fill(places, a["net"])
@@ -210,4 +221,8 @@ def trained(key: str, options: dict[str, Any]) -> tuple[nn.Module, Places] | Non
         return mlp()
     if key == "lstm.train":
         return lstm(True)
+    if key in ("lenet.train", "resnet.train"):
+        from benchmarks.peers import torch_conv
+
+        return torch_conv.lenet() if key == "lenet.train" else torch_conv.resnet(True)
     return gpt(options) if key == "gpt.train" else None
