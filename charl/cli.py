@@ -1,4 +1,5 @@
-"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`, `charl train`.
+"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`, `charl train`,
+`charl profile`.
 
 Enters: arguments. Leaves: files, text, and an exit status: 0, 1 where the program or the machine is at fault (with rendered
 diagnostics on standard error), 2 for wrong usage. Never a traceback: a defect of Charl itself leaves one sentence and the
@@ -19,6 +20,7 @@ import click
 from charl import console
 from charl.console import Sizes, reporting, show
 from charl.errors import CharlError
+from charl.profile.command import profile
 from charl.train.command import train
 
 SIMD = ("auto", "scalar", "avx2", "avx512")
@@ -365,4 +367,5 @@ def _coloured(line: str) -> str:
     return line if colour is None else click.style(word, fg=colour) + line[len(word) :]
 
 
+main.add_command(profile)
 main.add_command(train)

@@ -40,7 +40,7 @@ class Options:
     `dims`: dimension variables of exports, fixed (an int) or bounded (low, high). `sets`: hyper-parameters by path, as text.
     `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights for the code. `prefix`: of C
     names, the module's name by default. `floats`: element types computed as another (`{"f64": "f32"}`). `dump`: a folder for
-    every stage's text.
+    every stage's text. `profile`: clocks around the kernels of the C code.
     """
 
     dims: Mapping[str, int | tuple[int, int]] = field(default_factory=dict)
@@ -51,6 +51,7 @@ class Options:
     prefix: str | None = None
     floats: Mapping[str, str] = field(default_factory=dict)
     dump: Path | None = None
+    profile: bool = False
 
 
 @dataclass

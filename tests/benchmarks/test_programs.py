@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks import machine
-from benchmarks.case import Case, Peer
+from benchmarks.case import MODELS, Case, Peer
 from benchmarks.emitted import Emitted
+from charl.compile import read_source
+from charl.elaborate import elaborate
 from tests.benchmarks.reference import FILE, outputs
 from tests.benchmarks.small import cases
 from tests.support import needs_cc
@@ -24,6 +26,11 @@ CASES = {f"{c.stem}.{c.export}": c for c in cases()}
 
 def test_every_case_has_a_reference() -> None:
     assert CASES.keys() == REFERENCES.keys()
+
+
+@pytest.mark.parametrize("program", sorted(p.name for p in MODELS.glob("*.ch")))
+def test_elaborates(program: str) -> None:
+    assert elaborate(read_source(MODELS / program)).exports
 
 
 @pytest.fixture(scope="module")

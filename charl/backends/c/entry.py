@@ -22,6 +22,7 @@ from charl.backends.c.names import Namer
 from charl.backends.c.printer import quoted
 from charl.backends.c.scalars import Scalars
 from charl.backends.c.spelling import PRODUCT, Text, at, c_type
+from charl.backends.c.timing import Timers
 from charl.backends.names import identifier
 from charl.errors import InternalError
 from charl.graph.ir import Size
@@ -122,11 +123,11 @@ def signature(f: Function) -> tuple[str, ...]:
     return (*out, "void *workspace")
 
 
-def entry(api: Api, f: Function, tables: Tables) -> Entry:
+def entry(api: Api, f: Function, tables: Tables, timers: Timers | None = None) -> Entry:
     """Everything the body of `f` says."""
     assert f.plan is not None
     pointers = _Pointers(f, tables)
-    calls = tuple(_steps(api, f.plan.steps, pointers, 0))
+    calls = tuple(_steps(api, f.plan.steps, pointers, timers, 0))
     used = {
         word
         for line in (*(t for c in calls for t in c.lines), *pointers.locals)
@@ -197,26 +198,31 @@ class _Pointers:
 _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen")
 
 
-def _steps(api: Api, steps: Sequence[Step], pointers: _Pointers, depth: int) -> Iterator[KernelCall]:
+def _steps(
+    api: Api, steps: Sequence[Step], pointers: _Pointers, timers: Timers | None, depth: int
+) -> Iterator[KernelCall]:
     """Kernel calls in order, and loops and branches around them."""
     pad = "    " * depth
     for step in steps:
         if isinstance(step, Call):
             call = _call(api, step, pointers)
-            yield KernelCall(tuple(pad + line for line in call.lines), tuple(pad + n for n in call.nans))
+            lines = call.lines if timers is None else timers.around(step, call.lines)
+            yield KernelCall(tuple(pad + line for line in lines), tuple(pad + n for n in call.nans))
             continue
         if isinstance(step, Choose):
-            yield from _choice(api, step, pointers, depth)
+            yield from _choice(api, step, pointers, timers, depth)
             continue
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
         bounds += [] if step.condition is None else [f"*{pointers(step.condition)}"]
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
-        yield from _steps(api, step.body, pointers, depth + 1)
+        yield from _steps(api, step.body, pointers, timers, depth + 1)
         yield KernelCall((pad + "}",), ())
 
 
-def _choice(api: Api, step: Choose, pointers: _Pointers, depth: int) -> Iterator[KernelCall]:
+def _choice(
+    api: Api, step: Choose, pointers: _Pointers, timers: Timers | None, depth: int
+) -> Iterator[KernelCall]:
     """A branch; sides that do nothing are left out."""
     pad, condition = "    " * depth, f"*{pointers(step.condition)}"
     first, second = step.then, step.otherwise
@@ -225,10 +231,10 @@ def _choice(api: Api, step: Choose, pointers: _Pointers, depth: int) -> Iterator
     if not first:
         return
     yield KernelCall((f"{pad}if ({condition}) {{",), ())
-    yield from _steps(api, first, pointers, depth + 1)
+    yield from _steps(api, first, pointers, timers, depth + 1)
     if second:
         yield KernelCall((f"{pad}}} else {{",), ())
-        yield from _steps(api, second, pointers, depth + 1)
+        yield from _steps(api, second, pointers, timers, depth + 1)
     yield KernelCall((pad + "}",), ())
 
 

@@ -16,6 +16,7 @@ from charl.backends.c.names import Namer
 from charl.backends.c.printer import print_kernel
 from charl.backends.c.spelling import C_TYPES
 from charl.backends.c.state import FileTable
+from charl.backends.c.timing import Timers, timers
 from charl.plan.ir import Lowered
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def files(
 ) -> dict[str, bytes]:
     """Header, code, weights and SIMD headers, by name; `tests` are a second header and code beside them."""
     embedded = embed.weights(api, options.embed) if options.embed is not None else None
-    code = _code(api, lowered)
+    code = _code(api, lowered, timers(lowered, api.prefix) if options.profile else None)
     out = {f"{api.prefix}.h": _header(api, embedded), f"{api.prefix}.c": code}
     if embedded is not None:
         out[f"{api.prefix}_weights.c"] = embedded.text
@@ -47,10 +48,10 @@ def prefix(name: str) -> str:
     return Namer()(name)
 
 
-def _code(api: Api, lowered: Lowered) -> str:
+def _code(api: Api, lowered: Lowered, clocks: Timers | None = None) -> str:
     tables = c_entry.Tables(api.prefix, Namer(text.taken(api, lowered)))
     functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
-    entries = [c_entry.entry(api, f, tables) for f in functions if f.plan is not None]
+    entries = [c_entry.entry(api, f, tables, clocks) for f in functions if f.plan is not None]
     called = {id(c.kernel) for f in functions if f.plan is not None for c in f.plan.calls}
     kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels if id(k) in called]
     nans = sorted(
@@ -60,6 +61,7 @@ def _code(api: Api, lowered: Lowered) -> str:
     return templating.load("c/package.c.j2").render(
         api=api,
         version=VERSION,
+        timers=clocks,
         statuses=text.statuses(),
         uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
         uses_regions=any(e.regions for e in entries),

@@ -1,0 +1,1 @@
+"""`charl profile`: where the time of a program's exports goes, by kernel and source line."""
