@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
 from charl.dims import Dim
-from charl.elaborate import indexing, repeats, statements
+from charl.elaborate import access, indexing, operators, repeats, statements
 from charl.elaborate import values as v
 from charl.elaborate.scope import Part, Place, Scope, Temporary
 from charl.errors import code, fail
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNROLLED = code("E0220", "a loop is too long to be unrolled")
 NOT_ITERABLE = code("E0221", "this cannot be iterated over")
 UNEQUAL = code("E0222", "sequences of `zip` differ in length")
+RUN_TIME = code("E0330", "the length of a loop is known at run time only")
 LIMIT = 256
 
 
@@ -54,8 +55,20 @@ class Axis:
         return Elements([Temporary(self.known(i)) for i in range(self.extent)], True)
 
 
+@dataclass
+class Counted:
+    """A range whose bounds are known at run time only."""
+
+    start: Node
+    stop: Node
+
+
 def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
     """A `for`; its value is what it yields, stacked along a new first axis."""
+    if isinstance(e.iterable, ast.Range):
+        counted = _counted(el, e, scope)
+        if counted is not None:
+            return repeats.counted(el, e, counted, scope)
     found = iterate(el, e.iterable, scope, e.const)
     if isinstance(found, Axis):
         if el.host is None and not e.const:
@@ -132,6 +145,34 @@ def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements | A
     raise fail(NOT_ITERABLE, f"{v.describe_value(value)} has no elements to go over", e.span)
 
 
+def _counted(el: Elaborator, e: ast.For, scope: Scope) -> Counted | None:
+    """The range of a `for`, where one of its bounds is a run-time integer."""
+    assert isinstance(e.iterable, ast.Range)
+    bounds = [(el.known(b, scope), b) for b in (e.iterable.start, e.iterable.stop)]
+    if el.host is not None or in_main(el, scope):
+        return None
+    if not any(isinstance(x, Node) and not x.rank and x.dtype.is_integer for x, _ in bounds):
+        return None
+    if not all(isinstance(x, (int, Dim, Node)) and not isinstance(x, bool) for x, _ in bounds):
+        return None
+    has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
+    for x, at in bounds:
+        if isinstance(x, Node) and (e.const or has_yield):
+            wrong = (
+                "cannot be unrolled"
+                if e.const
+                else "cannot yield: the shape of its value would depend on data"
+            )
+            raise fail(
+                RUN_TIME,
+                f"a loop up to {v.describe_value(x)} {wrong}",
+                at.span,
+                help=f"bound it by a size: `for i in 0..N while i < {at.span.text} {{ … }}`",
+            )
+    low, high = (operators.to_node(x, dtypes.i32, at.span) for x, at in bounds)
+    return Counted(access.i32(low), access.i32(high))
+
+
 def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements | Axis:
     start, stop = el.known(e.start, scope), el.known(e.stop, scope)
     if in_main(el, scope):  # its loops run: one pass tells what is wrong with the body
@@ -142,11 +183,7 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements 
                 index = ops.parameter("i", statements_scalar())
                 return Elements([Temporary(index)], True, symbolic=True)
             shown = v.describe_value(x)
-            raise fail(
-                UNROLLED,
-                f"a loop bound must be known while transpiling for now, and this is {shown}",
-                at.span,
-            )
+            raise fail(UNROLLED, f"a bound of a range is an integer, and this is {shown}", at.span)
     first = start
 
     def element(i: Node) -> Node:

@@ -7,13 +7,13 @@ the body writes others (through methods, streams, aliases), by elaborating it ag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.dtypes import boolean
+from charl.dtypes import boolean, i32
 from charl.elaborate import operators, statements
 from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from charl.elaborate.elaborator import Elaborator
-    from charl.elaborate.loops import Axis
+    from charl.elaborate.loops import Axis, Counted
 
 
 @dataclass
@@ -81,6 +81,40 @@ def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
         done = assembled(None, turn.index, [go, *params], [start, *initial], [turn.condition, *after], [])
         _write(el, turn, places, done.carried[1:])
     return None
+
+
+def counted(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:
+    """`for`, perhaps with `while`, over a range whose length is known at run time only."""
+    at = ops.parameter(
+        "i", over.start.type
+    )  # carried: a loop without an extent does not count its iterations
+
+    def body(turn: _Turn) -> None:
+        inner = Scope(scope)
+        statements.bind_pattern(el, e.pattern, at, inner, e.iterable, Temporary(at))
+        if e.condition is not None:
+            turn.condition = _truth(el.condition(e.condition, inner), e.condition)
+        turn.start = now()
+        el.evaluate(e.body, inner)
+
+    with at_span(e.span):
+        turn = _settled(el, e, scope, body)
+        places, params, initial, after = _carried(turn)
+        following = ops.add(at, ops.constant(1, i32))
+        on = ops.lt(following, over.stop)
+        if turn.condition is not None:
+            after = _while(turn.condition, turn, after, params)
+            on = ops.and_(on, turn.condition)
+        go = ops.parameter("go", on.type)
+        starts = [ops.lt(over.start, over.stop), over.start, *initial]
+        done = assembled(None, turn.index, [go, at, *params], starts, [on, following, *after], [])
+        _write(el, turn, places, done.carried[2:])
+
+
+def _while(on: Node, turn: _Turn, after: Sequence[Node], otherwise: Sequence[Node]) -> list[Node]:
+    """What an iteration leaves where the condition at its start holds, else `otherwise`."""
+    moment = now()
+    return chosen(on, Side(after, turn.start, moment), Side(otherwise, moment, moment))
 
 
 def _truth(value: Any, e: Any) -> Node:
@@ -198,10 +232,7 @@ def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -
     else:
         go = ops.parameter("go", turn.condition.type)
         on = ops.and_(go, turn.condition)
-        ran = Side([*after, *rows], turn.start, now())
-        begun = now()
-        rest = Side([*params, *(ops.zeros(x.type) for x in rows)], begun, now())
-        made = chosen(on, ran, rest)
+        made = _while(on, turn, [*after, *rows], [*params, *(ops.zeros(x.type) for x in rows)])
         after, rows = made[: len(after)], made[len(after) :]
         start = ops.constant(True, boolean)
         done = assembled(extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True)

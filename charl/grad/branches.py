@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from charl import ops
 from charl.grad.forward_loops import Push
-from charl.grad.loops import Vjp, own
+from charl.grad.loops import Parts, Vjp, own
 from charl.graph.ir import Graph, Node, now
 from charl.ops.regions import Side, applied, branch, chosen
 
@@ -21,24 +21,30 @@ if TYPE_CHECKING:
 
 
 def through(
-    node: Node, cotangents: Mapping[int, Node], behind: bool, active: set[Node], vjp: Vjp
-) -> list[tuple[Node, Node]]:
-    """The contributions of a branch to the cotangents of its active inputs, by the cotangents of its results."""
+    node: Node,
+    cotangents: Mapping[int, Node],
+    behind: bool,
+    active: set[Node],
+    vjp: Vjp,
+    received: Mapping[Node, Node],
+) -> Parts:
+    """The cotangents of what a branch captured, by those of its results; they begin with what is `received` already."""
     condition, *captured = node.inputs
     wanted = [k for k, x in enumerate(captured) if x in active]
+    before = [received.get(captured[k]) or ops.zeros(captured[k].type) for k in wanted]
 
     def side(graph: Graph) -> list[Node]:
         inner = [own(x) for x in captured]
         results = applied(graph, inner)
         outputs = [results[k] for k in cotangents]
-        found = vjp(outputs, [inner[k] for k in wanted], list(cotangents.values()), behind)
-        return [
-            g if g is not None else ops.zeros(captured[k].type) for k, g in zip(wanted, found, strict=True)
-        ]
+        variables = [inner[k] for k in wanted]
+        given = dict(zip(variables, before, strict=True))
+        found = vjp(outputs, variables, list(cotangents.values()), behind, given)
+        return [g or b for g, b in zip(found, before, strict=True)]
 
     then, otherwise = node.regions
-    parts = branch(condition, lambda: side(then), lambda: side(otherwise))
-    return [(captured[k], part) for k, part in zip(wanted, parts, strict=True)]
+    totals = branch(condition, lambda: side(then), lambda: side(otherwise))
+    return [], {captured[k]: total for k, total in zip(wanted, totals, strict=True)}
 
 
 def forth(node: Node, inputs: Sequence[Dual], push: Push) -> list[Dual]:

@@ -18,21 +18,31 @@ from charl.ops.regions import applied, item, loop, over
 UNBOUNDED = code("E0505", "a loop without a bound is differentiated in reverse")
 
 Vjp: TypeAlias = Callable[
-    [Sequence[Node], Sequence[Node], Sequence["Node | None"], bool], "list[Node | None]"
+    [Sequence[Node], Sequence[Node], Sequence["Node | None"], bool, Mapping[Node, Node]],
+    "list[Node | None]",
 ]
+Parts: TypeAlias = "tuple[list[tuple[Node, Node]], dict[Node, Node]]"
 
 
 def through(
-    node: Node, cotangents: Mapping[int, Node], behind: bool, active: set[Node], vjp: Vjp
-) -> list[tuple[Node, Node]]:
-    """The contributions of a loop to the cotangents of its active inputs, by the cotangents of its results."""
+    node: Node,
+    cotangents: Mapping[int, Node],
+    behind: bool,
+    active: set[Node],
+    vjp: Vjp,
+    received: Mapping[Node, Node],
+) -> Parts:
+    """The contributions of a loop to the cotangents of its initial values, and the new cotangents of what it captured.
+
+    Those begin with what is `received` already: an iteration that reads a slice adds to that slice of it, in place.
+    """
     extent, carried = node.attrs["extent"], node.attrs["carried"]
     if extent is None:
         raise fail(
             UNBOUNDED,
-            "a `while` has no bound, and reverse mode must keep what every iteration starts with",
+            "this loop has no known bound, and reverse mode must keep what every iteration starts with",
             node.span,
-            help="give it a bound: `for _ in 0..n while condition { … }`",
+            help="give it a bound that is a size: `for i in 0..N while i < n { … }`; or use forward mode, `jvp`",
         )
     node = saving(node)
     (body,) = node.regions
@@ -50,16 +60,15 @@ def through(
         outputs = [after[k] for k in floats] + [after[k] for k in rows]
         given = [*state[: len(floats)], *(row(ct, t) for ct in rows.values())]
         inputs = [values[k] for k in floats] + [inner[k] for k in wanted]
-        found = vjp(outputs, inputs, given, behind)
-        parts = [g if g is not None else ops.zeros(x.type) for g, x in zip(found, inputs, strict=True)]
-        sums = [ops.add(a, b) for a, b in zip(state[len(floats) :], parts[len(floats) :], strict=True)]
-        return [*parts[: len(floats)], *sums], []
+        before = dict(zip(inputs[len(floats) :], state[len(floats) :], strict=True))
+        found = vjp(outputs, inputs, given, behind, before)
+        return [g if g is not None else ops.zeros(x.type) for g, x in zip(found, inputs, strict=True)], []
 
     first = [cotangents.get(k) or ops.zeros(node.inputs[k].type) for k in floats]
-    first += [ops.zeros(captured[k].type) for k in wanted]
+    first += [received.get(captured[k]) or ops.zeros(captured[k].type) for k in wanted]
     done = loop(extent, first, back).carried
-    targets = [node.inputs[k] for k in floats] + [captured[k] for k in wanted]
-    return [(x, ct) for x, ct in zip(targets, done, strict=True) if x in active]
+    starting = [(node.inputs[k], ct) for k, ct in zip(floats, done) if node.inputs[k] in active]
+    return starting, {captured[k]: ct for k, ct in zip(wanted, done[len(floats) :], strict=True)}
 
 
 def saving(node: Node) -> Node:

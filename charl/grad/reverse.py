@@ -10,7 +10,7 @@ where it is not finite, so that derivatives of the product itself (second order,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from charl import ops
 from charl.errors import InternalError
@@ -31,15 +31,20 @@ def vjp(
 
 
 def _vjp(
-    outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[Node | None], masked: bool
+    outputs: Sequence[Node],
+    inputs: Sequence[Node],
+    cotangents: Sequence[Node | None],
+    masked: bool,
+    given: Mapping[Node, Node] | None = None,
 ) -> list[Node | None]:
-    """As `vjp`; `masked`: the cotangents come through a branch that may not have been taken."""
+    """As `vjp`; `masked`: the cotangents come through a branch that may not have been taken.
+
+    `given`: what some inputs have received before; what they receive now is added to that part by part.
+    """
     order = topological(outputs)
     active = _active(order, inputs)
-    gathered: dict[Node, Node] = {}
-    several: dict[Node, dict[int, Node]] = (
-        {}
-    )  # cotangents of the results of loops, branches, nodes with a rule
+    gathered: dict[Node, Node] = dict(given or {})
+    several: dict[Node, dict[int, Node]] = {}  # cotangents of the results of loops, branches, custom rules
     # nodes whose cotangent came through a branch that may not have been taken
     behind: set[Node] = set(outputs) if masked else set()
     for out, ct in zip(outputs, cotangents, strict=True):
@@ -54,7 +59,9 @@ def _vjp(
                     parts = custom.back(node, several.pop(node), active, node in behind)
                 else:
                     through = loops.through if node.op == "loop" else branches.through
-                    parts = through(node, several.pop(node), node in behind, active, _vjp)
+                    parts, totals = through(node, several.pop(node), node in behind, active, _vjp, gathered)
+                    gathered.update(totals)
+                    behind.update(totals if node in behind else ())
         elif node not in gathered or not any(x in active for x in node.inputs):
             continue
         else:

@@ -91,9 +91,11 @@ class _Renamer:
 
     def stmt(self, s: Stmt) -> Stmt:
         if isinstance(s, For):
-            start, stop, step = self.size(s.start), self.size(s.stop), self.size(s.step)
+            start, step = self.size(s.start), self.size(s.step)
+            stop = None if s.stop is None else self.size(s.stop)
+            condition = None if s.condition is None else self.expr(s.condition)
             name = self.index(s.index)
-            return For(name, stop, self.body(s.body), s.kind, start, step)
+            return For(name, stop, self.body(s.body), s.kind, start, step, condition)
         if isinstance(s, Simd):
             count = None if s.count is None else self.size(s.count)
             lane = self.index(s.lane)
@@ -122,7 +124,7 @@ class _Renamer:
         if isinstance(s, Prefetch):
             return replace(s, index=self.size(s.index))
         if isinstance(s, If):
-            return If(self.expr(s.condition), self.body(s.body))
+            return If(self.expr(s.condition), self.body(s.body), self.body(s.otherwise))
         assert isinstance(s, Check)
         return replace(s, condition=self.expr(s.condition))
 
@@ -130,7 +132,9 @@ class _Renamer:
         return tuple(self.stmt(s) for s in stmts)
 
 
-def _with_buffers(stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer]) -> tuple[Stmt, ...]:
+def _with_buffers(
+    stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer], neutral: bool = False
+) -> tuple[Stmt, ...]:
     """The same statements over other buffers."""
     from charl.graph.scalar import Load
 
@@ -151,15 +155,20 @@ def _with_buffers(stmts: tuple[Stmt, ...], table: dict[Buffer, Buffer]) -> tuple
         return x if isinstance(x, int) else dims.substitute(x, {}, value=expr)
 
     def stmt(s: Stmt) -> Stmt:
-        if isinstance(s, (For, Simd)):
+        if isinstance(s, For):
+            condition = None if s.condition is None else expr(s.condition)
+            return replace(s, body=tuple(stmt(x) for x in s.body), condition=condition)
+        if isinstance(s, Simd):
             return replace(s, body=tuple(stmt(x) for x in s.body))
         if isinstance(s, If):
-            return If(expr(s.condition), tuple(stmt(x) for x in s.body))
+            sides = (tuple(stmt(x) for x in side) for side in (s.body, s.otherwise))
+            return If(expr(s.condition), *sides)
         if isinstance(s, Let):
             return replace(s, value=expr(s.value))
         if isinstance(s, Local):
-            table[s.buffer] = replace(s.buffer)
-            return Local(table[s.buffer])
+            named = f"local{len(table)}" if neutral else s.buffer.name
+            table[s.buffer] = replace(s.buffer, name=named)
+            return replace(s, buffer=table[s.buffer])
         if isinstance(s, Accumulator):
             return s if s.initial is None else replace(s, initial=expr(s.initial))
         if isinstance(s, Transpose):
@@ -196,6 +205,6 @@ def key(kernel: Kernel) -> str:
     """Equal for kernels that compute the same on buffers in the same order."""
     table = {b: replace(b, name=f"b{i}") for i, b in enumerate(kernel.buffers)}
     renamer = _Renamer(neutral=True)
-    nests = tuple(renamer.body(_with_buffers(n, table)) for n in kernel.nests)
+    nests = tuple(renamer.body(_with_buffers(n, table, True)) for n in kernel.nests)
     shown = [(b.dtype.name, b.role) for b in kernel.buffers]
     return repr((shown, kernel.dims, nests))

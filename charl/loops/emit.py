@@ -6,8 +6,9 @@ does not depend on an inner loop is computed before it; what occurs twice is com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count as numbered
 
 from charl import dims
 from charl.dims import Dim
@@ -82,20 +83,21 @@ def divisible_by_lanes(extent: Size, width: int) -> bool:
 
 
 class Emitter:
-    """Makes the statements of one kernel. `vectors`: whether lanes may be used at all."""
+    """Makes the statements of one nest. `vectors`: whether lanes may be used at all; `numbers` go into the names."""
 
-    def __init__(self, vectors: bool, hints: dict[int, str] | None = None) -> None:
+    def __init__(
+        self, vectors: bool, hints: dict[int, str] | None = None, numbers: Iterator[int] | None = None
+    ) -> None:
         self.vectors = vectors
         self.hints = hints or {}
         self.lane: str | None = None
         self._vector_names: set[str] = set()
-        self._count = 0
+        self._numbers = numbers if numbers is not None else numbered(1)
         self._alive: list[Expr] = []
 
     def name(self, prefix: str) -> str:
-        """A name that is unique in the kernel."""
-        self._count += 1
-        return f"{prefix}.{self._count}"
+        """A name that is unique in the nest."""
+        return f"{prefix}.{next(self._numbers)}"
 
     # ------------------------------------------------------------ blocks
 
@@ -106,6 +108,22 @@ class Emitter:
         if all(s.register for s in sinks):
             return (*out, *_interleaved(lets, sinks))
         return (*out, *lets, *(s.statement() for s in sinks))
+
+    def simultaneous(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        """As `block`, but every value is there before the first is stored."""
+        if len(sinks) < 2:
+            return self.block(sinks)
+        out, sinks = self.reductions(sinks, frozenset())
+        lets, sinks = self._share(sinks)
+        stores: list[Stmt] = []
+        for s in sinks:
+            if isinstance(s.value, (Const, Ref)):
+                stores.append(s.statement())
+                continue
+            name = self.name(self.hints.get(id(s.value)) or (s.buffer.name if s.buffer else "value"))
+            lets.append(Let(name, s.value, s.span))
+            stores.append(replace(s, value=Ref(name, s.value.dtype)).statement())
+        return (*out, *lets, *stores)
 
     def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: Sequence[Expr]) -> list[Sink]:
         """The sinks with expressions replaced: `table` by identity of those in `keep`."""

@@ -142,8 +142,9 @@ class _Run:
 
     def _statement(self, s: Stmt) -> None:
         if isinstance(s, For):
-            i, stop, step = self._scalar(s.start), self._scalar(s.stop), self._scalar(s.step)
-            while i < stop:
+            i, step = self._scalar(s.start), self._scalar(s.step)
+            stop = None if s.stop is None else self._scalar(s.stop)
+            while (stop is None or i < stop) and (s.condition is None or self._values(s.condition)[0]):
                 self.env[s.index] = i
                 self._body(s.body)
                 i += step
@@ -186,8 +187,7 @@ class _Run:
     def _if(self, s: If) -> None:
         holds = self._values(s.condition)
         if not self.width:
-            if holds[0]:
-                self._body(s.body)
+            self._body(s.body if holds[0] else s.otherwise)
             return
         outer = self.active
         lane = next(n for n, v in self.env.items() if v is outer)

@@ -7,11 +7,13 @@ being the same object. Never decides what is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
+from math import prod
 from typing import Any
 
 from charl import dims
 from charl.graph.ir import Node
-from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
+from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
 from charl.ops.record import OPS
 from charl.ops.source import constant_array
 
@@ -31,7 +33,7 @@ class Inliner:
 
     `stop(node)` gives what a load of `node` shall name (the node itself, a buffer, …), or None to expand it.
     `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives
-    row-major offsets instead of one index per axis.
+    row-major offsets instead of one index per axis. Reductions over at most `unroll` elements are written out.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class Inliner:
         ranges: Mapping[str, tuple[Size, Size]],
         flat: bool = False,
         wrap: Callable[[Any, Expr, Node], Expr] | None = None,
+        unroll: int = 0,
     ) -> None:
+        self.unroll = unroll
         self.stop = stop
         self.ranges: dict[str, tuple[Size, Size]] = dict(ranges)
         self.flat = flat
         self.wrap = wrap
         self._elements: dict[tuple[Node, Index], Expr] = {}
+        self._kept: list[Expr] = []  # keys of memos by identity must stay alive
 
     def element(self, node: Node, index: Index) -> Expr:
         """Element `index` of `node`."""
@@ -81,6 +86,12 @@ class Inliner:
             out = self._guard(e, memo)
         elif isinstance(e, Reduce) and any(extent == 1 for _, extent in e.over):
             out = self.map(_without_single(e), memo)
+        elif isinstance(e, Reduce) and (terms := _terms(e, self.unroll)):
+            parts = [self.map(t, memo) for t in terms]
+            self._kept += terms
+            out = parts[0]
+            for part in parts[1:]:
+                out = Apply(e.fn, (out, part), e.dtype)
         else:
             if isinstance(e, Reduce):
                 for name, extent in e.over:
@@ -121,6 +132,15 @@ def _without_single(e: Reduce) -> Reduce:
     env = {name: 0 for name, extent in e.over if extent == 1}
     over = tuple((name, extent) for name, extent in e.over if extent != 1)
     return Reduce(e.fn, over, e.body.substitute(env), e.dtype)
+
+
+def _terms(e: Reduce, limit: int) -> list[Expr]:
+    """The body at every index, where these are few and known; else nothing."""
+    extents = [extent for _, extent in e.over if isinstance(extent, int)]
+    if e.fn.startswith("arg") or len(extents) < len(e.over) or not 0 < prod(extents) <= limit:
+        return []
+    names = [name for name, _ in e.over]
+    return [e.body.substitute(dict(zip(names, at, strict=True))) for at in product(*map(range, extents))]
 
 
 def offset(index: Index, shape: tuple[Size, ...]) -> Size:

@@ -96,11 +96,13 @@ class Store:
 
 @dataclass(frozen=True)
 class Local:
-    """Declare an array on the stack for the rest of the block, aligned to a cache line. `buffer` has the role "scratch" and a
-    size that is constant for an instruction set: it holds packed operands, or results on their way to the epilogue.
+    """Declare an array on the stack for the rest of the block. `buffer` has the role "scratch" and a size that is constant
+    for an instruction set: it holds packed operands, or results on their way to the epilogue, `aligned` to a cache line;
+    or a value of the body of a loop.
     """
 
     buffer: Buffer
+    aligned: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,11 @@ class Prefetch:
 
 @dataclass(frozen=True)
 class If:
-    """Run `body` where the bool expression holds."""
+    """Run `body` where the bool expression holds, else `otherwise` (empty where lanes decide)."""
 
     condition: Expr
     body: tuple[Stmt, ...]
+    otherwise: tuple[Stmt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,14 +142,17 @@ class For:
 
     "parallel": iterations are independent: threads in C, the grid in WGSL. Parallel loops are the outermost of a nest and
     perfectly nested, start at 0 and step by 1 in kernels made for a grid.
+
+    With `condition`, which is looked at before each turn, the loop ends where it does not hold; without `stop`, only there.
     """
 
     index: str
-    stop: Size
+    stop: Size | None
     body: tuple[Stmt, ...]
     kind: Kind = "serial"
     start: Size = 0
     step: Size = 1
+    condition: Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ Names in a kernel depend on the kernel alone, so that equal computations are equ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product as product_of
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -24,8 +25,53 @@ from charl.ops.record import OPS
 from charl.plan.access import nodes_of
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Place
+from charl.source import Span
 
 Size = int | Dim
+
+
+UNROLLED = 8  # elements of values and terms of sums that are written out in a kernel without loops over them
+
+
+@dataclass
+class Bound:
+    """What the nests of a kernel have in common: buffers by their place, how they are used, numbers for names."""
+
+    buffers: dict[Place, Buffer] = field(default_factory=dict)
+    loaded: set[Place] = field(default_factory=set)
+    stored: set[Place] = field(default_factory=set)
+    numbers: Iterator[int] | None = None
+
+    def buffer(self, place: Place) -> Buffer:
+        """The buffer of a place."""
+        if place not in self.buffers:
+            role: Role = "scratch" if place.kind == "local" else "input"
+            self.buffers[place] = Buffer(place.name, place.dtype, place.size, role)
+        return self.buffers[place]
+
+    def kernel(
+        self, name: str, nests: Sequence[tuple[Stmt, ...]], spans: Iterable[Span], flops: Size
+    ) -> tuple[Kernel, tuple[Place, ...]]:
+        """The kernel of nests over these buffers, and the places of its arguments in order."""
+        order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3}
+        given = {p: b for p, b in self.buffers.items() if b.role != "scratch"}
+        given = dict(sorted(given.items(), key=lambda item: order[item[0].kind]))
+        shown = [s.shown for s in spans]
+        kernel = Kernel(
+            name,
+            tuple(given.values()),
+            (),
+            tuple(nests),
+            shown[0] if shown else None,
+            flops=flops,
+            sources=tuple(sorted(set(shown), key=lambda x: (x.source.path, x.start))),
+        )
+        return canonical(kernel, [self._role(p) for p in given]), tuple(given)
+
+    def _role(self, place: Place) -> Role:
+        if place in self.stored:
+            return "inout" if place in self.loaded else "output"
+        return "input"
 
 
 @dataclass
@@ -37,54 +83,29 @@ class Lowering:
     caps: Capabilities
     outer: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)  # indices of the loops around
     stacked: Mapping[Node, str] = field(default_factory=dict)  # values stored at the row of an index
-
-    def __post_init__(self) -> None:
-        self._buffers: dict[Place, Buffer] = {}
-        self._loaded: set[Place] = set()
-        self._stored: set[Place] = set()
+    bound: Bound = field(default_factory=lambda: Bound())
 
     def kernel(self, name: str, step: Sequence[Group]) -> tuple[Kernel, tuple[Place, ...]]:
         """Lower all groups of a step."""
-        nests = [self._group(g) for g in step]
-        spans = {n.span.shown for g in step for n in g.members if n.span}
+        nests = [self.group(g) for g in step]
         flops: Size = 0
         for g in step:
-            flops = flops + _flops(self, g)
-        order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3}
-        self._buffers = dict(sorted(self._buffers.items(), key=lambda item: order[item[0].kind]))
-        kernel = Kernel(
-            name,
-            tuple(self._buffers.values()),
-            (),
-            tuple(nests),
-            next((n.span.shown for g in step for n in g.members if n.span), None),
-            flops=flops,
-            sources=tuple(sorted(spans, key=lambda x: (x.source.path, x.start))),
-        )
-        roles = [self._role(p) for p in self._buffers]
-        return canonical(kernel, roles), tuple(self._buffers)
-
-    def _role(self, place: Place) -> Role:
-        if place in self._stored:
-            return "inout" if place in self._loaded else "output"
-        return "input"
+            flops = flops + flops_of(self.fusion, g)
+        return self.bound.kernel(name, nests, (n.span for g in step for n in g.members if n.span), flops)
 
     # ------------------------------------------------------------ buffers
 
     def _buffer(self, node: Node) -> Buffer:
-        place = self.place(node)
-        if place not in self._buffers:
-            name = place.name
-            self._buffers[place] = Buffer(name, place.dtype, place.size, "input")
-        return self._buffers[place]
+        return self.bound.buffer(self.place(node))
 
     def _load(self, target: Buffer, load: Expr, node: Node) -> Expr:
-        self._loaded.add(self.place(node))
+        self.bound.loaded.add(self.place(node))
         return truth(load) if node.dtype == boolean and target.dtype == u32 else load
 
     # ------------------------------------------------------------ groups
 
-    def _group(self, group: Group) -> tuple[Stmt, ...]:
+    def group(self, group: Group) -> tuple[Stmt, ...]:
+        """The nest of a group."""
         rows = tuple(Axis(f"i{d}", size) for d, size in enumerate(group.space))
         ranges: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in rows}
         ranges.update(self.outer)
@@ -110,7 +131,7 @@ class Lowering:
             )
             parts.setdefault(inner, []).append(self._sink(node, index, inliner))
         hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
-        emitter = Emitter(self.caps.max_lanes > 1, hints)
+        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
         rows = tuple(a for a in rows if a.extent != 1)
         built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
         merged: dict[tuple[Axis, ...], list[Sink]] = {}
@@ -121,9 +142,27 @@ class Lowering:
         )
         return (*self._checks(group), *nest)
 
+    def block(self, groups: Sequence[Group], wanted: Sequence[Node]) -> tuple[Stmt, ...]:
+        """Groups of few elements without loops: each element of what is wanted is written out, the rest stands in these."""
+        inside = {n for g in groups for n in g.members}
+
+        def stop(node: Node) -> Buffer | None:
+            return None if node in inside or self.fusion.expanded(node) else self._buffer(node)
+
+        inliner = Inliner(stop, self.outer, flat=True, wrap=self._load, unroll=UNROLLED)
+        sinks = [
+            self._sink(n, index, inliner)
+            for n in wanted
+            for index in product_of(*(range(size) for size in n.shape if isinstance(size, int)))
+        ]
+        hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
+        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
+        checks = [s for g in groups for s in self._checks(g)]
+        return (*checks, *emitter.simultaneous(sinks))
+
     def _sink(self, node: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:
         buffer = self._buffer(node)
-        self._stored.add(self.place(node))
+        self.bound.stored.add(self.place(node))
         value = inliner.element(node, index)
         to = offset(index, node.shape)
         if node in self.stacked:
@@ -139,16 +178,16 @@ class Lowering:
         form = write(node)
         buffer = self._buffer(node)
         place = self.place(node)
-        self._stored.add(place)
+        self.bound.stored.add(place)
         base = node.inputs[0]
         copy: tuple[Stmt, ...] = ()
         if node in self.fusion.taken or (self.fusion.leaf(base) and self.place(base) is place):
-            self._loaded.add(place)
+            self.bound.loaded.add(place)
         else:
             index = tuple(dims.sym(f"i{d}") for d in range(node.rank))
             inliner.ranges.update({f"i{d}": (0, s - 1) for d, s in enumerate(node.shape)})
             value = inliner.element(base, index)
-            emitter = Emitter(self.caps.max_lanes > 1)
+            emitter = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers)
             axes = [Axis(f"i{d}", s) for d, s in enumerate(node.shape)]
             sink = Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
             copy = build_nest(emitter, self.caps, axes, [Part((), (sink,))], False)
@@ -157,8 +196,10 @@ class Lowering:
         at = tuple(dims.sym(n) for n, _ in over)
         to = tuple(inliner.index(i, {}) for i in form.index(at))
         value = inliner.map(form.value(at), {})
-        sink = Sink(value, buffer, offset(to, node.shape), form.combine == "add", span=node.span)
-        body = Emitter(self.caps.max_lanes > 1).block([sink])
+        sink = Sink(
+            stored(value, buffer.dtype), buffer, offset(to, node.shape), form.combine == "add", span=node.span
+        )
+        body = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers).block([sink])
         if form.condition is not None:
             body = (If(inliner.map(form.condition(at), {}), body),)
         for name, extent in reversed(over):
@@ -201,12 +242,14 @@ def stored(value: Expr, dtype: DType) -> Expr:
     return value
 
 
-def _flops(lowering: Lowering, group: Group) -> Size:
+def flops_of(fusion: Fusion, group: Group) -> Size:
     """Arithmetic operations of a group: each member once per element, reductions by their extents."""
     total: Size = 0
     for node in group.members:
-        fact = lowering.fusion.fact(node)
-        total = total + _expr_flops(fact.expr) * product(node.shape)
+        if node.regions or node.op == "item":
+            continue
+        written = node.inputs[1] if fusion.writes(node) and OPS[node.op].distinct else node
+        total = total + _expr_flops(fusion.fact(node).expr) * product(written.shape)
     return total
 
 

@@ -62,6 +62,9 @@ def _body(body: tuple[Stmt, ...], depth: int) -> Iterator[str]:
         if isinstance(s, (For, Simd, If)):
             yield pad + _head(s)
             yield from _body(s.body, depth + 1)
+            if isinstance(s, If) and s.otherwise:
+                yield pad + "else"
+                yield from _body(s.otherwise, depth + 1)
         else:
             yield pad + _line(s)
 
@@ -73,7 +76,9 @@ def _head(s: For | Simd | If) -> str:
         count = "" if s.count is None else f" count {s.count}"
         return f"simd {s.lane} width {s.width}{count}"
     step = "" if s.step == 1 else f" step {s.step}"
-    return f"{s.kind if s.kind != 'serial' else 'for'} {s.index} in {s.start}..{s.stop}{step}"
+    stop = "" if s.stop is None else s.stop
+    test = "" if s.condition is None else f" while {s.condition}"
+    return f"{s.kind if s.kind != 'serial' else 'for'} {s.index} in {s.start}..{stop}{step}{test}"
 
 
 def _line(s: Stmt) -> str:

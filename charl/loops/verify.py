@@ -72,7 +72,8 @@ class _Verifier:
 
     def statement(self, s: Stmt) -> None:
         if isinstance(s, For):
-            self.bind(s.index, (s.start, s.stop - 1), s)
+            self.require(s.stop is not None or s.condition is not None, f"loop {s.index} has no end")
+            self.bind(s.index, (s.start, s.start if s.stop is None else s.stop - 1), s)
         elif isinstance(s, Simd):
             self.require(self.region is None, f"vector region {s.lane} inside another")
             self.require(s.width in (32, 64), f"vectors of {s.width}-bit elements")
@@ -82,6 +83,7 @@ class _Verifier:
         elif isinstance(s, If):
             self.require(s.condition.dtype.kind == "bool", f"condition of type {s.condition.dtype}")
             self.statements(s.body)
+            self.statements(s.otherwise)
         elif isinstance(s, Let):
             self.define(s.name, self.varies(s.value))
             self.fits(s.value)

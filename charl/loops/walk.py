@@ -36,13 +36,15 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
         return () if s.initial is None else (s.initial,)
     if isinstance(s, Update):
         return (s.value,) if s.position is None else (s.value, s.position)
+    if isinstance(s, For):
+        return () if s.condition is None else (s.condition,)
     return (s.condition,) if isinstance(s, (If, Check)) else ()
 
 
 def sizes(s: Stmt) -> tuple[Size, ...]:
     """Sizes that stand directly in a statement."""
     if isinstance(s, For):
-        return (s.start, s.stop, s.step)
+        return (s.start, s.step) if s.stop is None else (s.start, s.stop, s.step)
     if isinstance(s, Simd):
         return () if s.count is None else (s.count,)
     if isinstance(s, Local):
@@ -54,7 +56,9 @@ def sizes(s: Stmt) -> tuple[Size, ...]:
 
 def body(s: Stmt) -> tuple[Stmt, ...]:
     """Statements inside a statement."""
-    return s.body if isinstance(s, (For, If, Simd)) else ()
+    if isinstance(s, If):
+        return (*s.body, *s.otherwise)
+    return s.body if isinstance(s, (For, Simd)) else ()
 
 
 def statements(inside: tuple[Stmt, ...]) -> Iterator[Stmt]:

@@ -16,13 +16,15 @@ from charl.graph.ir import Graph, Node, Size
 from charl.loops.canonical import key
 from charl.loops.ir import Kernel
 from charl.loops.lower import Lowering
+from charl.loops.serial import region_kernel
 from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
-from charl.plan.levels import Branch, Level, build, copied, prepared
+from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
 from charl.plan.repeats import Known, Signature
+from charl.plan.serial import LOCAL, serial
 from charl.program import Export, Program, leaves
 
 
@@ -77,13 +79,20 @@ def _plan_export(
     narrow = replace(export, graph=prepared(_narrowed(export.graph, caps.max_buffers)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, frozenset(d.name for d in export.dims))
-    places = _Places(export, root)
+    places = _Places(export, root, caps)
 
     def lowered(level: Level) -> tuple[tuple[Step, ...], Size]:
         out: list[Step] = []
         flops: Size = 0
         for step in level.steps:
             inner = level.inner.get(step[0])
+            if inner is not None and places.serial(step[0]):
+                label = _kernel_name(export, step, {}, names, "loop" if isinstance(inner, Loop) else "branch")
+                made, used = region_kernel(label, step[0], inner, places.of, caps)
+                kernel = kernels.setdefault(key(made), made)
+                flops = flops + kernel.flops
+                out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
+                continue
             if isinstance(inner, Branch):
                 (then, cost), (otherwise, other) = (lowered(side) for side in inner.levels)
                 out.append(Choose(places.of(inner.condition), then, otherwise))
@@ -169,7 +178,7 @@ def _mut_parameters(export: Export) -> list[Node]:
 
 
 def _kernel_name(
-    export: Export, step: list[Group], updates: Mapping[Node, Node], names: dict[str, int]
+    export: Export, step: list[Group], updates: Mapping[Node, Node], names: dict[str, int], kind: str = ""
 ) -> str:
     """export_what, after what the step updates, or its last named value; numbered where it is not the first."""
     stored = [n for g in step for n in g.stored]
@@ -181,6 +190,7 @@ def _kernel_name(
         label = f"update_{changed[-1]}"
     else:
         label = named[-1] if named else stored[-1].op
+    label = f"{label}_{kind}" if kind else label
     base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in label or '')}"
     names[base] = names.get(base, 0) + 1
     return base if names[base] == 1 else f"{base}_{names[base]}"
@@ -192,7 +202,9 @@ def _kernel_name(
 class _Places:
     """Where each stored value and leaf lives."""
 
-    def __init__(self, export: Export, root: Level) -> None:
+    def __init__(self, export: Export, root: Level, caps: Capabilities) -> None:
+        self._caps = caps
+        self._serial: set[Group] = set()
         self._places: dict[Node, Place] = {}
         self._same: dict[Node, Node] = {}
         paths = [
@@ -218,6 +230,10 @@ class _Places:
             for inner in region.levels:
                 self._same |= inner.updates
                 self._tables(inner)
+
+    def serial(self, group: Group) -> bool:
+        """Whether a loop or branch is one kernel."""
+        return group in self._serial
 
     def of(self, node: Node) -> Place:
         """The place of a leaf or a stored value."""
@@ -249,19 +265,31 @@ class _Places:
         lives: dict[Node, Life] = {}
         high = {d.name: d.high for d in export.dims if d.high is not None}
 
-        def visit(level: Level, at: int) -> int:
-            """Extend the lives by what a level does from step `at` on; the next free step."""
+        local: list[Node] = []
+
+        def visit(level: Level, at: int, within: frozenset[Node] | None = None) -> int:
+            """Extend the lives by what a level does from step `at` on; the next free step.
+
+            `within` a region that is one kernel: what other kernels know of it.
+            """
             when: dict[Group, tuple[int, int]] = {}
             for step in level.steps:
                 first = at
                 if step[0] in level.inner:
-                    for inner in level.inner[step[0]].levels:
-                        at = visit(inner, at)
+                    region, known = level.inner[step[0]], within
+                    if known is None and serial(step[0], region, self._caps):
+                        self._serial.add(step[0])
+                        known = frozenset(map(self._shared, (*step[0].members[0].inputs, *step[0].stored)))
+                    for inner in region.levels:
+                        at = visit(inner, at, known)
                 at += 1
                 when |= dict.fromkeys(step, (first, at - 1))
             for group in sorted(when, key=lambda g: (*when[g], g.id)):
                 for node in map(self._shared, group.stored):
                     if node not in self._places:
+                        if within is not None and node not in within and _is_local(node):
+                            local.append(node)
+                            continue
                         size = dims.substitute(_bytes(node), high)
                         life = lives.setdefault(node, Life(node, aligned(size), *when[group]))
                         life.first = min(life.first, when[group][0])
@@ -283,6 +311,13 @@ class _Places:
             taken[base] = taken.get(base, 0) + 1
             name = base if taken[base] == 1 else f"{base}_{taken[base]}"
             self._places[node] = replace(_place("arena", name, node), offset=life.offset)
+        for node in dict.fromkeys(local):
+            self._places[node] = _place("local", (node.name or node.op).replace(".", "_"), node)
+
+
+def _is_local(node: Node) -> bool:
+    size = product(node.shape)
+    return isinstance(size, int) and size <= LOCAL
 
 
 def _storage(node: Node) -> DType:
@@ -295,5 +330,5 @@ def _bytes(node: Node) -> Size:
 
 
 def _place(kind: str, name: str, node: Node, position: int = -1) -> Place:
-    dtype = _storage(node) if kind == "arena" else node.dtype
+    dtype = _storage(node) if kind in ("arena", "local") else node.dtype
     return Place(kind, name, dtype, product(node.shape), position)  # type: ignore[arg-type]

@@ -21,11 +21,12 @@ class Place:
     """Where a buffer of an export lives.
 
     "parameter": leaf number `position` of all arguments (graph parameter order), written too when its argument is `mut`;
-    "result": leaf number `position` of the result; "arena": at byte `offset` of the workspace; "constant": the table `data`.
+    "result": leaf number `position` of the result; "arena": at byte `offset` of the workspace; "constant": the table `data`;
+    "local": a variable of the one kernel that knows it.
     `size` is in elements.
     """
 
-    kind: Literal["parameter", "result", "arena", "constant"]
+    kind: Literal["parameter", "result", "arena", "constant", "local"]
     name: str
     dtype: DType
     size: Size

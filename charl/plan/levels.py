@@ -47,6 +47,7 @@ class Loop:
     condition: Node | None
     level: Level
     same: dict[Node, Node]
+    carried: tuple[Node, ...]  # what it is given and changes
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -61,12 +62,18 @@ class Branch:
     condition: Node
     levels: tuple[Level, ...]
     same: dict[Node, Node]
+    carried: tuple[Node, ...]
 
 
-def copied(node: Node) -> Node:
+def copied(node: Node, name: str | None = None) -> Node:
     """A value of its own that equals `node`."""
-    out = make("reshape", node, shape=node.shape, hint=node.name)
-    return out if out is not node else Node("reshape", (node,), {"shape": node.shape}, node.type)
+    return Node("reshape", (node,), {"shape": node.shape}, node.type, name=name or node.name)
+
+
+def _called(node: Node, position: int) -> str | None:
+    """The name that input `position` of a loop or branch has inside."""
+    offset = 1 if node.op == "loop" else -1  # a body takes its index first, a branch its condition
+    return node.regions[0].params[position + offset].name
 
 
 def build(
@@ -128,7 +135,7 @@ def prepared(graph: Graph) -> Graph:
             continue
         if n.regions:
             starts = {i for _, i in carried(n)}
-            inputs = tuple(copied(x) if i in starts else x for i, x in enumerate(inputs))
+            inputs = tuple(copied(x, _called(n, i)) if i in starts else x for i, x in enumerate(inputs))
         same = all(a is b for a, b in zip(inputs, n.inputs, strict=True))
         new[n] = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
         if n.regions:
@@ -158,7 +165,7 @@ def _loop(
     early = node.attrs["halts"] and not stored  # what is yielded behind the end must be written
     tested = items[0] if extent is None or early else None
     level = build(graph, updates, caps, taken | {name}, inside, dict.fromkeys(stored, name))
-    return Loop(name, extent, tested, level, same)
+    return Loop(name, extent, tested, level, same, tuple(node.inputs[:count]))
 
 
 def _branch(
@@ -191,7 +198,7 @@ def _branch(
             else:
                 same[value] = items[k]
         levels.append(build(replace(side, results=results), updates, caps, taken, ranges))
-    return Branch(node.inputs[0], tuple(levels), same)
+    return Branch(node.inputs[0], tuple(levels), same, tuple(node.inputs[i] for i in pairs.values()))
 
 
 def _items(group: Group) -> tuple[dict[int, Node], dict[Node, Node]]:

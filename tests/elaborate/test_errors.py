@@ -485,10 +485,10 @@ fn f(x: f32[N]) { for i in x.shape { let z = i + "a" }
     ),
     (
         """
-fn f(x: f32[N], n: i32) -> f32 { for i in 0..n { let y = x }
+fn f(x: f32[N], n: i32) -> f32 { for i in 0..n { yield sum(x) }
   sum(x) }
 """,
-        [("E0220", "n")],
+        [("E0330", "n")],
     ),
     (
         """

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from charl import dims, dtypes
 from charl.backends.c import spelling
 from charl.backends.c.layout import WIDTH, wrapped
-from charl.backends.c.scalars import Scalars
+from charl.backends.c.scalars import Scalars, element, is_variable
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
 from charl.backends.c.vectors import Region, Register, Vectors, vector_type
 from charl.backends.c.words import Scope
@@ -191,13 +191,19 @@ class KernelPrinter:
         self.lines.append("#endif")
 
     def _for(self, s: For) -> None:
-        size = self.scalars.size
+        size, test = self.scalars.size, ""
+        if s.condition is not None:
+            test = self.scalars.expression(s.condition).text
+        if s.stop is None:
+            with self.block(f"while ({test})"):
+                self.statements(s.body)
+            return
         start, stop, step = size(s.start), size(s.stop), size(s.step)
         outer = self.scope
         self.scope = Scope(outer)
         name = self.scope.index(s.index)
         forward = f"++{name}" if s.step == 1 else f"{name} += {step.text}"
-        limit = at(stop, spelling.SUM)
+        limit = at(stop, spelling.SUM) + (f" && {test}" if test else "")
         with self.block(f"for (ptrdiff_t {name} = {start.text}; {name} < {limit}; {forward})"):
             self.scalars.symbols[s.index] = name
             self.scalars.indices.append(s.index)
@@ -230,8 +236,20 @@ class KernelPrinter:
             with self.vectors.masked(mask):
                 self.statements(s.body)
             return
-        with self.block(f"if ({self.scalars.expression(s.condition).text})"):
-            self.statements(s.body)
+        condition = self.scalars.expression(s.condition)
+        first, second = s.body, s.otherwise
+        if not first:
+            first, second, condition = (
+                second,
+                (),
+                spelling.function("not", (condition,), dtypes.boolean, dtypes.boolean),
+            )
+        with self.block(f"if ({condition.text})"):
+            self.statements(first)
+        if second:
+            self.lines.pop()
+            with self.block("} else"):
+                self.statements(second)
 
     def _value(self, e: Expr, vector: bool) -> str:
         """An expression as a vector or a scalar."""
@@ -260,6 +278,10 @@ class KernelPrinter:
         name = self.scope.allocate(s.buffer.name)
         self.buffers[s.buffer] = name
         t = s.buffer.dtype
+        if not s.aligned:
+            size = "" if is_variable(s.buffer) else f"[{self.scalars.size(s.buffer.size).text}]"
+            self.emit(f"{c_type(t)} {name}{size};")
+            return
         space = self.scope.allocate(f"{name}_space")
         self.emit(f"{c_type(t)} {space}[{self.scalars.size(s.buffer.size + LINE // t.bytes).text}];")
         self.emit(f"{c_type(t)} *const {name} = {t.name}_aligned({space});")
@@ -381,7 +403,7 @@ class KernelPrinter:
             self._store_scalar(s, self.scalars)
 
     def _store_scalar(self, s: Store, scalars: Scalars) -> None:
-        target = f"{self.buffer(s.buffer)}[{scalars.size(s.index).text}]"
+        target = element(self.buffer(s.buffer), s.buffer, scalars.size(s.index).text)
         value = scalars.expression(s.value)
         t = s.buffer.dtype
         if not s.add:

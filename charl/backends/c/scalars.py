@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
 from math import lcm
+from typing import Any
 
 from charl import dims
 from charl.backends.c import spelling
@@ -18,6 +19,7 @@ from charl.backends.c.spelling import AND, ATOM, PRODUCT, SUM, UNARY, Text, at, 
 from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
+from charl.loops.ir import Buffer
 
 Ranges = dict[str, tuple[Size, Size]]
 
@@ -113,7 +115,7 @@ class Scalars:
         if isinstance(e, Ref):
             return self.register(e)
         if isinstance(e, Load):
-            return Text(f"{self.buffer(e.source)}[{self.size(e.index[0]).text}]", ATOM)
+            return Text(element(self.buffer(e.source), e.source, self.size(e.index[0]).text), ATOM)
         if isinstance(e, IndexValue):
             return self._index_value(e.index, e.dtype)
         if isinstance(e, Guard):
@@ -171,3 +173,13 @@ def sum_of(x: Size, sign: int) -> Size:
         if c * sign > 0:
             total = total + dims.Dim(((m, c * sign),)) if m else total + c * sign
     return total
+
+
+def element(name: str, buffer: Any, index: str) -> str:
+    """An element of a buffer; a local one of one element is a variable."""
+    return name if is_variable(buffer) else f"{name}[{index}]"
+
+
+def is_variable(buffer: Any) -> bool:
+    """Whether a buffer is declared as a plain variable."""
+    return isinstance(buffer, Buffer) and buffer.role == "scratch" and buffer.size == 1

@@ -33,7 +33,7 @@ def peel(nest: Nest) -> tuple[list[For], Nest]:
     loops: list[For] = []
     while len(nest) == 1 and isinstance(nest[0], For) and nest[0].kind == "parallel":
         loop = nest[0]
-        if dims.symbols(loop.stop) & {f.index for f in loops}:
+        if dims.symbols(extent(loop)) & {f.index for f in loops}:
             break
         if loop.start != 0 or loop.step != 1:
             raise InternalError("wgsl", f"parallel loop over {loop.index} does not count from 0 by 1")
@@ -42,9 +42,15 @@ def peel(nest: Nest) -> tuple[list[For], Nest]:
     return loops, nest
 
 
+def extent(loop: For) -> Size:
+    """How many turns a parallel loop has."""
+    assert loop.stop is not None
+    return loop.stop
+
+
 def points(nest: Nest) -> Size:
     """How many invocations a nest wants."""
-    return dims.product(loop.stop for loop in peel(nest)[0])
+    return dims.product(extent(loop) for loop in peel(nest)[0])
 
 
 def grid(kernel: Kernel) -> Size:
@@ -122,13 +128,13 @@ class _Printer(SizePrinter):
     def nest(self, nest: Nest) -> None:
         loops, body = peel(nest)
         for number, loop in enumerate(loops):
-            self.ranges[loop.index] = (0, loop.stop - 1)
-            inner = dims.product(f.stop for f in loops[number + 1 :])
+            self.ranges[loop.index] = (0, extent(loop) - 1)
+            inner = dims.product(extent(f) for f in loops[number + 1 :])
             text = "point"
             if inner != 1:
                 text += f" / {self.unsigned(inner)}"
             if number and loop.stop != 1:
-                text += f" % {self.unsigned(loop.stop)}"
+                text += f" % {self.unsigned(extent(loop))}"
             if loop.stop == 1:
                 text = "0u"
             name = self.bind_index(loop.index)
@@ -181,20 +187,32 @@ class _Printer(SizePrinter):
         elif isinstance(s, For):
             self.loop(s)
         elif isinstance(s, If):
-            with self.block(f"if ({self.expr(s.condition).text})"):
-                self.body(s.body)
+            self.branch(s)
         elif not isinstance(s, Check):  # checks are for debug builds of C
             raise InternalError(
                 "wgsl", f"{type(s).__name__} in kernel {self.kernel.name}, which is for a grid"
             )
 
+    def branch(self, s: If) -> None:
+        with self.block(f"if ({self.expr(s.condition).text})"):
+            self.body(s.body)
+        if s.otherwise:
+            self.lines.pop()
+            with self.block("} else"):
+                self.body(s.otherwise)
+
     def local(self, b: Buffer) -> None:
         """An array of the invocation's own."""
         self.buffers[b] = self.names.allocate(b.name, "tile")
-        self.emit(f"var {self.buffers[b]}: array<{element(b.dtype)}, {self.size(b.size).text}>;")
+        kind = element(b.dtype)
+        self.emit(
+            f"var {self.buffers[b]}: {kind if variable(b) else f'array<{kind}, {self.size(b.size).text}>'};"
+        )
 
     def store(self, s: Store) -> None:
-        place = f"{self.buffers[s.buffer]}[{self.size(s.index).text}]"
+        place = self.buffers[s.buffer]
+        if not variable(s.buffer):
+            place += f"[{self.size(s.index).text}]"
         value = self.expr(s.value)
         if s.buffer.dtype.kind == "bool":
             value = scalar.call("u32", value)
@@ -227,7 +245,14 @@ class _Printer(SizePrinter):
     def loop(self, s: For) -> None:
         if isinstance(s.start, int) and isinstance(s.stop, int) and s.stop <= s.start:
             return  # its body may divide by the extent, and a division by a constant 0 is refused
+        if s.stop is None:
+            assert s.condition is not None
+            with self.block(f"while ({self.expr(s.condition).text})"):
+                self.body(s.body)
+            return
         start, stop = self.size(s.start).text, self.size(s.stop).at(Level.ADD)
+        if s.condition is not None:
+            stop += f" && {self.expr(s.condition).at(Level.COMPARE)}"
         names, bound = self.names, self.bound
         self.names, self.bound = names.inner(), dict(bound)
         name = self.bind_index(s.index)
@@ -262,7 +287,8 @@ class _Printer(SizePrinter):
         if isinstance(e, Ref):
             return Text(self.bound[e.name])
         if isinstance(e, Load):
-            text = Text(f"{self.buffers[e.source]}[{self.size(e.index[0]).text}]")
+            name = self.buffers[e.source]
+            text = Text(name if variable(e.source) else f"{name}[{self.size(e.index[0]).text}]")
             return infix("ne", text, Text("0u")) if e.dtype.kind == "bool" else text
         if isinstance(e, IndexValue):
             return self.index_value(e)
@@ -322,6 +348,11 @@ class _Printer(SizePrinter):
 def element(t: DType) -> str:
     """What an array holds for elements of type `t`: a bool is a word."""
     return "u32" if t.kind == "bool" else t.name
+
+
+def variable(b: Buffer) -> bool:
+    """Whether a buffer is declared as a plain variable."""
+    return b.role == "scratch" and b.size == 1
 
 
 def best(name: str) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from charl import ops
 from charl.dims import Dim, nonnegative
-from charl.dtypes import i32
-from charl.graph.ir import Node
+from charl.dtypes import boolean, i32
+from charl.graph.ir import Node, Shape
 from charl.ops.record import make
 from charl.passes.pattern import Apply, Literal, Match, Rule, Splat, Var
 from charl.passes.rules.shapes import N, others, param
 from charl.passes.values import splat
 
-X, U, I = Var("x"), Var("u"), Var("i")  # noqa: E741
+X, Y, U, I = Var("x"), Var("y"), Var("u"), Var("i")  # noqa: E741
 Size = int | Dim
 
 
@@ -155,6 +155,43 @@ def _written_twice(m: Match) -> Node | None:
     return x.inputs[1] if all(a is b for a, b in zip(starts, x.inputs[2:])) else None
 
 
+def _in_nothing(window: Node) -> bool:
+    """Whether all around the window is 0."""
+    return splat(window.inputs[0]) == 0 and window.dtype != boolean
+
+
+def _added_window(m: Match) -> Node | None:
+    """Only the window is read and written: what a loop adds to a carried sum costs what it adds."""
+    x, window = m["x"], m["window"]
+    if not _in_nothing(window):
+        return None
+    _, update, *starts = window.inputs
+    return ops.dynamic_update(x, ops.add(ops.dynamic_slice(x, starts, update.shape), update), starts)
+
+
+def _added_windows(m: Match) -> Node | None:
+    """One after the other, so that each touches its window only."""
+    if not _in_nothing(m["window"]):
+        return None
+    return ops.add(ops.add(m["x"], m["window"]), m["y"])
+
+
+def _turned_window(m: Match) -> Node | None:
+    """A window turned is a window of the turned."""
+    order = m.root.attrs["perm"]
+    if not _in_nothing(m["window"]):
+        return None
+    _, update, *starts = m["window"].inputs
+    return ops.dynamic_update(
+        ops.zeros(m.root.type), ops.transpose(update, order), [starts[k] for k in order]
+    )
+
+
+def _in_zeros(shape: Shape = (6,), window: Shape = (2,)) -> Node:
+    starts = [param((), i32, f"i{k}") for k in range(len(shape))]
+    return ops.dynamic_update(ops.zeros(param(shape).type), param(window, name="u"), starts)
+
+
 def _windows() -> list[Node]:
     x, at = param((5, N)), ops.constant(2)
     return [
@@ -173,10 +210,36 @@ def _read_back() -> list[Node]:
     return [ops.dynamic_slice(ops.dynamic_update(param((6,)), param((2,), name="u"), [i]), [i], (2,))]
 
 
+WINDOW = Apply("dynamic_update", None, "window")
+
+
 _WINDOWS = [
     Rule("window at a known place", Apply("dynamic_slice", None), _static_window, samples=_windows),
     Rule("window just written", Apply("dynamic_slice", None), _written_twice, samples=_read_back),
     Rule("update of everything", Apply("dynamic_update", None), _all_replaced, samples=_updates),
+    Rule(
+        "window added",
+        Apply("add", (X, WINDOW)),
+        _added_window,
+        promise="rounded",
+        samples=lambda: [
+            ops.add(param((6,)), _in_zeros()),
+            ops.add(_in_zeros((3, 4), (1, 4)), param((3, 4))),
+        ],
+    ),
+    Rule(
+        "windows added",
+        Apply("add", (X, Apply("add", (WINDOW, Y)))),
+        _added_windows,
+        promise="rounded",
+        samples=lambda: [ops.add(param((6,)), ops.add(_in_zeros(), param((6,), name="y")))],
+    ),
+    Rule(
+        "window turned",
+        Apply("transpose", (WINDOW,)),
+        _turned_window,
+        samples=lambda: [ops.transpose(_in_zeros((3, 4), (1, 4)), (1, 0))],
+    ),
 ]
 
 # ---------------------------------------------------------------- gather and scatter
