@@ -210,18 +210,25 @@ def _number(name: str, x: float) -> Any:
     return (table.get(name) or getattr(math, name))(x)
 
 
+def _of_numbers(name: str, x: Any, span: Span) -> Any:
+    """A scalar function of compile-time numbers, or of every number of an array of them."""
+    if isinstance(x, v.Run):
+        return v.Run(tuple(_of_numbers(name, i, span) for i in x.items), x.length)
+    if isinstance(x, (Dim, v.Unknown)):
+        return operators.unknown_call(name, x)
+    try:
+        return _number(name, x)
+    except (ValueError, OverflowError, TypeError):
+        raise fail(operators.OPERAND, f"`{name}({x})` has no value", span) from None
+
+
 def _unary(name: str) -> None:
     @builtin(name, x=Missing)
     def body(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
         x = p["x"].value
-        if isinstance(x, (Dim, v.Unknown)) and v.is_compile_time_number(x):
-            return operators.unknown_call(name, x)
-        if v.is_compile_time_number(x):
-            try:
-                return _number(name, x)
-            except (ValueError, OverflowError, TypeError):
-                raise fail(operators.OPERAND, f"`{name}({x})` has no value", c.span) from None
-        if isinstance(x, (v.Instance, v.Tuple, v.Run)) and not v.is_table(x):
+        if v.is_compile_time_number(x) or v.is_table(x):
+            return _of_numbers(name, x, c.span)
+        if isinstance(x, (v.Instance, v.Tuple, v.Run)):
             return operators.map_leaves(x, lambda n: operators.elementwise(name, n))
         n = tensor(name, p["x"])
         if (name in FLOAT_ONLY and not n.dtype.is_float) or n.dtype == dtypes.boolean:

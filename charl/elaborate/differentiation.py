@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from charl import ops
 from charl.elaborate import operators
 from charl.elaborate import values as v
-from charl.elaborate.parameters import Argument, Call, parameter_name
+from charl.elaborate.parameters import Argument, Call, parameter_name, tensor_of_run
 from charl.elaborate.variables import OPERATOR, base, called, shown, single, wanted
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node
@@ -90,9 +90,11 @@ def pullback(el: Elaborator, d: v.Derived, call: Call) -> Any:
 
 
 def _number_as(a: Argument, like: list[Node]) -> Any:
-    """A compile-time number as a scalar of the element type that it stands beside."""
+    """Compile-time numbers in the element type that they stand beside."""
     if v.is_compile_time_number(a.value):
         a.value = operators.to_node(a.value, like[0].dtype, a.span)
+    elif v.is_table(a.value):
+        a.value = tensor_of_run(a.value, like[0].dtype, a.span)
     return a.value
 
 

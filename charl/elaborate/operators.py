@@ -135,6 +135,8 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
         x = a.value = numbers_like(el, x, y, a.span)
     elif isinstance(y, v.Run) and isinstance(x, Node):
         y = b.value = numbers_like(el, y, x, b.span)
+    if all(v.is_table(z) or v.is_compile_time_number(z) for z in (x, y)) and (v.is_table(x) or v.is_table(y)):
+        return _tables(el, op, a, b, span)
     if isinstance(x, (v.Instance, v.Tuple, v.Run)) or isinstance(y, (v.Instance, v.Tuple, v.Run)):
         return leafwise(el, op, a, b, span)
     run_time = isinstance(x, Node) or isinstance(y, Node)
@@ -145,6 +147,31 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     if not run_time:
         return _both_compile_time(el, op, a, b, span)
     return tensor_binary(el, op, a, b, span)
+
+
+def _tables(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
+    """Arithmetic on arrays of compile-time numbers, element by element; `==` compares them as a whole."""
+    x, y = a.value, b.value
+    if op in ("==", "!="):
+        return el.same(x, y) == (op == "==")
+    if op not in ("+", "-", "*", "/", "%", "**"):
+        raise _bad_operand(op, a if v.is_table(x) else b, span)
+
+    def combine(x: Any, y: Any) -> Any:
+        if not isinstance(x, v.Run) and not isinstance(y, v.Run):
+            return compile_time(op, x, y, span)
+        n = max(len(z.items) for z in (x, y) if isinstance(z, v.Run))
+        rows = [list(z.items) if isinstance(z, v.Run) else [z] * n for z in (x, y)]
+        if len(rows[0]) != len(rows[1]):
+            raise fail(
+                OPERAND,
+                f"`{op}` of {v.describe_value(a.value)} and {v.describe_value(b.value)}: their lengths differ",
+                span,
+                labels=(Label(a.span, v.describe_value(a.value)), Label(b.span, v.describe_value(b.value))),
+            )
+        return v.Run(tuple(combine(p, q) for p, q in zip(*rows, strict=True)), n)
+
+    return combine(x, y)
 
 
 def numbers_like(el: Elaborator, run: v.Run, other: Node, span: Span) -> Any:
@@ -316,6 +343,8 @@ def unary(el: Elaborator, op: str, a: Operand, span: Span) -> Any:
     x = a.value
     if isinstance(x, v.ErrorValue):
         raise v.Silenced
+    if op == "-" and v.is_table(x):
+        return v.Run(tuple(unary(el, op, Operand(i, a.span), span) for i in x.items), x.length)
     if isinstance(x, (v.Instance, v.Tuple, v.Run)) and op == "-":
         return map_leaves(x, lambda n: ops.neg(n))
     if op == "not":
@@ -376,6 +405,11 @@ def leafwise(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any
 def cast(el: Elaborator, a: Operand, dtype: DType, span: Span) -> Any:
     """`a as dtype`; the shape stays."""
     x = a.value
+    if v.is_table(x):
+        from charl.elaborate.parameters import common_dtype, tensor_of_run
+
+        floats = common_dtype(x).is_float
+        x = tensor_of_run(x, dtypes.f64 if floats and dtype.is_integer else dtype, span)
     if isinstance(x, Node):
         return x if x.dtype == dtype else ops.cast(x, dtype)
     if isinstance(x, float) and dtype.is_integer:

@@ -18,7 +18,7 @@ from charl.elaborate import operators, statements
 from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
 from charl.elaborate.scope import Binding, Scope, Temporary
-from charl.errors import fail
+from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, at_span, now
 from charl.ops.regions import Side, assembled, chosen, counter, parameter_like
 from charl.syntax import ast
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from charl.elaborate.elaborator import Elaborator
     from charl.elaborate.loops import Axis, Counted
+
+
+CHANGES = code("E0322", "a compile-time value changes in a loop that runs")
 
 
 @dataclass
@@ -130,8 +133,31 @@ def _settled(el: Elaborator, e: Any, scope: Scope, body: Callable[[_Turn], None]
     while True:
         turn, more = _turn(el, e, scope, body, places)
         if not more:
+            _refuse_compile_time(turn, e)
             return turn
         places += more
+
+
+def _refuse_compile_time(turn: _Turn, e: Any) -> None:
+    """What is known while compiling cannot change from one iteration of a loop that runs to the next."""
+    for b, value in turn.after.items():
+        before, after = _known(b.value), _known(value)
+        if before != after and not isinstance(value, v.ErrorValue):
+            raise fail(
+                CHANGES,
+                f"`{b.name}` is known while compiling, and an iteration changes it",
+                e.span,
+                labels=(Label(b.span, "bound here"),) if b.span is not None else (),
+                help="make it a run-time value (`let mut n = 0` is an i32), or unroll the loop: `for const`",
+            )
+
+
+def _known(value: Any) -> Any:
+    """The compile-time parts of a value."""
+    if isinstance(value, (Node, *v.FUNCTIONS)):
+        return None
+    parts = [(n, _known(x)) for n, x in v.children(value)]
+    return parts if parts else value if isinstance(value, (bool, int, float, str)) else None
 
 
 def _written(el: Elaborator, e: Any, scope: Scope) -> list[Binding]:

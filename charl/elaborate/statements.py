@@ -13,7 +13,7 @@ from charl.elaborate import values as v
 from charl.elaborate.calls import Returned
 from charl.elaborate.numbers import literal
 from charl.elaborate.operators import Operand
-from charl.elaborate.parameters import Frame, fit, named
+from charl.elaborate.parameters import Frame, common_dtype, fit, named, tensor_of_run
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
@@ -148,9 +148,19 @@ def let(el: Elaborator, s: ast.Let, scope: Scope) -> None:
     value = el.settle(el.known(s.value, scope))
     if s.type is not None:
         value = annotated(el, s.type, value, s.value.span, scope)
-    elif isinstance(s.pattern, ast.NamePattern) and s.pattern.mut:
-        value = el.settle(run_time(el, value, s.value.span))
+    else:
+        value = el.settle(_mutable(el, s.pattern, value, s.value.span))
     bind_pattern(el, s.pattern, value, scope, s.value)
+
+
+def _mutable(el: Elaborator, p: Any, value: Any, span: Span) -> Any:
+    """The value with those parts as run-time values that a pattern binds with `mut`."""
+    if isinstance(p, ast.NamePattern):
+        return run_time(el, value, span) if p.mut else value
+    if not isinstance(value, (v.Tuple, v.Run)) or len(value.items) != len(p.elements):
+        return value
+    items = tuple(_mutable(el, q, x, span) for q, x in zip(p.elements, value.items, strict=True))
+    return v.Tuple(items) if isinstance(value, v.Tuple) else v.Run(items, value.length)
 
 
 def annotated(el: Elaborator, t: Any, value: Any, span: Span, scope: Scope) -> Any:
@@ -174,7 +184,11 @@ def annotated(el: Elaborator, t: Any, value: Any, span: Span, scope: Scope) -> A
 
 
 def run_time(el: Elaborator, value: Any, span: Span) -> Any:
-    """`let mut` of a literal is an i32 or f32; a truth value a `bool[]`."""
+    """`let mut` of a literal is an i32 or f32, of an array of them a tensor; a truth value is a `bool[]`."""
+    if isinstance(value, v.Tuple):
+        return v.Tuple(tuple(run_time(el, x, span) for x in value.items))
+    if v.is_table(value):
+        return tensor_of_run(value, common_dtype(value), span)
     if isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value):
         return literal(operators.to_node(value, operators.default_dtype(value), span), span)
     return value

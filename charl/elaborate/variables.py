@@ -15,7 +15,7 @@ from charl.elaborate import instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply as call_value
 from charl.elaborate.numbers import REAL
-from charl.elaborate.parameters import Argument, Call, pair, parameter_name
+from charl.elaborate.parameters import Argument, Call, pair, parameter_name, tensor_of_run
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node
 
@@ -112,6 +112,8 @@ def _variable(a: Argument, call: Call) -> Variable:
         raise v.Silenced
     if v.is_compile_time_number(a.value):
         a.value = operators.to_node(a.value, REAL.get(), a.span)
+    elif v.is_table(a.value):
+        a.value = tensor_of_run(a.value, REAL.get(), a.span)
     leaves = operators.trained_leaves(a.value)
     if not leaves:
         text = v.describe_value(a.value)
