@@ -161,6 +161,8 @@ def _product(parts: list[tuple[Term, Node]], result: Term, extent: dict[str, Siz
     term, out = parts[0]
     for i, (other, n) in enumerate(parts[1:], 1):
         later = {*result, *(k for t, _ in parts[i + 1 :] for k in t)}
+        if result and result[-1] in term and result[-1] not in other:  # its free axis is to be the last one
+            term, out, other, n = other, n, term, out
         term, out = _pair(term, out, other, n, later)
     gone = tuple(i for i, k in enumerate(term) if k not in result)
     out = ops.reduce_sum(out, gone) if gone else out

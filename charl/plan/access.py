@@ -98,6 +98,12 @@ class Facts:
         return False
 
     @cached_property
+    def mixed(self) -> bool:
+        """Whether elements of different widths take part (f64 values chosen by i32 positions), which no vector holds."""
+        found = nodes_of(self.expr)
+        return len({e.dtype.bits for e in found if e.dtype.kind != "bool"}) > 1
+
+    @cached_property
     def cost(self) -> int:
         """Additions to evaluate one element, reductions counted once."""
         return expr_cost(self.expr)

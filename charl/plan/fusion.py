@@ -289,12 +289,18 @@ class Fusion:
             return False
         if source.heavy and (rows < source.rows or fact.reduces or node.rank != source.rows):
             return False
+        if source.heavy and self._scalar(fact):
+            return False
         if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
             return False
         members = [*source.members, node]
         if not self._rows_allowed(members, rows) or not self._buffers_allowed(members):
             return False
         return self._acyclic(fact, source)
+
+    def _scalar(self, fact: Facts | LoopFacts) -> bool:
+        """Whether a value would keep a contraction that it joined from running on vectors."""
+        return self.caps.max_lanes > 1 and isinstance(fact, Facts) and fact.mixed
 
     def _acyclic(self, fact: Facts | LoopFacts, source: Group) -> bool:
         """Whether no other group that the node reads from runs after `source`."""
@@ -325,6 +331,8 @@ class Fusion:
             if g.heavy and rows < g.rows:
                 return False
         members = [*a.members, *b.members, node]
+        if (a.heavy or b.heavy) and (self._scalar(fact) or any(self._scalar(self.fact(n)) for n in members)):
+            return False
         if (a.heavy or b.heavy) and any(
             n.rank != rows or self.fact(n).reduces for n in members if not self.fact(n).heavy
         ):

@@ -6,6 +6,7 @@ import pytest
 
 from charl import dims, ops
 from charl.backends.capabilities import PORTABLE_C, WGSL
+from charl.dtypes import f32, f64
 from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from charl.program import DimVar
@@ -27,6 +28,15 @@ def test_bias_and_activation_are_the_epilogue_of_a_product(caps, n) -> None:
     plan = plan_export(export([x, w, b], [y], dims=["N"]), caps)
     assert len(plan.calls) == 1
     assert plan.arena_bytes == 0
+
+
+@pytest.mark.parametrize(("dtype", "kernels"), [(f32, 1), (f64, 2)], ids=["f32", "f64"])
+def test_a_mask_of_another_width_does_not_take_a_product_off_the_vectors(dtype, kernels) -> None:
+    x, w = parameter("x", 16, 20, dtype=dtype), parameter("w", 20, 16, dtype=dtype)
+    product = ops.contract(x, w, sum=((1,), (0,)))
+    lower = ops.le(ops.iota(product.shape, 1), ops.iota(product.shape, 0))
+    y = ops.select(lower, product, full(0.0, product.shape, dtype))
+    assert len(plan_export(export([x, w], [y]), PORTABLE_C).calls) == kernels
 
 
 @pytest.mark.parametrize("caps", [PORTABLE_C, WGSL], ids=["c", "wgsl"])
