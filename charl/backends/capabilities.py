@@ -11,10 +11,11 @@ class Capabilities:
     loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so many where `exact`.
     `scatter`: a kernel may store to computed places in order.
 
-    What contractions are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused
-    multiply-adds and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches;
-    `bandwidth`, bytes that come each cycle from what lies behind each of them; `far`, bytes between
-    neighbours from which on they count as scattered over pages; `stack`, bytes that a kernel may take for packed operands.
+    What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
+    and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
+    bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
+    scattered over pages; `stack`, bytes that a kernel may take for packed operands; `thread_work`, operations of vectors from
+    which on threads pay.
     """
 
     dtypes: frozenset[str]
@@ -30,6 +31,7 @@ class Capabilities:
     bandwidth: tuple[float, float] = (24, 6)
     far: int = 1 << 10
     stack: int = 128 << 10
+    thread_work: int = 1 << 16
 
 
 ALL_BUT_HALF = frozenset(["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"])

@@ -94,8 +94,9 @@ class _Renamer:
             start, step = self.size(s.start), self.size(s.step)
             stop = None if s.stop is None else self.size(s.stop)
             condition = None if s.condition is None else self.expr(s.condition)
+            pays = self.size(s.pays)
             name = self.index(s.index)
-            return For(name, stop, self.body(s.body), s.kind, start, step, condition)
+            return For(name, stop, self.body(s.body), s.kind, start, step, condition, pays)
         if isinstance(s, Simd):
             count = None if s.count is None else self.size(s.count)
             lane = self.index(s.lane)

@@ -20,6 +20,7 @@ from charl.loops.ir import (
     Buffer,
     For,
     Horizontal,
+    Kind,
     Let,
     Simd,
     Stmt,
@@ -337,7 +338,9 @@ class Emitter:
             return (For(name, extent, self.block(sinks)),)
         return self.lane_loop(name, extent, width, sinks)
 
-    def lane_loop(self, name: str, extent: Size, width: int, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+    def lane_loop(
+        self, name: str, extent: Size, width: int, sinks: Sequence[Sink], kind: Kind = "serial"
+    ) -> tuple[Stmt, ...]:
         """A loop over `name` in steps of one vector, with a partial vector at the end where needed."""
         step = lanes(width)
         full = dims.floordiv(extent, step) * step
@@ -345,7 +348,7 @@ class Emitter:
             full = extent
         out: list[Stmt] = []
         if not (isinstance(extent, int) and extent < 512 // width):
-            out.append(For(name, full, (self._region(name, width, None, sinks),), step=step))
+            out.append(For(name, full, (self._region(name, width, None, sinks),), kind, step=step))
         if full != extent:
             tail = self.name(name.split(".")[0])
             moved = [s.at({name: dims.sym(tail)}, {}) for s in sinks]

@@ -141,7 +141,8 @@ class For:
     """index from `start` in steps of `step` while below `stop`.
 
     "parallel": iterations are independent: threads in C, the grid in WGSL. Parallel loops are the outermost of a nest and
-    perfectly nested, start at 0 and step by 1 in kernels made for a grid.
+    perfectly nested, start at 0 and step by 1 in kernels made for a grid. In C no parallel loop stands in another, and
+    threads take part only where `pays`, which depends on sizes, is not negative.
 
     With `condition`, which is looked at before each turn, the loop ends where it does not hold; without `stop`, only there.
     """
@@ -153,6 +154,7 @@ class For:
     start: Size = 0
     step: Size = 1
     condition: Expr | None = None
+    pays: Size = 0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from charl.loops.emit import Emitter, Sink
 from charl.loops.inline import Inliner, offset
 from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
+from charl.loops.threads import threaded
 from charl.ops.record import OPS
 from charl.plan.access import nodes_of
 from charl.plan.fusion import Fusion, Group
@@ -140,7 +141,7 @@ class Lowering:
         nest = build_nest(
             emitter, self.caps, rows, [Part(k, tuple(v)) for k, v in merged.items()], group.heavy
         )
-        return (*self._checks(group), *nest)
+        return (*self._checks(group), *threaded(nest, self.caps))
 
     def block(self, groups: Sequence[Group], wanted: Sequence[Node]) -> tuple[Stmt, ...]:
         """Groups of few elements without loops: each element of what is wanted is written out, the rest stands in these."""
@@ -190,7 +191,7 @@ class Lowering:
             emitter = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers)
             axes = [Axis(f"i{d}", s) for d, s in enumerate(node.shape)]
             sink = Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
-            copy = build_nest(emitter, self.caps, axes, [Part((), (sink,))], False)
+            copy = threaded(build_nest(emitter, self.caps, axes, [Part((), (sink,))], False), self.caps)
         over = tuple((f"u{d}", size) for d, size in enumerate(form.over))
         inliner.ranges.update({n: (0, s - 1) for n, s in over})
         at = tuple(dims.sym(n) for n, _ in over)

@@ -44,7 +44,7 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
 def sizes(s: Stmt) -> tuple[Size, ...]:
     """Sizes that stand directly in a statement."""
     if isinstance(s, For):
-        return (s.start, s.step) if s.stop is None else (s.start, s.stop, s.step)
+        return (s.start, s.step, s.pays) if s.stop is None else (s.start, s.stop, s.step, s.pays)
     if isinstance(s, Simd):
         return () if s.count is None else (s.count,)
     if isinstance(s, Local):

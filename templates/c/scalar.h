@@ -35,6 +35,23 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
     return a % b + (a % b < 0 ? b : 0);
 }
 
+//! PARALLEL_FOR
+/* Threads for the loop below, where the compiler has OpenMP (-fopenmp). */
+#ifdef _OPENMP
+#define PARALLEL_FOR _Pragma("omp parallel for schedule(static)")
+#else
+#define PARALLEL_FOR
+#endif
+
+//! PARALLEL_FOR_IF
+/* The same where `pays` holds. */
+#ifdef _OPENMP
+#define PARALLEL_TEXT(text) _Pragma(#text)
+#define PARALLEL_FOR_IF(pays) PARALLEL_TEXT(omp parallel for schedule(static) if (pays))
+#else
+#define PARALLEL_FOR_IF(pays)
+#endif
+
 /* Ask for the cache line at `p`. */
 static inline void line_prefetch(const void *p) {
 #if defined(__GNUC__)

@@ -168,7 +168,7 @@ class Library:
                 "-o",
                 str(library),
                 "-lm",
-                *[f for f in flags if "sanitize" in f],
+                *[f for f in flags if "sanitize" in f or f == "-fopenmp"],
             ]
         )
         self._loaded[isa] = ctypes.CDLL(str(library))

@@ -27,6 +27,7 @@ _PARTS = {
     "avx512": ("scalar.h", "simd_avx512.h", *_SHARED),
 }
 _INCLUDE = re.compile(r'#include "(\w+\.h)"')
+_MACRO = re.compile(r"//! (\w+)\n")  # above a macro that stays only where it is used
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DEFINED = re.compile(r"^static inline [^(]*?\b(\w+)\(", re.M)
 
@@ -96,7 +97,8 @@ def pieces(name: str) -> tuple[Piece, ...]:
             types, _, body = chunk.partition("\n")
             texts = _expand(body, types[4:])
         for text in texts:
-            defined = _DEFINED.search(text)
+            defined = _DEFINED.search(text) or _MACRO.match(text)
+            text = _MACRO.sub("", text)
             words = frozenset(_WORD.findall(text))
             out.append(Piece(text, defined[1], words) if defined else Piece(text))
     return tuple(out)

@@ -204,6 +204,9 @@ class KernelPrinter:
         name = self.scope.index(s.index)
         forward = f"++{name}" if s.step == 1 else f"{name} += {step.text}"
         limit = at(stop, spelling.SUM) + (f" && {test}" if test else "")
+        if s.kind == "parallel":
+            condition = self.scalars.compare(">=", s.pays, 0).text
+            self.emit("PARALLEL_FOR" if s.pays == 0 else f"PARALLEL_FOR_IF({condition})")
         with self.block(f"for (ptrdiff_t {name} = {start.text}; {name} < {limit}; {forward})"):
             self.scalars.symbols[s.index] = name
             self.scalars.indices.append(s.index)

@@ -152,12 +152,12 @@ class Scalars:
         tests: list[Text] = []
         for i, low, high in guard.ranges:
             if not dims.nonnegative(i - low, self.ranges):
-                tests.append(self._compare(">=", i, low))
+                tests.append(self.compare(">=", i, low))
             if not dims.nonnegative(high - 1 - i, self.ranges):
-                tests.append(self._compare("<", i, high))
+                tests.append(self.compare("<", i, high))
         return reduce(lambda a, b: binary("&&", AND, a, b), tests) if tests else None
 
-    def _compare(self, op: str, a: Size, b: Size) -> Text:
+    def compare(self, op: str, a: Size, b: Size) -> Text:
         """a op b with every term on the side where it is positive: `i >= 1` rather than `i - 1 >= 0`."""
         gap = a - b
         right = sum_of(gap, -1)

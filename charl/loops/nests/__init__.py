@@ -30,10 +30,10 @@ def build_nest(
 ) -> tuple[Stmt, ...]:
     """The loops of one group."""
     if caps.grid:
-        return wrap(rows, row(emitter, parts), "parallel")
+        return wrap(rows, row(emitter, parts))
     if len(parts) == 1 and not parts[0].inner:
         return _full(emitter, caps, list(rows), parts[0].sinks, heavy)
-    return wrap(rows, row(emitter, parts), "serial")
+    return wrap(rows, row(emitter, parts))
 
 
 def _full(

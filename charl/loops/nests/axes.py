@@ -35,9 +35,10 @@ class Part:
     sinks: tuple[Sink, ...]
 
 
-def wrap(axes: Sequence[Axis], body: tuple[Stmt, ...], kind: str) -> tuple[Stmt, ...]:
+def wrap(axes: Sequence[Axis], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """Loops over rows, none of which depends on another."""
     for axis in reversed(axes):
-        body = (For(axis.name, axis.extent, body, kind=kind),)  # type: ignore[arg-type]
+        body = (For(axis.name, axis.extent, body, "parallel"),)
     return body
 
 
@@ -120,15 +121,15 @@ def tiled(
     size = tile.get(axis.name, 1)
     if size == 1:
         inner = tiled(emitter, rest, tile, body, {**env, axis.name: [dims.sym(axis.name)]})
-        return (For(axis.name, axis.extent, inner),)
+        return (For(axis.name, axis.extent, inner, "parallel"),)
     full = dims.floordiv(axis.extent, size) * size
     values = [dims.sym(axis.name) + r for r in range(size)]
     out: tuple[Stmt, ...] = ()
     if full != 0:
         inner = tiled(emitter, rest, tile, body, {**env, axis.name: values})
-        out = (For(axis.name, full, inner, step=size),)
+        out = (For(axis.name, full, inner, "parallel", step=size),)
     if full != axis.extent:
         name = emitter.name(axis.name.split(".")[0])
         inner = tiled(emitter, rest, tile, body, {**env, axis.name: [dims.sym(name)]})
-        out += (For(name, axis.extent, inner, start=full),)
+        out += (For(name, axis.extent, inner, "parallel", start=full),)
     return out

@@ -33,7 +33,7 @@ def lane_rows(
     if not reduces:
         names = frozenset([last.name])
         lets, sinks = emitter.hoist(sinks, names)
-        return wrap(before, (*lets, *emitter.lane_loop(last.name, last.extent, width, sinks)), "serial")
+        return wrap(before, (*lets, *emitter.lane_loop(last.name, last.extent, width, sinks, "parallel")))
     vectors = 2 if heavy and rereads(reduces, last.name) else 1
     tile = {}
     if heavy and before and rereads(reduces, before[-1].name):
@@ -53,7 +53,8 @@ def lane_rows(
                 ),
             )
 
-        return (For(j, stop, tiled(emitter, before, tile, body), start=start, step=lanes(width) * count),)
+        tiles = tiled(emitter, before, tile, body)
+        return (For(j, stop, tiles, "parallel", start, lanes(width) * count),)
 
     return _column_loops(columns, last.extent, width, vectors)
 

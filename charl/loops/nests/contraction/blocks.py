@@ -18,7 +18,7 @@ from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter, Sink, identity, lanes
 from charl.loops.inline import rewrite, substitute
-from charl.loops.ir import Buffer, For, Local, Stmt, Transpose
+from charl.loops.ir import Buffer, For, Kind, Local, Stmt, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
@@ -67,7 +67,7 @@ class Blocks:
         """All loops."""
         strip = self._flipped if self.s.flipped else self._strip
         body = self._streamed() if self.s.streamed else self._strips(strip)
-        return wrap(self.s.outer, body, "serial")
+        return wrap(self.s.outer, body)
 
     # ------------------------------------------------------------ loops
 
@@ -78,7 +78,9 @@ class Blocks:
             step = self.lanes * vectors
             for first, last, many in self._together(start, stop, step):
                 at = partial(self._strip_at, vectors=vectors, part=part, many=many)
-                out += self._loop(self.s.lane, first, last, step * many, lambda j, at=at: body(at(j)))  # type: ignore[misc]
+                kind: Kind = "serial" if part else "parallel"  # a part of a vector is one iteration
+                one = lambda j, at=at: body(at(j))  # noqa: E731
+                out += self._loop(self.s.lane, first, last, step * many, one, kind)
         return out
 
     def _together(self, start: Size, stop: Size, step: Size) -> list[tuple[Size, Size, int]]:
@@ -128,20 +130,28 @@ class Blocks:
             yield start, extent, 1, True
 
     def _loop(
-        self, axis: Axis, start: Size, stop: Size, step: Size, body: Callable[[Size], tuple[Stmt, ...]]
+        self,
+        axis: Axis,
+        start: Size,
+        stop: Size,
+        step: Size,
+        body: Callable[[Size], tuple[Stmt, ...]],
+        kind: Kind = "parallel",
     ) -> tuple[Stmt, ...]:
         """A loop, or its body alone where it runs once."""
         if dims.nonnegative(start + step - stop):
             return body(start)
         index = self.emitter.name(axis.name.split(".")[0])
         self.ranges[index] = (start, stop - 1)
-        return (For(index, stop, body(dims.sym(index)), start=start, step=step),)
+        return (For(index, stop, body(dims.sym(index)), kind, start, step),)
 
     def _tiles(self, extent: Size, size: int, body: Tiled) -> tuple[Stmt, ...]:
         out: tuple[Stmt, ...] = ()
         assert self.s.tile is not None
         for start, stop, rows in rows_of(extent, size):
-            out += self._loop(self.s.tile, start, stop, rows, partial(body, size=rows))
+            rest = start != 0 and not isinstance(extent, int)  # one iteration at most
+            kind: Kind = "serial" if rest else "parallel"
+            out += self._loop(self.s.tile, start, stop, rows, partial(body, size=rows), kind)
         return out
 
     def _rows(self, body: Callable[[Values], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
@@ -190,7 +200,7 @@ class Blocks:
         def block(k: Size) -> tuple[Stmt, ...]:
             return body(k, depth if even else dims.minimum(axis.extent - k, depth, self.ranges))
 
-        return self._loop(axis, 0, axis.extent, depth, block)
+        return self._loop(axis, 0, axis.extent, depth, block, "serial")
 
     def _finished(self, strip: Strip, sinks: Sequence[Sink], rows: Values) -> tuple[Stmt, ...]:
         """A register tile of whole sums, and what is done with them."""

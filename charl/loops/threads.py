@@ -1,0 +1,90 @@
+"""Which loops run on threads.
+
+Enters: the nests of a kernel, whose strategies called loops parallel where no iteration depends on another. Leaves: the same
+with the outermost such loop kept parallel where it does enough work, and every other serial. Each element is computed by one
+thread in the order of the serial program, so results are the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
+from charl.loops.ir import For, If, Simd, Stmt
+from charl.loops.walk import expressions
+from charl.plan.access import expr_cost
+
+Size = int | Dim
+
+_LANES: dict[str, Size] = {"VL32": 8, "VL64": 4}
+_FEW = 4  # iterations below which a parallel loop inside may share the work better
+
+
+def threaded(nest: tuple[Stmt, ...], caps: Capabilities) -> tuple[Stmt, ...]:
+    """The nest with at most one parallel loop around each statement."""
+    if caps.grid:
+        return nest
+    return tuple(_outermost(s, caps, frozenset()) for s in nest)
+
+
+def _outermost(s: Stmt, caps: Capabilities, around: frozenset[str]) -> Stmt:
+    """`around`: the indices of the loops around."""
+    if not isinstance(s, For):
+        return s
+    few = isinstance(trips := _trips(s), int) and trips < _FEW
+    if s.kind == "parallel" and not (few and _better(s, trips)):
+        work = _work(s)
+        known = isinstance(work, int)
+        if known and (work < caps.thread_work or trips == 1):  # type: ignore[operator]
+            return _serial(s)
+        if dims.symbols(work) & around:
+            return _serial(s)
+        return replace(
+            s, body=tuple(_serial(x) for x in s.body), pays=0 if known else work - caps.thread_work
+        )
+    return replace(s, kind="serial", body=tuple(_outermost(x, caps, around | {s.index}) for x in s.body))
+
+
+def _better(s: For, trips: Size) -> bool:
+    """Whether some parallel loop below has more iterations."""
+    for x in s.body:
+        if isinstance(x, For):
+            inner = _trips(x)
+            if x.kind == "parallel" and not (
+                isinstance(inner, int) and isinstance(trips, int) and inner <= trips
+            ):
+                return True
+            if _better(x, trips):
+                return True
+    return False
+
+
+def _serial(s: Stmt) -> Stmt:
+    if isinstance(s, For):
+        return replace(s, kind="serial", body=tuple(_serial(x) for x in s.body))
+    return s
+
+
+def _trips(s: For) -> Size:
+    """Iterations, rounded up; 1 where nothing bounds them."""
+    if s.stop is None:
+        return 1
+    span, step = (dims.substitute(x, _LANES) for x in (s.stop - s.start, s.step))
+    if isinstance(span, int) and isinstance(step, int):
+        return -(-span // step)
+    return dims.ceildiv(span, step)
+
+
+def _work(s: Stmt) -> Size:
+    """Operations that a statement runs, a vector counting once."""
+    if isinstance(s, (For, Simd, If)):
+        inside: Size = 0
+        for x in s.body:
+            inside = inside + _work(x)
+        if isinstance(s, For):
+            bound = {} if s.stop is None else {s.index: s.stop}
+            return dims.substitute(inside, bound) * _trips(s)
+        return inside
+    return 1 + sum(expr_cost(e) for e in expressions(s))

@@ -1,0 +1,78 @@
+"""Threads change no bit: every program with each of its loops on threads, one and two of them, against the serial code."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charl import ops
+from charl.backends.capabilities import PORTABLE_C, Capabilities
+from charl.dims import sym
+from charl.dtypes import f32
+from charl.graph.ir import Graph, TensorType
+from charl.loops.ir import For, Kernel
+from charl.loops.walk import statements
+from tests import support
+from tests.c import build, graphs
+from tests.c.test_contractions import Case
+
+ALWAYS = replace(PORTABLE_C, thread_work=0)
+
+
+def _parallel(kernel: Kernel) -> list[For]:
+    found = [s for nest in kernel.nests for s in statements(nest) if isinstance(s, For)]
+    return [s for s in found if s.kind == "parallel"]
+
+
+def _product(m: int, caps: Capabilities = PORTABLE_C) -> Kernel:
+    case = Case(1, m, 64, 64, (False, False), "none", f32)
+    return build.plan_graph(case.graph(), caps).calls[0].kernel
+
+
+def test_small_work_stays_with_one_thread() -> None:
+    assert not _parallel(_product(8))
+    assert len(_parallel(_product(4096))) == 1
+
+
+def test_no_parallel_loop_in_another() -> None:
+    for loop in _parallel(_product(40, ALWAYS)):
+        assert not any(isinstance(s, For) and s.kind == "parallel" for s in statements(loop.body))
+
+
+def test_unknown_sizes_decide_when_they_run() -> None:
+    x = ops.parameter("x", TensorType(f32, (sym("N"),)))
+    (call,) = build.plan_graph(Graph("double", [x], [ops.tanh(ops.tanh(x))])).calls
+    loop, *_ = _parallel(call.kernel)
+    assert loop.pays != 0
+
+
+@pytest.mark.skipif(support.missing_cc() is not None, reason=str(support.missing_cc()))
+def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    drawn = [(c.id, c.graph, c.arrays) for c in graphs.merged(orders=(1,))]
+    rng = random.Random(3)
+    for i in range(8):
+        m, n, k = (rng.choice([3, 17, 40, 64]) for _ in range(3))
+        case = Case(
+            1 + i % 3, m, n, k, (bool(i & 1), bool(i & 2)), ("none", "bias", "long", "two")[i % 4], f32
+        )
+        drawn.append((f"product {i}", case.graph(), case.arrays()))
+    plans = [(name, build.plan_graph(graph, ALWAYS), arrays) for name, graph, arrays in drawn]
+    results = []
+    for flags in ((), ("-fopenmp",)):
+        library = build.Library(f"threads{len(flags)}", tmp_path)
+        for name, plan, _ in plans:
+            library.add_plan(name, plan)
+        library.build("scalar", ["-O1", *build.WARNINGS, *flags], "gcc")
+        for threads in (1, 2)[: 1 + len(flags)]:
+            if flags:
+                ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
+            results.append([library.run_plan("scalar", name, arrays) for name, _, arrays in plans])
+    for (name, _, _), serial, *others in zip(plans, *results, strict=True):
+        for other in others:
+            for a, b in zip(serial, other, strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=name)
