@@ -12,11 +12,17 @@ fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0,
 /// 1 / (1 + exp(-x)), by tanh, which does not overflow.
 fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 0.5 * tanh(0.5 * x) + 0.5
 
-/// x * sigmoid(x), also called swish.
+/// log(sigmoid(x)), without overflow.
+fn log_sigmoid<E: float>(x: E[*S]) -> E[*S] = -softplus(-x)
+
+/// x * sigmoid(x), also called swish (Ramachandran et al., 2017).
 fn silu<E: float>(x: E[*S]) -> E[*S] = x * sigmoid(x)
 
 /// log(1 + exp(x)), as max(x, 0) + log1p(exp(-|x|)).
-fn softplus<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0) + log1p(exp(-abs(x)))
+fn softplus<E: float>(x: E[*S]) -> E[*S] = where(x > 0.0, x, 0.0) + log1p(exp(where(x > 0.0, -x, x)))
+
+/// x * tanh(softplus(x)) (Misra, 2019).
+fn mish<E: float>(x: E[*S]) -> E[*S] = x * tanh(softplus(x))
 
 /// x * Phi(x) with the normal distribution function Phi (Hendrycks and Gimpel, 2016).
 fn gelu<E: float>(x: E[*S]) -> E[*S] = 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
@@ -26,8 +32,25 @@ fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] {
     0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x ** 3)))
 }
 
-/// x where x > 0, else alpha * (exp(x) - 1).
-fn elu<E: float>(x: E[*S], alpha: float = 1.0) -> E[*S] = where(x > 0.0, x, alpha * expm1(min(x, 0.0)))
+/// x where x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016).
+fn elu<E: float>(x: E[*S], alpha: float = 1.0) -> E[*S] {
+    where(x > 0.0, x, alpha * expm1(where(x > 0.0, 0.0, x)))
+}
+
+/// `elu` scaled so that mean 0 and variance 1 are a fixed point (Klambauer et al., 2017).
+fn selu<E: float>(x: E[*S]) -> E[*S] = 1.0507009873554805 * elu(x, alpha: 1.6732632423543772)
+
+/// x limited to low..high.
+fn hard_tanh<E: float>(x: E[*S], low: float = -1.0, high: float = 1.0) -> E[*S] = clip(x, low, high)
+
+/// clip(x / 6 + 1 / 2, 0, 1): a sigmoid without exp.
+fn hard_sigmoid<E: float>(x: E[*S]) -> E[*S] = clip(x + 3.0, 0.0, 6.0) / 6.0
+
+/// x * hard_sigmoid(x) (Howard et al., 2019), also called hard swish.
+fn hard_silu<E: float>(x: E[*S]) -> E[*S] = where(x < -3.0, 0.0, where(x <= 3.0, x * (x + 3.0) / 6.0, x))
+
+/// min(max(x, 0), 6).
+fn relu6<E: float>(x: E[*S]) -> E[*S] = clip(x, 0.0, 6.0)
 
 /// exp(x) / sum(exp(x)) along an axis.
 fn softmax(x, axis: int = -1) {

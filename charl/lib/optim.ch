@@ -1,4 +1,23 @@
-//! Optimizers: structs of their state, and a method `update`.
+//! Optimizers: structs of their state with a method `update`, and what is done to gradients before it. `lr` may come from a schedule.
+
+/// Stochastic gradient descent with momentum (Polyak, 1964), also Nesterov's (1983), and weight decay, as in PyTorch.
+struct Sgd<M> {
+    velocity: Grad<M>
+
+    /// At rest.
+    fn init(net: M) -> Sgd<M> = Sgd(velocity: zeros_like(params(net)))
+
+    /// d = g + weight_decay * net; velocity = momentum * velocity + d; net -= lr * velocity, or lr * (d + momentum * velocity) for `nesterov`.
+    fn update(
+        mut net: M, g: Grad<M>, lr: f32, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = false,
+    ) {
+        for (p, d, u) in zip(leaves(net), leaves(g), leaves(velocity)) {
+            let pull = if weight_decay == 0.0 { d } else { d + weight_decay * p }
+            u = momentum * u + pull
+            p = p - lr * (if nesterov { pull + momentum * u } else { u })
+        }
+    }
+}
 
 /// Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0.
 struct Adam<M> {
@@ -56,22 +75,6 @@ struct AdamW<M> {
     }
 }
 
-/// Stochastic gradient descent with momentum (Polyak, 1964) and weight decay, as in PyTorch.
-struct Sgd<M> {
-    velocity: Grad<M>
-
-    /// At rest.
-    fn init(net: M) -> Sgd<M> = Sgd(velocity: zeros_like(params(net)))
-
-    /// velocity = momentum * velocity + g + weight_decay * net; net -= lr * velocity.
-    fn update(mut net: M, g: Grad<M>, lr: f32, momentum: float = 0.0, weight_decay: float = 0.0) {
-        for (p, d, u) in zip(leaves(net), leaves(g), leaves(velocity)) {
-            u = momentum * u + (if weight_decay == 0.0 { d } else { d + weight_decay * p })
-            p = p - lr * u
-        }
-    }
-}
-
 /// RMSprop (Tieleman and Hinton, 2012), as in PyTorch.
 struct RmsProp<M> {
     square: Grad<M>
@@ -88,6 +91,89 @@ struct RmsProp<M> {
     }
 }
 
+/// AdaGrad (Duchi et al., 2011), as in PyTorch.
+struct AdaGrad<M> {
+    square: Grad<M>
+
+    /// Zero sums.
+    fn init(net: M) -> AdaGrad<M> = AdaGrad(square: zeros_like(params(net)))
+
+    /// square += g ** 2; net -= lr * g / (sqrt(square) + eps).
+    fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-2, eps: float = 1e-10) {
+        for (p, d, s) in zip(leaves(net), leaves(g), leaves(square)) {
+            s = s + d ** 2
+            p = p - lr * d / (sqrt(s) + eps)
+        }
+    }
+}
+
+/// Adam whose step in every tensor is as long as the tensor itself allows, for large batches (You et al., 2020).
+struct Lamb<M> {
+    m: Grad<M>
+    v: Grad<M>
+    t: i32
+
+    /// Zero means, no steps taken.
+    fn init(net: M) -> Lamb<M> {
+        Lamb(m: zeros_like(params(net)), v: zeros_like(params(net)), t: 0)
+    }
+
+    /// r = m' / (sqrt(v') + eps) + weight_decay * net; net -= lr * |net| / |r| * r, tensor by tensor (a ratio of 1 where one of them is 0).
+    fn update(
+        mut net: M, g: Grad<M>, lr: f32 = 1e-3, betas: (float, float) = (0.9, 0.999), eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) {
+        let (b1, b2) = betas
+        t = t + 1
+        let steps = t as f32
+        let rate = 1.0 / -expm1(steps * log(b1))
+        let scale = rsqrt(-expm1(steps * log(b2)))
+        for (p, d, a, b) in zip(leaves(net), leaves(g), leaves(m), leaves(v)) {
+            a = b1 * a + (1.0 - b1) * d
+            b = b2 * b + (1.0 - b2) * d ** 2
+            let r = rate * a / (sqrt(b) * scale + eps) + weight_decay * p
+            let long = norm(p)
+            let wanted = norm(r)
+            let trust = where(long > 0.0 and wanted > 0.0, long / where(wanted > 0.0, wanted, 1.0), 1.0)
+            p = p - lr * trust * r
+        }
+    }
+}
+
+/// The sign of an interpolated momentum, one state for each parameter (Chen et al., 2023).
+struct Lion<M> {
+    m: Grad<M>
+
+    /// A zero mean.
+    fn init(net: M) -> Lion<M> = Lion(m: zeros_like(params(net)))
+
+    /// net -= lr * (sign(b1 * m + (1 - b1) * g) + weight_decay * net); m = b2 * m + (1 - b2) * g.
+    fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-4, betas: (float, float) = (0.9, 0.99), weight_decay: float = 0.0) {
+        let (b1, b2) = betas
+        for (p, d, a) in zip(leaves(net), leaves(g), leaves(m)) {
+            let way = sign(b1 * a + (1.0 - b1) * d)
+            p = p - lr * (if weight_decay == 0.0 { way } else { way + weight_decay * p })
+            a = b2 * a + (1.0 - b2) * d
+        }
+    }
+}
+
+/// net moved by `rho` against its gradient's will: where sharpness-aware minimisation takes the gradient that it then follows from `net`
+/// (Foret et al., 2021): `let (loss, g) = value_and_grad(f)(net, x); sgd.update(mut net, grad(f)(sharpest(net, g), x), lr)`.
+fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
+    let long = global_norm(g) + 1e-12
+    net + rho / long * g
+}
+
+// ---- gradients
+
+/// The Euclidean norm of all leaves together.
+fn global_norm<G>(g: G) -> f32 {
+    let mut total = 0.0
+    for x in leaves(g) { total = total + sum(x ** 2) }
+    sqrt(total)
+}
+
 /// g scaled down to a Euclidean norm over all leaves of at most `limit` (Pascanu et al., 2013; PyTorch's eps).
 fn clip_by_norm<G>(g: G, limit: f32) -> G {
     let mut total = 0.0
@@ -95,9 +181,39 @@ fn clip_by_norm<G>(g: G, limit: f32) -> G {
     min(limit / (sqrt(total) + 1e-6), 1.0) * g
 }
 
+/// Every leaf of g by itself scaled down to a Euclidean norm of at most `limit`.
+fn clip_leaves_by_norm<G>(g: G, limit: f32) -> G {
+    let mut out = g
+    for x in leaves(out) { x = min(limit / (norm(x) + 1e-6), 1.0) * x }
+    out
+}
+
 /// Every element of g limited to -limit..limit.
 fn clip_by_value<G>(g: G, limit: f32) -> G {
     let mut out = g
     for x in leaves(out) { x = clip(x, -limit, limit) }
     out
+}
+
+/// Gradients of several small batches, for one step with their mean.
+struct Accumulator<M> {
+    total: Grad<M>
+    count: i32
+
+    /// Nothing yet.
+    fn init(net: M) -> Accumulator<M> = Accumulator(total: zeros_like(params(net)), count: 0)
+
+    /// One batch more.
+    fn add(g: Grad<M>) {
+        total = total + g
+        count = count + 1
+    }
+
+    /// The mean of what was added, and a new beginning.
+    fn take() -> Grad<M> {
+        let mean = 1.0 / (max(count, 1) as f32) * total
+        total = zeros_like(total)
+        count = 0
+        mean
+    }
 }
