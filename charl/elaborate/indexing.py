@@ -199,6 +199,8 @@ def _clip(i: Size, n: Size) -> Size:
     """NumPy's clipping of compile-time bounds."""
     if isinstance(i, int) and isinstance(n, int):
         return min(max(i, 0), n)
+    if dims.nonnegative(i - n):
+        return n
     return i if dims.nonnegative(n - i) or not isinstance(i, int) else dims.minimum(i, n)
 
 

@@ -41,7 +41,11 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chai
     readers = _readers(fusion)
     for value, parameter in updates.items():  # one that waits for a reader of what it overwrites
         writer = _writer(fusion, chains.first(value))
-        if writer in stuck and (readers.get(chains.last(parameter), set()) - {writer}) & stuck:
+        if (
+            value not in fusion.apart
+            and writer in stuck
+            and (readers.get(chains.last(parameter), set()) - {writer}) & stuck
+        ):
             return value
     raise AssertionError("a cycle of groups that no update closes")
 
@@ -113,13 +117,14 @@ def dependencies(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -
 
 
 def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
-    left = dict(before)
+    """Groups that wait for each other: what is left when those that may go first, and those for whom nobody waits, are gone."""
+    left = {g: set(b) for g, b in before.items()}
     while True:
-        ready = [g for g, b in left.items() if not any(x in left for x in b)]
-        if not ready:
+        awaited = set().union(*left.values())
+        gone = {g for g, b in left.items() if not b or g not in awaited}
+        if not gone:
             return set(left)
-        for g in ready:
-            del left[g]
+        left = {g: b - gone for g, b in left.items() if g not in gone}
 
 
 def schedule(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[list[Group]]:
