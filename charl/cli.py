@@ -1,5 +1,4 @@
-"""The command line: `charl transpile`, `charl check`, `charl fmt`, `charl run`, `charl train`,
-`charl profile`.
+"""The command line: `charl transpile`, `check`, `fmt`, `run`, `repl`, `test`, `train`, `profile`.
 
 Enters: arguments. Leaves: files, text, and an exit status: 0, 1 where the program or the machine is at fault (with rendered
 diagnostics on standard error), 2 for wrong usage. Never a traceback: a defect of Charl itself leaves one sentence and the
@@ -56,6 +55,7 @@ def main() -> None:
       charl fmt digits.ch                      put it into the canonical form
       charl transpile digits.ch --out build/   build/digits: C, Python and WebGPU
       charl run train.ch                       run its `fn main()`
+      charl repl                               try things out
       charl train digits.ch --data digits.npz  train its `export fn train_step`
 
     `charl COMMAND --help` explains each.
@@ -367,5 +367,26 @@ def _coloured(line: str) -> str:
     return line if colour is None else click.style(word, fg=colour) + line[len(word) :]
 
 
-main.add_command(profile)
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def repl(file: Path | None) -> None:
+    """Try expressions, statements and definitions as they are typed; those of FILE are there from the beginning.
+
+    \b
+    Tab completes names, and members after a dot; an open bracket goes on in the next line; arrows recall what was typed.
+      :type e    the type of an expression          :grad f   the derivative of a function
+      :graph e   the graph of an expression         :help     everything else
+    """
+    with reporting("repl", file or Path("<repl>")):
+        from charl.repl.session import Session
+
+        session = Session()
+        if file is not None:
+            session.load(file)
+    from charl.repl.terminal import interact
+
+    interact(session)
+
+
 main.add_command(train)
+main.add_command(profile)

@@ -113,16 +113,17 @@ def _save(el: Elaborator, host: Host, c: Call) -> None:
 
 def _print(el: Elaborator, host: Host, c: Call) -> None:
     """Its arguments on a line, with blanks between."""
-    host.out(" ".join((f"{a.name} " if a.name else "") + _text(host, a.value) for a in c.arguments))
+    host.out(" ".join((f"{a.name} " if a.name else "") + text_of(host, a.value) for a in c.arguments))
 
 
-def _text(host: Host, value: Any) -> str:
+def text_of(host: Host, value: Any) -> str:
+    """A value as `print` shows it."""
     value = host.settle(value)
     if isinstance(value, Node):
         array = host.arrays[value]
         return f"{array.item():.6g}" if array.ndim == 0 and array.dtype.kind == "f" else str(array)
     if isinstance(value, (v.Tuple, v.Run)):
-        return f"({', '.join(_text(host, x) for x in value.items)})"
+        return f"({', '.join(text_of(host, x) for x in value.items)})"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (str, int, float)) else v.describe_value(value)
