@@ -14,6 +14,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.dtypes import DType
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
+from charl.loops.chains import chain_count, combined
 from charl.loops.inline import rewrite, substitute
 from charl.loops.ir import (
     Accumulator,
@@ -213,6 +214,13 @@ class Emitter:
 
     def hoist(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
         """Compute before the loops over `inner` what does not depend on them."""
+        lets, sinks, _ = self._hoisted(sinks, inner)
+        return lets, sinks
+
+    def _hoisted(
+        self, sinks: Sequence[Sink], inner: frozenset[str]
+    ) -> tuple[list[Stmt], list[Sink], dict[Expr, Expr]]:
+        """The same, with what is named now."""
         found: dict[Expr, Sink] = {}
         places: list[Expr] = []
         seen: set[int] = set()
@@ -234,7 +242,7 @@ class Emitter:
         refs: dict[Expr, Expr] = {}
         for e, sink in zip(found, shared):
             refs[e] = sink.value if isinstance(sink.value, Ref) else self._let(e, sink.value, lets)
-        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}, places)
+        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}, places), refs
 
     # ------------------------------------------------------------ reductions
 
@@ -247,11 +255,13 @@ class Emitter:
             if not ready:
                 return out, sinks
             table: dict[int, Expr] = {}
+            known: dict[Expr, Expr] = {}
             for batch in _batches(ready):
-                stmts, refs = self._reduce(batch)
+                stmts, refs, named = self._reduce(batch)
                 out += stmts
                 table.update((id(r), ref) for r, ref in zip(batch, refs))
-            sinks = self.replaced(sinks, table, list(ready))
+                known |= named
+            sinks = self._renamed(self.replaced(sinks, table, list(ready)), known)
 
     def _ready(self, sinks: Iterable[Sink], inner: frozenset[str]) -> list[Reduce]:
         """Reductions to lower now: independent of `inner` and holding none that could go before them."""
@@ -282,10 +292,20 @@ class Emitter:
             visit(s.value, inner)
         return list(found.values())
 
+    def _renamed(self, sinks: Sequence[Sink], known: dict[Expr, Expr]) -> list[Sink]:
+        """The sinks with what already has a name in this scope taken by it."""
+        if not known:
+            return list(sinks)
+        memo: dict[int, Expr] = {}
+        return [replace(s, value=self._hinted(s.value, known.get, memo)) for s in sinks]
+
     def _reduce(
         self, batch: Sequence[Reduce], initial: Sequence[Expr | None] = ()
-    ) -> tuple[list[Stmt], list[Expr]]:
-        """One loop nest for reductions with equal extents, which start at `initial` where that is given."""
+    ) -> tuple[list[Stmt], list[Expr], dict[Expr, Expr]]:
+        """One loop nest for reductions with equal extents, which start at `initial` where that is given.
+
+        Leaves its statements, the results, and what was named before the loop.
+        """
         over = batch[0].over
         bodies: list[Expr] = []
         for r in batch:
@@ -294,27 +314,34 @@ class Emitter:
         self._alive += bodies
         names = frozenset(n for n, _ in over)
         width = self._lane_along(batch, bodies, over[-1])
-        sinks: list[Sink] = []
-        declared: list[Stmt] = []
-        after: list[Stmt] = []
-        refs: list[Expr] = []
-        for r, body, start in zip(batch, bodies, initial or [None] * len(batch)):
-            name = self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc")))
-            vector = width is not None or self.varies(body)
-            dtype = body.dtype
-            declared.append(Accumulator(name, r.fn, dtype, vector, start))
-            position = _position(over) if r.fn.startswith("arg") else None
-            sinks.append(Sink(body, register=name, fn=r.fn, position=position))
-            if width is not None:
-                total = self.name(self.hints.get(id(r), "total"))
-                after.append(Horizontal(total, r.fn, name, dtype))
-                name = total
-            elif vector:
-                self._vector_names.add(name)
-            refs.append(Ref(name, r.dtype))
-        lets, sinks = self.hoist(sinks, names)
-        loops = self._loops(over, sinks, width)
-        return [*lets, *declared, *loops, *after], refs
+        registers = [self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc"))) for r in batch]
+        sinks = [
+            Sink(body, register=name, fn=r.fn, position=_position(over) if r.fn.startswith("arg") else None)
+            for r, body, name in zip(batch, bodies, registers)
+        ]
+        vector = [width is not None or self.varies(body) for body in bodies]
+        declared: list[Stmt] = [
+            Accumulator(name, r.fn, body.dtype, v, start)
+            for r, body, name, v, start in zip(
+                batch, bodies, registers, vector, initial or [None] * len(batch)
+            )
+        ]
+        lets, sinks, named = self._hoisted(sinks, names)
+        if width is None:
+            self._vector_names.update(name for name, v in zip(registers, vector) if v)
+            refs: list[Expr] = [Ref(name, r.dtype) for name, r in zip(registers, batch)]
+            return [*lets, *declared, *self._loops(over, sinks, None, ())], refs, named
+        count = chain_count(over[-1][1], width, [s.value for s in sinks])
+        chains = [{n: self.name(n.rsplit(".", 1)[0]) for n in registers} for _ in range(1, count)]
+        for chain in chains:
+            declared += [Accumulator(chain[s.register], s.fn, s.value.dtype, True) for s in sinks]
+        out = [*lets, *declared, *self._loops(over, sinks, width, chains)]
+        if chains:
+            joined = combined([(s.register, s.fn, s.value.dtype) for s in sinks], chains)
+            out.append(Simd(self.name("lane"), width, None, joined))
+        totals = [self.name(self.hints.get(id(r), "total")) for r in batch]
+        out += [Horizontal(t, s.fn, s.register, s.value.dtype) for t, s in zip(totals, sinks)]
+        return out, [Ref(t, r.dtype) for t, r in zip(totals, batch)], named
 
     def accumulate(self, parts: Sequence[tuple[Reduce, Sink]]) -> tuple[Stmt, ...]:
         """Add each reduction to what its sink's place holds, all in one loop."""
@@ -322,24 +349,49 @@ class Emitter:
         for r, sink in parts:
             assert sink.buffer is not None
             initial.append(Load(sink.buffer, (sink.index,), r.dtype))
-        out, refs = self._reduce([r for r, _ in parts], initial)
+        out, refs, _ = self._reduce([r for r, _ in parts], initial)
         return (*out, *(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts)))
 
     def _loops(
-        self, over: Sequence[tuple[str, Size]], sinks: Sequence[Sink], width: int | None
+        self,
+        over: Sequence[tuple[str, Size]],
+        sinks: Sequence[Sink],
+        width: int | None,
+        chains: Sequence[dict[str, str]],
     ) -> tuple[Stmt, ...]:
         (name, extent), rest = over[0], over[1:]
         if rest:
             names = frozenset(n for n, _ in rest)
             out, sinks = self.reductions(sinks, names)
             lets, sinks = self.hoist(sinks, names)
-            return (For(name, extent, (*out, *lets, *self._loops(rest, sinks, width))),)
+            return (For(name, extent, (*out, *lets, *self._loops(rest, sinks, width, chains))),)
         if width is None:
             return (For(name, extent, self.block(sinks)),)
-        return self.lane_loop(name, extent, width, sinks)
+        if not chains:
+            return self.lane_loop(name, extent, width, sinks)
+        block = lanes(width) * (len(chains) + 1)
+        stop = dims.floordiv(extent, block) * block
+        if isinstance(extent, int) and extent % (512 // width * (len(chains) + 1)) == 0:
+            stop = extent
+        turns = list(sinks)
+        for n, chain in enumerate(chains, 1):
+            moved = [s.at({name: dims.sym(name) + lanes(width) * n}, {}) for s in sinks]
+            turns += [replace(s, register=chain.get(s.register, s.register)) for s in moved]
+        first = For(name, stop, (self._region(name, width, None, turns),), step=block)
+        if stop == extent:
+            return (first,)
+        left = self.name(name.split(".")[0])
+        moved = [s.at({name: dims.sym(left)}, {}) for s in sinks]
+        return (first, *self.lane_loop(left, extent, width, moved, begin=stop))
 
     def lane_loop(
-        self, name: str, extent: Size, width: int, sinks: Sequence[Sink], kind: Kind = "serial"
+        self,
+        name: str,
+        extent: Size,
+        width: int,
+        sinks: Sequence[Sink],
+        kind: Kind = "serial",
+        begin: Size = 0,
     ) -> tuple[Stmt, ...]:
         """A loop over `name` in steps of one vector, with a partial vector at the end where needed."""
         step = lanes(width)
@@ -348,11 +400,12 @@ class Emitter:
             full = extent
         out: list[Stmt] = []
         if not (isinstance(extent, int) and extent < 512 // width):
-            out.append(For(name, full, (self._region(name, width, None, sinks),), kind, step=step))
+            whole = self._region(name, width, None, sinks)
+            out.append(For(name, full, (whole,), kind, begin, step))
         if full != extent:
             tail = self.name(name.split(".")[0])
             moved = [s.at({name: dims.sym(tail)}, {}) for s in sinks]
-            start = 0 if not out else full
+            start = begin if not out else full
             count = dims.minimum(extent - dims.sym(tail), step)
             region = self._region(tail, width, count, moved)
             out.append(For(tail, extent, (region,), start=start, step=step))

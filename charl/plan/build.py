@@ -20,6 +20,7 @@ from charl.loops.serial import region_kernel
 from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.plan.arena import Life, aligned, assign, live_bytes
+from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
@@ -76,9 +77,11 @@ def _all(graph: Graph) -> Iterator[Node]:
 def _plan_export(
     export: Export, caps: Capabilities, kernels: dict[str, Kernel], known: Known, names: dict[str, int]
 ) -> Plan:
-    narrow = replace(export, graph=prepared(_narrowed(export.graph, caps.max_buffers)))
+    taken = frozenset(d.name for d in export.dims)
+    graph = export.graph if caps.grid else blocked(export.graph, taken)
+    narrow = replace(export, graph=prepared(_narrowed(graph, caps.max_buffers)))
     graph, updates = _separate_results(narrow)
-    root = build(graph, updates, caps, frozenset(d.name for d in export.dims))
+    root = build(graph, updates, caps, taken)
     places = _Places(export, root, caps)
 
     def lowered(level: Level) -> tuple[tuple[Step, ...], Size]:

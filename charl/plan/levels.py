@@ -150,7 +150,7 @@ def _loop(
     node = group.members[0]
     (region,) = node.regions
     count, extent = node.attrs["carried"], node.attrs["extent"]
-    name = next(n for n in _names() if n not in taken)
+    name = node.attrs.get("index") or next(n for n in _names() if n not in taken)
     items, same = _items(group)
     params = [make("parameter", hint=p.name, **p.attrs) for p in region.params[1:]]
     table = dict(zip(region.params, [size_value(dims.sym(name), i32), *params], strict=True))

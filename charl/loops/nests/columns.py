@@ -18,6 +18,9 @@ from charl.loops.nests.contraction.tiles import register_tile
 
 Size = int | Dim
 
+# Vectors of a row that sums down columns take at once, so that memory is read in runs of several cache lines.
+_COLUMNS = 8
+
 
 def lane_rows(
     emitter: Emitter,
@@ -35,6 +38,8 @@ def lane_rows(
         lets, sinks = emitter.hoist(sinks, names)
         return wrap(before, (*lets, *emitter.lane_loop(last.name, last.extent, width, sinks, "parallel")))
     vectors = 2 if heavy and rereads(reduces, last.name) else 1
+    if not heavy:
+        vectors = _together(last.extent, width, len(reduces))
     tile = {}
     if heavy and before and rereads(reduces, before[-1].name):
         tile = {before[-1].name: _tile_rows(before[-1].extent, caps.registers)}
@@ -57,6 +62,17 @@ def lane_rows(
         return (For(j, stop, tiles, "parallel", start, lanes(width) * count),)
 
     return _column_loops(columns, last.extent, width, vectors)
+
+
+def _together(extent: Size, width: int, reduces: int) -> int:
+    """Vectors of a column sum: a power of two that the extent is worth, with few enough accumulators."""
+    limit = _COLUMNS // reduces
+    if isinstance(extent, int):
+        limit = min(limit, extent // (512 // width))
+    count = 1
+    while 2 * count <= limit:
+        count *= 2
+    return count
 
 
 def _column_loops(
