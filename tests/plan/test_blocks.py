@@ -7,7 +7,7 @@ import pytest
 
 from charl.backends.capabilities import PORTABLE_C, WGSL
 from charl.graph.evaluate import evaluate
-from charl.plan import blocks
+from charl.plan import blocks, serial
 from charl.plan.build import plan_export
 from charl.plan.evaluate import run_plan
 from charl.plan.ir import Repeat
@@ -37,6 +37,7 @@ export fn step(q: {shape}, k: {shape}, v: {shape}, w: {shape}, m: f32[{time}, {t
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 8 * TIME)
     monkeypatch.setattr(blocks, "SMALL", 0)
+    monkeypatch.setattr(serial, "_WORK", -1)  # no loop is so small that it becomes one kernel
 
 
 def arrays(count: int) -> list[np.ndarray]:
