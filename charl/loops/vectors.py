@@ -17,7 +17,7 @@ def lane_width(exprs: Iterable[Expr], symbol: str) -> int | None:
     """32 or 64 when everything that depends on `symbol` has elements of that width (bool values are masks).
 
     None when widths mix, when a stored bool or a narrow type varies along the lanes, when a bound or a run-time
-    index does, or when a position of an extreme is asked for.
+    index does, when the lanes that a guard lets pass are no interval, or when a position of an extreme is asked for.
     """
     widths: set[int] = set()
     for root in exprs:
@@ -25,7 +25,9 @@ def lane_width(exprs: Iterable[Expr], symbol: str) -> int | None:
             if symbol not in e.symbols():
                 continue
             if isinstance(e, Guard):
-                return None
+                if not _interval(e, symbol):
+                    return None
+                continue
             if isinstance(e, Reduce) and (
                 e.fn.startswith("arg") or any(symbol in dims.symbols(x) for _, x in e.over)
             ):
@@ -41,6 +43,14 @@ def lane_width(exprs: Iterable[Expr], symbol: str) -> int | None:
     if len(widths) > 1 or not widths <= {32, 64}:
         return None
     return widths.pop() if widths else 32
+
+
+def _interval(guard: Guard, symbol: str) -> bool:
+    """Whether the lanes inside a guard's ranges stand side by side."""
+    for i, low, high in guard.ranges:
+        if dims.coefficient(i, symbol) not in (0, 1) or symbol in dims.symbols(low) | dims.symbols(high):
+            return False
+    return guard.dtype.kind != "bool"
 
 
 def _opaque(index: dims.Dim | int, symbol: str) -> bool:

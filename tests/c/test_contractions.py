@@ -97,7 +97,7 @@ def test_products(isa: str, tmp_path: Path) -> None:
     if reason := build.missing(isa):
         pytest.skip(reason)
     library = build.Library("products", tmp_path)
-    cases = _cases(40)
+    cases = _cases(32)
     kinds = {
         "any": PORTABLE_C,
         "exact": EXACT[isa],

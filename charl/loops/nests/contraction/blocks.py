@@ -38,6 +38,10 @@ class Tiled(Protocol):
 _WAITING = 64
 
 
+# (start, stop, vectors, whether the last may be partial) of strips.
+Segment = tuple[Size, Size, int, bool]
+
+
 @dataclass(frozen=True)
 class Strip:
     """A strip of the lane axis: its first index, its vectors, and how many elements it has where it is not full.
@@ -110,10 +114,10 @@ class Blocks:
         one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
         return (For(index, strip.many, body(one)),)
 
-    def _segments(self, extent: Size, vectors: int) -> Iterator[tuple[Size, Size, int, bool]]:
-        """(start, stop, vectors, whether the last may be partial)."""
+    def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
+        """The strips of the lane axis."""
         if isinstance(extent, int) and isinstance(self.lanes, int):
-            yield from _exact_segments(extent, self.lanes, vectors)
+            yield from _exact_segments(extent, self.lanes, vectors, self.c.repeatable and not self.s.streamed)
             return
         start: Size = 0
         if isinstance(extent, int) and extent < self.least:
@@ -166,6 +170,9 @@ class Blocks:
         """A vector region over a strip; `body` is given the lane axis's index in each vector, and the lane."""
         lane = self.emitter.name("lane")
         at = [strip.start + self.lanes * v + dims.sym(lane) for v in range(strip.vectors)]
+        over = strip.start + self._width(strip) - self.s.lane.extent
+        if strip.count is None and isinstance(over, int) and over > 0:  # the last vector begins earlier
+            at[-1] = at[-1] - over
         return (self.emitter.region(lane, self.c.width, strip.count, lambda: body(at, lane)),)
 
     # ------------------------------------------------------------ one strip
@@ -259,6 +266,13 @@ class Blocks:
     def _width(self, strip: Strip) -> Size:
         return self.lanes * strip.vectors
 
+    def _length(self, strip: Strip) -> Size:
+        """Elements of a strip."""
+        if strip.count is not None:
+            return strip.count
+        left, width = self.s.lane.extent - strip.start, self._width(strip)
+        return min(left, width) if isinstance(left, int) and isinstance(width, int) else width
+
     def _added(self, strip: Strip, body: Expr, inner: str, count: Size, rows: Values) -> tuple[Stmt, ...]:
         home, total = self._home(), self.c.total
         part = Reduce("add", ((inner, count),), body, total.dtype)
@@ -315,7 +329,7 @@ class Blocks:
         assert step is not None
         width = self._width(strip)
         to = self._room(strip) * strip.place
-        return (Transpose(kept, to, width, load.source, first, step, strip.count or width, count),)
+        return (Transpose(kept, to, width, load.source, first, step, self._length(strip), count),)
 
     def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
         (axis,) = self.c.over
@@ -368,7 +382,7 @@ class Blocks:
         s, tile = self.s, self.s.tile
         assert tile is not None
         width = self._width(strip)
-        columns = strip.count or width
+        columns = self._length(strip)
         first = {tile.name: i, s.lane.name: strip.start}
         if self.c.plain:
             (sink,) = self.c.sinks
@@ -390,12 +404,20 @@ class Blocks:
         return (Local(turned), turn, For(row, columns, body))
 
 
-def _exact_segments(extent: int, width: int, vectors: int) -> Iterator[tuple[Size, Size, int, bool]]:
+def _exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:
+    """Strips of whole vectors. `again`: a last strip that is not full may begin earlier and compute some elements twice."""
     whole, rest = divmod(extent, width)
+    if again and rest and whole:
+        whole, rest = whole + 1, 0
     full, more = divmod(whole, vectors)
+    if full and not more and full * vectors * width > extent:
+        full, more = full - 1, vectors
     start = 0
-    for count, v, part in ((full, vectors, False), (min(more, 1), more, False), (min(rest, 1), 1, True)):
-        if count:
-            stop = extent if part else start + count * v * width
-            yield start, stop, v, part
-            start = stop
+    if full:
+        start = full * vectors * width
+        yield 0, start, vectors, False
+    if more:
+        yield max(min(start, extent - more * width), 0), extent, more, False
+        start += more * width
+    if rest:
+        yield start, extent, 1, True

@@ -41,6 +41,13 @@ class Contraction:
         """Bits of an element of the sum."""
         return self.total.dtype.bits
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether elements may be computed twice: no sink reads what one writes."""
+        written = {s.buffer for s in self.sinks}
+        read = {e.source for s in self.sinks for e in nodes_of(s.value) if isinstance(e, Load)}
+        return not (written & read) and not any(s.add for s in self.sinks)
+
     def home(self) -> Sink | None:
         """A sink whose place can hold the sum while it grows: written, of the sum's type, and read by nobody."""
         read = {e.source for s in self.sinks for e in nodes_of(s.value) if isinstance(e, Load)}

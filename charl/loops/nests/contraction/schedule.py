@@ -221,7 +221,7 @@ def best_tile(
     lanes = lanes_of(caps, width)
     best: tuple[float, Tile] | None = None
     most = max(1, -(-columns // lanes))
-    for vectors in range(1, min(most, 8 if caps.exact else 2) + 1):
+    for vectors in range(1, min(most, 14 if caps.exact else 2) + 1):
         limit = (caps.registers - 1 - vectors) // vectors
         if limit < 1:
             break
@@ -242,9 +242,8 @@ def best_tile(
 
 def _strips(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
     """(how many, vectors) of the strips that make `columns`."""
-    whole, rest = divmod(columns, lanes)
-    out = [(whole // vectors, vectors), (1, whole % vectors), (1, 1 if rest else 0)]
-    return [(n, v) for n, v in out if n and v]
+    full, rest = divmod(-(-columns // lanes), vectors)
+    return [(n, v) for n, v in ((full, vectors), (1, rest)) if n and v]
 
 
 def _heights(rows: int, size: int) -> list[tuple[int, int]]:
