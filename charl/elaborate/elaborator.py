@@ -23,6 +23,7 @@ from charl.graph.ir import Node, at_span
 from charl.ops import TypeRuleError
 from charl.source import Span
 from charl.syntax import ast
+from charl.syntax.codes import NO_SUCH_STATEMENT
 
 UNKNOWN_NAME = code("E0301", "unknown name")
 UNKNOWN_MEMBER = code("E0302", "unknown member")
@@ -157,6 +158,13 @@ class Elaborator:
 
     def unknown_name(self, e: ast.Name, scope: Scope) -> CharlError:
         """The mistake of a name that stands for nothing here: bound later, bound in a block that has ended, or nowhere."""
+        if e.name in ("break", "continue"):
+            return fail(
+                NO_SUCH_STATEMENT,
+                f"Charl has no `{e.name}`",
+                e.span,
+                help="`for _ in 0..n while c { }` stops when `c` fails",
+            )
         f = getattr(scope.function, "function", None)
         binding = _bound_elsewhere(e, f.body) if f is not None else None
         if binding is not None:

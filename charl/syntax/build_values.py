@@ -89,13 +89,6 @@ class Values(Base):
 
     def expr_statement(self, c: Parts) -> ast.ExprStatement:
         value: ast.Expr = c[0]
-        if isinstance(value, ast.Name) and value.name in ("break", "continue"):
-            self.report(
-                codes.NO_SUCH_STATEMENT,
-                f"Charl has no `{value.name}`",
-                value.span,
-                help_="`for _ in 0..n while c { }` stops when `c` fails",
-            )
         return ast.ExprStatement(value.span, value)
 
     # ---- patterns

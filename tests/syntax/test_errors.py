@@ -50,7 +50,6 @@ LINES = {
     "a + b = 3": ["E0109 2:1-6 this cannot be assigned to"],
     "f(x) += 3": ["E0109 2:1-5 this cannot be assigned to"],
     "x |> f + 1": ["E0110 2:6-11 the right side of `|>` is a function, a member or a call"],
-    "break": ["E0111 2:1-6 Charl has no `break`"],
     "var x = 3": ["E0111 2:1-4 Charl has no `var`"],
     "elif x { }": ["E0111 2:1-5 Charl has no `elif`"],
     "-" * 80 + "x": ["E0112 2:1-2 too many operators in one expression"],
