@@ -18,6 +18,7 @@ from charl.elaborate.numbers import LITERALS, literal
 from charl.elaborate.parameters import (
     COUNT,
     MUT_MARK,
+    TWICE,
     Argument,
     Call,
     Frame,
@@ -40,7 +41,6 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-TWICE = code("E0318", "an argument is given twice")
 NOT_CALLABLE = code("E0306", "what is called is no function")
 RECURSION = code("E0314", "calls go too deep")
 MAX_DEPTH = 120

@@ -48,7 +48,11 @@ def construct(el: Elaborator, d: Any, call: Call) -> Any:
         for p in d.ast.params
     ]
     if positional:
-        raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
+        raise fail(
+            COUNT,
+            f"`{d.name}` takes {len(names)} parameter{'s' if len(names) != 1 else ''}",
+            positional[0].span,
+        )
     return with_arguments(el, d, (), given, call.span)
 
 

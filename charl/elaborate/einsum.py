@@ -93,7 +93,7 @@ def _axes(text: str, n: Node, span: Span) -> Term:
     more = n.rank - len(before) - len(after)
     if more < 0 or (more and not dots):
         raise fail(
-            EINSUM, f"`{text}` names {len(before) + len(after)} axes, and {n.type} has {n.rank}", span,
+            EINSUM, f"`{text}` does not name the {n.rank} axes of {n.type}", span,
             labels=(Label(span, str(n.type)),), help="name every axis, or write `...` for the others",
         )  # fmt: skip
     return [*before, *(str(k) for k in reversed(range(more))), *after]

@@ -66,7 +66,11 @@ def pair_parameters(d: v.Declaration, args: Any, span: Span) -> list[tuple[Any, 
             (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)
         )
     if positional:
-        raise fail(COUNT, f"`{d.name}` takes {len(names)} parameters", positional[0].span)
+        raise fail(
+            COUNT,
+            f"`{d.name}` takes {len(names)} parameter{'s' if len(names) != 1 else ''}",
+            positional[0].span,
+        )
     return out
 
 

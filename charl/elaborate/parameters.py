@@ -38,6 +38,9 @@ RESULT = code("E0204", "a result does not fit its declared type")
 COUNT = code("E0303", "too many arguments")
 
 
+TWICE = code("E0318", "an argument is given twice")
+
+
 UNKNOWN_ARGUMENT = code("E0304", "no parameter of that name")
 
 
@@ -124,8 +127,11 @@ def pair(el: Elaborator, f: v.Function, call: Call) -> list[tuple[Any, Argument 
                 help=suggest(name or "", names),
             )
     out: list[tuple[Any, Argument | None]] = []
-    for p, name in zip(f.params, names, strict=True):
+    count = 0 if call.extra else len(positional)
+    for i, (p, name) in enumerate(zip(f.params, names, strict=True)):
         if name in named:
+            if i < count:
+                raise _twice(name, named[name], positional[0])
             argument: Argument | None = named[name]
         elif call.extra and name in call.extra:
             argument = call.extra[name]
@@ -143,6 +149,15 @@ def pair(el: Elaborator, f: v.Function, call: Call) -> list[tuple[Any, Argument 
             labels=(Label(f.span, "declared here"),) if f.span else (),
         )
     return out
+
+
+def _twice(name: str, a: Argument, first: Argument) -> CharlError:
+    return fail(
+        TWICE,
+        f"`{name}` is given twice: by its place, and by its name",
+        a.name_span or a.span,
+        labels=(Label(first.span, "given by its place"),),
+    )
 
 
 def _missing(f: v.Function, p: Any, call: Call) -> CharlError:

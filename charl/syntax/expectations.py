@@ -63,6 +63,7 @@ _OTHER_LANGUAGES = {
     "use": "write `from nn import Dense`",
     "let": "a name for the whole file is made by `const`",
     "var": "write `let mut`",
+    "lambda": "a closure is written `|x| x * 2.0`",
     "pub": "what leaves the compiler is marked `export`",
     "impl": "methods stand inside the struct or model",
 }

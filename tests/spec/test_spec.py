@@ -36,6 +36,6 @@ def test_titles_are_distinct() -> None:
 def test_breadth() -> None:
     """The documents hold what the project asks for: many programs, many mistakes, many kinds of mistakes."""
     codes = {line.split()[0] for s in BAD for line in s.errors or []}
-    assert len(SNIPPETS) >= 60
-    assert len(BAD) >= 40
-    assert len(codes) >= 25
+    assert len(SNIPPETS) >= 250
+    assert len(BAD) >= 130
+    assert len(codes) >= 65
