@@ -1,4 +1,4 @@
-"""No text leads to anything but a program or diagnostics: the tour with words lost, doubled, exchanged, and texts made to hurt."""
+"""No text leads to anything but a program or diagnostics: the tour with words lost or exchanged, and texts made to hurt."""
 
 from __future__ import annotations
 
