@@ -414,9 +414,3 @@ def _stop(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     if not isinstance(p["x"].value, (Node, v.Instance, v.Tuple, v.Run)):
         return p["x"].value
     return v.rebuild(p["x"].value, lambda _, n: ops.stop_gradient(n) if n.dtype.is_float else n)
-
-
-@builtin("checkpoint", f=Missing)
-def _checkpoint(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
-    """What is kept and what is recomputed is the planner's business."""
-    return p["f"].value

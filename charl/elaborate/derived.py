@@ -1,4 +1,4 @@
-"""Operators on functions: grad, value_and_grad, jvp, vjp, jacobian, hessian, vmap, map.
+"""Operators on functions: grad, value_and_grad, jvp, vjp, jacobian, hessian, checkpoint, vmap, map.
 
 Enters: a function value and options. Leaves: a function waiting for its arguments, and its call handed to the module that
 knows the operator. Never looks at a graph.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from charl.elaborate import differentiation, instances, jacobians, mapping
+from charl.elaborate import checkpoint, differentiation, instances, jacobians, mapping
 from charl.elaborate import values as v
 from charl.elaborate.parameters import Call
 from charl.elaborate.scope import Temporary
@@ -26,10 +26,11 @@ _APPLY: dict[str, Any] = {
     "jvp": differentiation.forward,
     "jacobian": jacobians.jacobian,
     "hessian": jacobians.hessian,
+    "checkpoint": lambda el, d, call: checkpoint.checkpoint_call(el, d.function, call),
     "map": lambda el, d, call: mapping.map_call(el, d.function, call),
     "vmap": lambda el, d, call: mapping.vmap_call(el, d.function, call),
 }
-_WITHOUT_WRT = ("map", "vmap")
+_WITHOUT_WRT = ("map", "vmap", "checkpoint")
 
 
 def apply(el: Elaborator, d: v.Derived, call: Call) -> Any:

@@ -20,7 +20,7 @@ from charl.ops.elementwise_samples import bitcast_samples, cast_samples, select_
 from charl.ops.numeric import saturating_cast
 from charl.ops.record import Op, make, register
 
-__all__ = ["bitcast", "cast", "select", "stop_gradient", "zero_safe"]
+__all__ = ["barrier", "bitcast", "cast", "select", "stop_gradient", "zero_safe"]
 
 
 def select(c: Node, a: Node, b: Node) -> Node:
@@ -41,6 +41,11 @@ def bitcast(x: Node, dtype: DType) -> Node:
 def stop_gradient(x: Node) -> Node:
     """`x`, through which no derivative passes."""
     return make("stop_gradient", x)
+
+
+def barrier(x: Node) -> Node:
+    """`x` as another value: what is computed from it is not shared with what is computed from `x`."""
+    return make("barrier", x)
 
 
 def zero_safe(ct: Node, part: Node) -> Node:
@@ -142,6 +147,19 @@ register(
         lambda node, index: scalar.read(node.inputs[0], index),
         lambda node, ct: (None,),
         lambda rng: select_samples(rng, only_value=True),
+        batch=lanes.elementwise,
+    )
+)
+register(
+    Op(
+        "barrier",
+        "The input, as a value that no pass takes for it.",
+        lambda types, attrs: types[0],
+        lambda arrays, attrs, shape: arrays[0],
+        lambda node, index: scalar.read(node.inputs[0], index),
+        lambda node, ct: (ct,),
+        lambda rng: select_samples(rng, only_value=True),
+        linear=lambda node: ((0,),),
         batch=lanes.elementwise,
     )
 )

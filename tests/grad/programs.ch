@@ -216,3 +216,37 @@ export fn ruled_loop(x: f64[N]) -> f64[N] {
         sum(s)
     })(x)
 }
+
+// ---- checkpoint
+
+fn turned(x: f64[3]) -> f64[3] {
+    let mut y = x
+    for _ in 0..5 { y = 1.1 * sin(y) + 0.1 * y * x }
+    y
+}
+fn noisy(x: f64[3], mut rng: Rng) -> f64[3] = x * x * (uniform([3], mut rng) as f64)
+
+export fn held(x: f64[3]) -> (f64[3], f64[3]) {
+    let f = |x| {
+        let mut y = x
+        for _ in 0..4 { y = turned(y) }
+        sum(y)
+    }
+    let g = |x| {
+        let mut y = x
+        for _ in 0..4 { y = checkpoint(turned)(y) }
+        sum(y)
+    }
+    (grad(f)(x), grad(g)(x))
+}
+export fn held_hessian(x: f64[3]) -> (f64[3, 3], f64[3, 3]) {
+    (hessian(|x| sum(turned(x)))(x), hessian(|x| sum(checkpoint(turned)(x)))(x))
+}
+export fn held_lanes(x: f64[N]) -> f64[N] = vmap(grad(|a| checkpoint(|b| sin(b) * a)(a)))(x)
+export fn replayed(x: f64[3], key: u32[2]) -> (f64[3], f64[3], u32[2]) {
+    let mut one = Rng(key: key, counter: 0)
+    let mut two = one
+    let g = grad(|x, mut r| sum(noisy(x, mut r)))(x, mut one)
+    let h = grad(|x, mut r| sum(checkpoint(noisy)(x, mut r)))(x, mut two)
+    (g, h, [one.counter, two.counter])
+}

@@ -282,3 +282,17 @@ def test_rules_of_several_arguments_and_of_methods(case: Case) -> None:
     case.close(case("ruled_two", 2.0, 3.0), [21, 102])
     case.close(case("ruled_two_forward", 2.0, 3.0), [11, 101])
     case.close(case("ruled_method", 2.0, 3.0), [14, 8])
+
+
+# ---------------------------------------------------------------- checkpoint
+
+
+def test_what_is_computed_again_is_the_same(case: Case) -> None:
+    one, two = case("held", X[0])
+    case.close(one, two)
+    one, two = case("held_hessian", X[0])
+    case.close(one, two)
+    case.close(case("held_lanes", P), np.sin(P) + P * np.cos(P))
+    one, two, counters = case("replayed", X[0], np.array([1, 2], np.uint32))
+    case.close(one, two)
+    assert counters.tolist() == [1, 1] and np.abs(one).min() > 0
