@@ -17,7 +17,8 @@ from charl.elaborate import values as v
 from charl.elaborate.parameters import Call
 from charl.elaborate.variables import Variable, called, shown, single
 from charl.errors import Label, code, fail
-from charl.graph.ir import Node, Size, TensorType, topological
+from charl.graph.ir import Node, Size, TensorType
+from charl.ops.regions import endless
 from charl.ops.structural import inverse
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def jacobian(el: Elaborator, d: v.Derived, call: Call) -> Any:
         )
     outputs, inputs = list(dict.fromkeys(leaves)), [n for x in variables for n in x.nodes.values()]
     rows, columns = _total(outputs), _total(inputs)
-    ahead = _endless(outputs) or dims.nonnegative(rows - columns)
+    ahead = endless(outputs) or dims.nonnegative(rows - columns)
     blocks = _by_columns(outputs, inputs) if ahead else _by_rows(outputs, inputs)
     return _assembled(result, variables, blocks, single(d))
 
@@ -60,16 +61,6 @@ def _total(nodes: Sequence[Node]) -> Size:
     for n in nodes:
         total = total + dims.product(n.shape)
     return total
-
-
-def _endless(outputs: Sequence[Node]) -> bool:
-    """Whether a loop without a bound is on the way, so that reverse mode cannot go back."""
-    for n in topological(outputs):
-        if n.op == "loop" and n.attrs["extent"] is None:
-            return True
-        if any(_endless(r.results) for r in n.regions):
-            return True
-    return False
 
 
 # ---------------------------------------------------------------- the two modes

@@ -224,6 +224,14 @@ def either(condition: Node, x: Node, y: Node) -> Node:
 # ---------------------------------------------------------------- graphs as functions
 
 
+def endless(results: Iterable[Node]) -> bool:
+    """Whether a loop without a bound, which has no way back, is part of the results."""
+    return any(
+        (n.op == "loop" and n.attrs["extent"] is None) or any(endless(r.results) for r in n.regions)
+        for n in topological(results)
+    )
+
+
 def applied(graph: Graph, arguments: Sequence[Node]) -> list[Node]:
     """The results of a graph for nodes in place of its parameters."""
     return substituted(graph.results, dict(zip(graph.params, arguments, strict=True)))

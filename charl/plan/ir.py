@@ -101,14 +101,6 @@ def every(steps: Iterable[Step]) -> Iterator[Call]:
             yield from every(body)
 
 
-def endless(steps: Iterable[Step]) -> bool:
-    """Whether a loop among the steps has no bound."""
-    return any(
-        (isinstance(s, Repeat) and s.extent is None) or any(endless(body) for body in inside(s))
-        for s in steps
-    )
-
-
 @dataclass
 class Lowered:
     """A program ready to print for one kind of target: distinct kernels (shared between exports) and plans."""
