@@ -188,7 +188,7 @@ class Window:
         return ops.dynamic_slice(x, moving, self.sizes)
 
     def write(self, x: Node, part: Node) -> Node:
-        new = ops.dynamic_update(x, part, self._nodes())
+        starts = self._nodes()
         inside: Node | None = None
         for k in sorted(self.items):
             start = self.starts[k]
@@ -196,7 +196,10 @@ class Window:
             i = i32(start)
             test = ops.and_(ops.ge(i, number(0)), ops.lt(i, number(x.shape[k])))
             inside = test if inside is None else ops.and_(inside, test)
-        return new if inside is None else ops.select(operators.broadcast_to(inside, x.shape), new, x)
+        if inside is not None:  # outside, what is there is written again: only the window is touched
+            old = ops.dynamic_slice(x, starts, part.shape)
+            part = ops.select(operators.broadcast_to(inside, part.shape), part, old)
+        return ops.dynamic_update(x, part, starts)
 
 
 @dataclass(frozen=True)

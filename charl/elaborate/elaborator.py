@@ -19,7 +19,7 @@ from charl.elaborate.operators import Operand
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
 from charl.elaborate.types import Matcher, check_run
 from charl.errors import CharlError, Diagnostic, Label, code, fail
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, Size, at_span
 from charl.ops import TypeRuleError
 from charl.source import Span
 from charl.syntax import ast
@@ -48,6 +48,7 @@ class Elaborator:
     def __init__(self, reveal: Callable[[Any, Any], None] | None = None) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.journal = Journal()
+        self.indices: dict[Node, tuple[Size, Size]] = {}  # of loops: the smallest and the largest they are
         self.checking = False  # bodies for all their instances
         self.exporting = False  # … that of an export, whose open parameters take their defaults
         self.reveal = reveal

@@ -14,6 +14,7 @@ from charl import dtypes, ops
 from charl.dims import Dim
 from charl.elaborate import access, indexing, operators, repeats, statements
 from charl.elaborate import values as v
+from charl.elaborate.bounds import bounds
 from charl.elaborate.scope import Part, Place, Scope, Temporary
 from charl.errors import code, fail
 from charl.graph.ir import Node, Size, at_span
@@ -68,7 +69,7 @@ def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
     if isinstance(e.iterable, ast.Range):
         counted = _counted(el, e, scope)
         if counted is not None:
-            return repeats.counted(el, e, counted, scope)
+            return _up_to(el, e, counted, scope)
     found = iterate(el, e.iterable, scope, e.const)
     if isinstance(found, Axis):
         if el.host is None and not e.const:
@@ -171,6 +172,21 @@ def _counted(el: Elaborator, e: ast.For, scope: Scope) -> Counted | None:
             )
     low, high = (operators.to_node(x, dtypes.i32, at.span) for x, at in bounds)
     return Counted(access.i32(low), access.i32(high))
+
+
+def _up_to(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:
+    """A loop up to a run-time integer. Where that is made of indices of loops around, it has a bound all the same."""
+    count = ops.sub(over.stop, over.start)
+    found = bounds(count, el.indices)
+    if found is None:
+        repeats.counted(el, e, over, scope)
+        return
+    most = found[1]
+    extent = max(most, 0) if isinstance(most, int) else most
+    axis = Axis(
+        extent, lambda i: ops.add(i, over.start), lambda i: ops.add(ops.constant(i, dtypes.i32), over.start)
+    )
+    repeats.bounded(el, e, axis, scope, lambda i: ops.lt(i, count))
 
 
 def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements | Axis:

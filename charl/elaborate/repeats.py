@@ -45,15 +45,21 @@ class _Turn:
     start: int = 0  # what was made from here on was made for the body, and not for the condition
 
 
-def bounded(el: Elaborator, e: ast.For, axis: Axis, scope: Scope) -> Any:
-    """`for`, perhaps with `while`, over a range or an axis."""
+def bounded(
+    el: Elaborator, e: ast.For, axis: Axis, scope: Scope, goes_on: Callable[[Node], Node] | None = None
+) -> Any:
+    """`for`, perhaps with `while`, over a range or an axis; `goes_on` tells from an index whether there is such a turn."""
 
     def body(turn: _Turn) -> None:
         inner = Scope(scope)
+        el.indices[turn.index] = (0, axis.extent - 1)
         element = axis.element(turn.index)
         statements.bind_pattern(el, e.pattern, element, inner, e.iterable, Temporary(element))
+        if goes_on is not None:
+            turn.condition = goes_on(turn.index)
         if e.condition is not None:
-            turn.condition = _truth(el.condition(e.condition, inner), e.condition)
+            wanted = _truth(el.condition(e.condition, inner), e.condition)
+            turn.condition = wanted if turn.condition is None else ops.and_(turn.condition, wanted)
         turn.start = now()
         el.evaluate(e.body, inner)
 

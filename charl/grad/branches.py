@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from charl import ops
 from charl.grad.forward_loops import Push
 from charl.grad.loops import Parts, Vjp, own
-from charl.graph.ir import Graph, Node, now
-from charl.ops.regions import Side, applied, branch, chosen
+from charl.graph.ir import Graph, Node, now, topological
+from charl.ops.regions import Side, applied, chosen, item, joined, substituted
 
 if TYPE_CHECKING:
     from charl.grad.forward import Dual
@@ -31,20 +31,57 @@ def through(
     """The cotangents of what a branch captured, by those of its results; they begin with what is `received` already."""
     condition, *captured = node.inputs
     wanted = [k for k, x in enumerate(captured) if x in active]
-    before = [received.get(captured[k]) or ops.zeros(captured[k].type) for k in wanted]
+    before = [received.get(captured[k]) for k in wanted]
 
-    def side(graph: Graph) -> list[Node]:
+    def side(graph: Graph) -> tuple[list[Node], dict[Node, Node]]:
         inner = [own(x) for x in captured]
         results = applied(graph, inner)
         outputs = [results[k] for k in cotangents]
         variables = [inner[k] for k in wanted]
-        given = dict(zip(variables, before, strict=True))
+        given = {x: b for x, b in zip(variables, before, strict=True) if b is not None}
         found = vjp(outputs, variables, list(cotangents.values()), behind, given)
-        return [g or b for g, b in zip(found, before, strict=True)]
+        totals = [g or ops.zeros(x.type) for g, x in zip(found, variables, strict=True)]
+        return totals, dict(zip(inner, captured, strict=True))
 
-    then, otherwise = node.regions
-    totals = branch(condition, lambda: side(then), lambda: side(otherwise))
-    return [], {captured[k]: total for k, total in zip(wanted, totals, strict=True)}
+    made = []
+    for graph in node.regions:
+        start = now()
+        totals, table = side(graph)
+        made.append(_with_slices_outside(totals, table, start))
+    results = joined(condition, made)
+    return [], {captured[k]: item(results, n) for n, k in enumerate(wanted)}
+
+
+def _with_slices_outside(
+    results: Sequence[Node], table: Mapping[Node, Node], start: int
+) -> tuple[list[Node], list[Node]]:
+    """The results of a side, and the nodes that stand in it: small windows of large captured values are cut outside.
+
+    A loop around then keeps the windows of its iterations and not the whole values.
+    """
+    order = topological(results)
+    moved: dict[Node, Node] = {}
+    outside: set[Node] = set()
+    for n in order:
+        if n.op != "dynamic_slice" or n.inputs[0] not in table:
+            continue
+        whole = _scalars(n.inputs[1:], table)
+        if whole is None:
+            continue
+        moved[n] = Node(n.op, (table[n.inputs[0]], *whole), n.attrs, n.type, (), n.span, n.name)
+        outside |= {x for x in topological([moved[n]]) if x.born >= start}
+    new = substituted(results, moved)
+    inner = [n for n in topological(new) if n.born >= start and n not in outside and n.op != "parameter"]
+    return new, inner
+
+
+def _scalars(nodes: Sequence[Node], table: Mapping[Node, Node]) -> list[Node] | None:
+    """The same values computed from what was captured, where they are arithmetic on scalars."""
+    order = topological(nodes, known=table)
+    known = [n for n in topological(nodes) if n in table]
+    if any(n.rank or n.regions or n.op == "item" for n in (*order, *known)):
+        return None
+    return substituted(nodes, {n: table[n] for n in known})
 
 
 def forth(node: Node, inputs: Sequence[Dual], push: Push) -> list[Dual]:

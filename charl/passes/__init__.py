@@ -15,6 +15,7 @@ from typing import TypeAlias
 from charl.graph.ir import Graph
 from charl.graph.verify import verify
 from charl.passes.fold import Folder
+from charl.passes.join import joined
 from charl.passes.pattern import stepper
 from charl.passes.regions import prune
 from charl.passes.rewriter import Rewriter, Step
@@ -70,6 +71,7 @@ def optimise(graph: Graph, dump: Dump | None = None, check: bool | None = None) 
             bodies[id(new)] = (new, new)
         return bodies[id(body)][1]
 
+    graph = joined(graph)
     engines = [p.engine(region) for p in PASSES]
     for _ in range(ROUNDS):
         before = graph

@@ -214,17 +214,22 @@ def _steps(
             continue
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
-        bounds += [] if step.condition is None else [f"*{pointers(step.condition)}"]
+        bounds += [] if step.condition is None else [_value(pointers(step.condition))]
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
         yield from _steps(api, step.body, pointers, timers, depth + 1)
         yield KernelCall((pad + "}",), ())
+
+
+def _value(pointer: str) -> str:
+    """What a pointer points to."""
+    return pointer[1:] if pointer.startswith("&") else f"*{pointer}"
 
 
 def _choice(
     api: Api, step: Choose, pointers: _Pointers, timers: Timers | None, depth: int
 ) -> Iterator[KernelCall]:
     """A branch; sides that do nothing are left out."""
-    pad, condition = "    " * depth, f"*{pointers(step.condition)}"
+    pad, condition = "    " * depth, _value(pointers(step.condition))
     first, second = step.then, step.otherwise
     if not first:
         first, second, condition = second, first, f"!{condition}"

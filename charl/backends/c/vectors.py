@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from charl import dims, dtypes
 from charl.backends.c import spelling
-from charl.backends.c.scalars import Scalars
+from charl.backends.c.scalars import Scalars, is_variable
 from charl.backends.c.spelling import ATOM, Text
 from charl.dtypes import DType
 from charl.errors import InternalError
@@ -164,7 +164,7 @@ class Vectors:
     def pointer(self, buffer: object, index: Size) -> str:
         """Address of the element at lane 0."""
         first = self.base(index)
-        name = self.host.buffer(buffer)
+        name = ("&" if is_variable(buffer) else "") + self.host.buffer(buffer)
         if first == 0:
             return name
         text = self.host.scalars.size(first)
