@@ -158,13 +158,21 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
     return Compiled(name(program, options), program, made, warnings, lowered)
 
 
-def _plan_tests(program: Program, caps: Capabilities) -> Lowered:
-    """The tests of a program, for the self-test of its package."""
-    from charl.plan.build import plan_program
-
+def _plan_tests(program: Program, caps: Capabilities) -> Lowered | None:
+    """The tests of a program that a target holds, for the self-test of its package; None where there are none."""
     exports = [t.export for t in program.tests]
     alone = replace(program, name=f"{program.name}_tests", exports=exports, records=[], doc="")
-    return plan_program(alone, caps)
+    lowered = plan_held(alone, caps, {})
+    return lowered if lowered.plans else None
+
+
+def plan_held(program: Program, caps: Capabilities, refused: dict[str, str]) -> Lowered:
+    """The plan of those exports that a target can hold; why not, for the others, goes to `refused`."""
+    from charl.plan.build import plan_program
+
+    lowered = plan_program(program, caps, lambda export, reason: refused.update({export.name: reason}))
+    held = [e for e in program.exports if e.name not in refused]
+    return replace(lowered, program=replace(program, exports=held))
 
 
 def _check_targets(program: Program, lowered: Mapping[str, Lowered]) -> None:

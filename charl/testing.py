@@ -19,7 +19,7 @@ from charl.errors import CharlError, code, fail
 from charl.source import Source
 
 if TYPE_CHECKING:
-    from charl.program import Export
+    pass
 
 BACKENDS = ("evaluator", "c", "wgsl")
 NOT_HERE = code("E0830", "a backend cannot run here")
@@ -140,10 +140,9 @@ def _compiled(
     """The tests on emitted code; why not, for those that the target cannot hold."""
     from charl.backends.capabilities import PORTABLE_C, WGSL
     from charl.backends.package import files
-    from charl.compile import Options
+    from charl.compile import Options, plan_held
     from charl.graph.text import print_graph
     from charl.passes import optimise
-    from charl.plan.build import plan_program
     from charl.program import Program
     from charl.runtime.native import import_package
 
@@ -155,13 +154,9 @@ def _compiled(
     refused: dict[str, str] = {}
     target = "c" if backend == "c" else "wgsl"
 
-    def skip(export: Export, reason: str) -> None:
-        refused[export.name] = reason
-
-    lowered = plan_program(program, PORTABLE_C if target == "c" else WGSL, skip)
-    kept = [e for e in exports if e.name not in refused]
+    lowered = plan_held(program, PORTABLE_C if target == "c" else WGSL, refused)
     package: Any = None
-    if kept:
+    if lowered.plans:
         module = import_package(files({target: lowered}, Options(targets=(target,))))
         try:
             package = module.load("c" if target == "c" else "wgpu")
@@ -169,7 +164,10 @@ def _compiled(
             if not optional:
                 raise fail(NOT_HERE, f"{backend}: {error}") from None
             return [str(error).splitlines()[0] for _ in cases]
-    return [refused[e.name] if e.name in refused else _call(package, e.name) for e in exports]
+    return [
+        refused[e.name].replace(f"`{e.name}`", "it") if e.name in refused else _call(package, e.name)
+        for e in exports
+    ]
 
 
 def _call(package: Any, name: str) -> Callable[[list[Array]], Sequence[Array]]:

@@ -13,6 +13,7 @@ from charl import dtypes, ops
 from charl.dims import Dim
 from charl.dtypes import DType
 from charl.elaborate import values as v
+from charl.elaborate.numbers import COMPARISONS, unknown_binary
 from charl.elaborate.numbers import ELEMENTWISE as ELEMENTWISE
 from charl.elaborate.numbers import LITERAL as LITERAL
 from charl.elaborate.numbers import LOGIC as LOGIC
@@ -21,7 +22,6 @@ from charl.elaborate.numbers import compile_time as compile_time
 from charl.elaborate.numbers import default_dtype as default_dtype
 from charl.elaborate.numbers import elementwise as elementwise
 from charl.elaborate.numbers import to_node as to_node
-from charl.elaborate.numbers import unknown_binary
 from charl.elaborate.numbers import unknown_call as unknown_call
 from charl.elaborate.trained import map_leaves as map_leaves
 from charl.elaborate.trained import state_members as state_members
@@ -149,11 +149,22 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     return tensor_binary(el, op, a, b, span)
 
 
+def _as_tensors(a: Operand, b: Operand) -> tuple[Operand, Operand]:
+    """Two arrays of numbers, or a number and one, as tensors of one element type."""
+    from charl.elaborate.parameters import common_dtype, tensor_of_run
+
+    dtype = common_dtype(v.Run((a.value, b.value), 2))
+    made = [tensor_of_run(o.value, dtype, o.span) if v.is_table(o.value) else o.value for o in (a, b)]
+    return Operand(made[0], a.span), Operand(made[1], b.span)
+
+
 def _tables(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     """Arithmetic on arrays of compile-time numbers, element by element; `==` compares them as a whole."""
     x, y = a.value, b.value
     if op in ("==", "!="):
         return el.same(x, y) == (op == "==")
+    if op in COMPARISONS:
+        return tensor_binary(el, op, *_as_tensors(a, b), span)
     if op not in ("+", "-", "*", "/", "%", "**"):
         raise _bad_operand(op, a if v.is_table(x) else b, span)
 

@@ -304,6 +304,8 @@ def same_type(old: Any, value: Any, target: Any, span: Span) -> Any:
     number = isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value)
     if number and isinstance(old, Node) and old.rank == 0:
         return named(operators.to_node(value, old.dtype, span), old.name or "_")
+    if v.is_table(value) and isinstance(old, Node) and old.rank:
+        value = tensor_of_run(value, old.dtype, span)
     if v.type_of(old) != v.type_of(value):
         raise fail(
             ANNOTATION,

@@ -9,7 +9,7 @@ fn before(a, b, descending: bool) {
 fn argsort(x, axis: int = -1, descending: bool = false) {
     let last = swapaxes(x, axis, -1)
     let n = shape(last)[-1]
-    let rows = stop_gradient(last.reshape(-1, n))
+    let rows = stop_gradient(last.reshape(prod(shape(last)[:-1]), n))
     swapaxes(argsort_rows(rows, descending).reshape(shape(last)), axis, -1)
 }
 

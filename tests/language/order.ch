@@ -22,12 +22,21 @@ export fn e9(x: f32[3, 4, 4], y: f32[4, 3]) = einsum("aii,ia->a", x, y)
 export fn e10(x: f32[1, 3], y: f32[1, 3]) = einsum("...i,...i->...", x, y)
 export fn e11(x: f32[N, N]) = einsum("nn->n", x)
 export fn p1(mut r: Rng) = permutation(10, mut r)
-export fn p2(r: Rng) { let mut a = r.split(1)
-  let mut b = r.split(2)
-  (uniform([3], mut a), uniform([3], mut b)) }
-export fn p3(r: Rng) { let mut q = r
-  let k = |x, mut q: Rng| uniform([3], mut q)
-  vmap(k)(iota(2), mut q) }
-export fn p4(r: Rng) -> f32[2, 3] { let mut a = r.split(0)
-  let mut b = r.split(1)
-  stack([uniform([3], mut a), uniform([3], mut b)]) }
+
+export fn p2(r: Rng) {
+    let mut a = r.split(1)
+    let mut b = r.split(2)
+    (uniform([3], mut a), uniform([3], mut b))
+}
+
+export fn p3(r: Rng) {
+    let mut q = r
+    let k = |x, mut q: Rng| uniform([3], mut q)
+    vmap(k)(iota(2), mut q)
+}
+
+export fn p4(r: Rng) -> f32[2, 3] {
+    let mut a = r.split(0)
+    let mut b = r.split(1)
+    stack([uniform([3], mut a), uniform([3], mut b)])
+}

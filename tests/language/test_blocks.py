@@ -36,7 +36,7 @@ def test_which_pass(outcomes: dict[str, Outcome]) -> None:
 
 def test_what_is_shown(outcomes: dict[str, Outcome]) -> None:
     lines = outcomes["fails by value"].lines
-    assert lines[0].endswith(":19:12: close(g(x), [1.682942, 1.8, 0.28224])")
+    assert lines[0].endswith(":23:12: close(g(x), [1.682942, 1.8, 0.28224])")
     assert lines[1] == "the sine"
     assert lines[2].startswith("left   [1.68294") and lines[3].startswith("right  [1.68294")
     assert lines[4].startswith("the largest difference is 0.01859") and lines[4].endswith(" at [1]")
