@@ -37,6 +37,7 @@ class Group:
     doc: Doc
     force: bool = False  # its lines end in any case
     body: bool = False  # its lines end rather than those of what stands around it
+    width: int | None = -1  # on one line; None where there must or may be several; -1 before it is measured
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +117,9 @@ class Printer:
         if around == TIGHT or (around == FLAT and not group.body):
             return around
         one_line = TIGHT if group.body else FLAT
-        return one_line if self._fits(one_line, group.doc, indent, rest) else BROKEN
+        width = group.width if group.width != -1 else _measure(group)
+        doc = group.doc if width is None else " " * width
+        return one_line if self._fits(one_line, doc, indent, rest) else BROKEN
 
     # ---- lines
 
@@ -203,12 +206,17 @@ class Printer:
             if isinstance(top, str):
                 room -= len(top)
             elif isinstance(top, list):
-                stack.extend((mode, part) for part in reversed(top))
+                for part in reversed(top):
+                    stack.append((mode, part))
             elif isinstance(top, Mark):
                 if top is HARD or top is BLANK or (mode == BROKEN and top in (LINE, SOFT, FILL)):
                     return True
                 room -= len(top.flat)
             elif isinstance(top, Group):
+                width = top.width if top.width != -1 else _measure(top)
+                if width is not None:
+                    room -= width
+                    continue
                 breaks = top.force or (top.body and mode != TIGHT)
                 stack.append((BROKEN if breaks else min(mode, FLAT), top.doc))
             elif isinstance(top, Choice):
@@ -218,6 +226,29 @@ class Printer:
             else:
                 stack.append((mode, top.doc))
         return False
+
+
+def _measure(doc: Doc) -> int | None:
+    """The width of a document without line ends and bodies; None of another."""
+    if isinstance(doc, str):
+        return len(doc)
+    if isinstance(doc, Mark):
+        return None if doc is HARD or doc is BLANK or doc is FILL else len(doc.flat)
+    if isinstance(doc, list):
+        total = 0
+        for part in doc:
+            width = _measure(part)
+            if width is None:
+                return None
+            total += width
+        return total
+    if isinstance(doc, Group):
+        if doc.width == -1:
+            doc.width = None if doc.force or doc.body else _measure(doc.doc)
+        return doc.width
+    if isinstance(doc, Comment):
+        return None
+    return _measure(doc.flat if isinstance(doc, Choice) else doc.doc)
 
 
 def render(doc: Doc) -> str:

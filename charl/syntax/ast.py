@@ -510,13 +510,24 @@ class Module(Node):
 # ---- for readers, tests and walkers
 
 
+_PARTS: dict[type, tuple[str, ...]] = {}  # the fields of a class that may hold nodes
+
+
+def _parts(kind: type) -> tuple[str, ...]:
+    found = _PARTS.get(kind)
+    if found is None:
+        plain = ("Span", "str", "bool", "int", "float", "frozenset[str]")
+        found = _PARTS[kind] = tuple(f.name for f in fields(kind) if f.type not in plain)
+    return found
+
+
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below `node`, in the order of its fields."""
-    for f in fields(node):
-        value = getattr(node, f.name)
+    for name in _parts(type(node)):
+        value = getattr(node, name)
         if isinstance(value, Node):
             yield value
-        elif isinstance(value, tuple):
+        elif value:
             yield from value
 
 

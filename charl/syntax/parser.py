@@ -18,7 +18,7 @@ from charl.syntax import ast
 from charl.syntax.build_items import Builder
 from charl.syntax.expectations import MEMBER, unexpected
 from charl.syntax.layout import arrange, begins_item
-from charl.syntax.lexer import lex
+from charl.syntax.lexer import Lexed, lex
 from charl.syntax.mistakes import bounded, independent, without_broken
 from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 
@@ -79,11 +79,16 @@ def tables() -> Tables:
 
 def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
     """The module that `source` says, and its syntax errors in the order of the text."""
-    automaton = tables()
-    lexed = lex(source, automaton.terminals)
-    tokens, bracket_errors = arrange(lexed)
+    lexed = lex(source, tables().terminals)
+    return parse_words(lexed, *arrange(lexed))
+
+
+def parse_words(
+    lexed: Lexed, tokens: list[Token], bracket_errors: list[Diagnostic]
+) -> tuple[ast.Module, list[Diagnostic]]:
+    """The module that arranged tokens say, and the syntax errors of the file."""
     builder = Builder(lexed)
-    parser = _Parser(automaton, builder, tokens)
+    parser = _Parser(tables(), builder, tokens)
     module = parser.run()
     certain = lexed.diagnostics + bracket_errors
     found = independent(certain, parser.diagnostics + builder.diagnostics, parser.structural, tokens)
