@@ -14,5 +14,6 @@ from charl.syntax import ast
 
 def warnings(module: ast.Module) -> list[Diagnostic]:
     """Every warning about a file, in the order of the text."""
-    found = [*name_warnings(module), *unreachable(module), *stream_warnings(module)]
+    nodes = list(ast.walk(module))
+    found = [*name_warnings(module, nodes), *unreachable(nodes), *stream_warnings(nodes)]
     return sorted(found, key=lambda d: d.span.start if d.span is not None else 0)

@@ -48,19 +48,19 @@ class Scope:
         return None
 
 
-def name_warnings(module: ast.Module) -> list[Diagnostic]:
-    """The warnings of a file about its names."""
-    return _Names(module).run()
+def name_warnings(module: ast.Module, nodes: Sequence[ast.Node]) -> list[Diagnostic]:
+    """The warnings of a file about its names; `nodes` are all of its tree."""
+    return _Names(module, _values(nodes)).run()
 
 
 class _Names:
-    def __init__(self, module: ast.Module) -> None:
+    def __init__(self, module: ast.Module, values: set[str]) -> None:
         self.module = module
         self.out: list[Diagnostic] = []
         self.top = Scope(None)
         self.references: dict[str, set[str]] = {}  # what each item mentions
         self.mentioned: set[str] = set()
-        self.values = _values(module)
+        self.values = values  # functions that are passed on
 
     def run(self) -> list[Diagnostic]:
         for item in self.module.items:
@@ -346,13 +346,12 @@ class _Names:
             self.out.append(warning(W_PARAMETER, message, b.span, f"remove it, or call it `_{b.name}`"))
 
 
-def _values(module: ast.Module) -> set[str]:
+def _values(nodes: Sequence[ast.Node]) -> set[str]:
     """Names that stand for a value somewhere, other than as what a call calls: a function among them has the parameters
     that its caller asks for."""
-    called = {id(n.callee) for n in ast.walk(module) if isinstance(n, ast.Call)}
-    declared = {id(n.name) for n in ast.walk(module) if isinstance(n, ast.Function)}
-    names = (n for n in ast.walk(module) if isinstance(n, ast.Name))
-    return {n.name for n in names if id(n) not in called and id(n) not in declared}
+    skipped = {id(n.callee) for n in nodes if isinstance(n, ast.Call)}
+    skipped |= {id(n.name) for n in nodes if isinstance(n, ast.Function)}
+    return {n.name for n in nodes if isinstance(n, ast.Name) and id(n) not in skipped}
 
 
 def _dimensions(f: ast.Function, scope: Scope) -> Iterator[ast.Name]:

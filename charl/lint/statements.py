@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from charl.errors import Diagnostic, Label
@@ -10,9 +10,9 @@ from charl.lint.codes import W_UNREACHABLE, warning
 from charl.syntax import ast
 
 
-def unreachable(module: ast.Module) -> Iterator[Diagnostic]:
+def unreachable(nodes: Iterable[ast.Node]) -> Iterator[Diagnostic]:
     """A warning for the first statement of every block that cannot be reached."""
-    for node in ast.walk(module):
+    for node in nodes:
         if not isinstance(node, ast.Block):
             continue
         rest: list[ast.Node] = [*node.statements, *([node.value] if node.value is not None else [])]

@@ -7,7 +7,7 @@ the same numbers twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -17,9 +17,9 @@ from charl.source import Span
 from charl.syntax import ast
 
 
-def stream_warnings(module: ast.Module) -> Iterator[Diagnostic]:
+def stream_warnings(nodes: Iterable[ast.Node]) -> Iterator[Diagnostic]:
     """The warnings of a file about its streams."""
-    for node in ast.walk(module):
+    for node in nodes:
         if isinstance(node, ast.Function):
             yield from _Streams().function(node)
         elif isinstance(node, ast.Test):

@@ -79,6 +79,13 @@ def tables() -> Tables:
 
 def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
     """The module that `source` says, and its syntax errors in the order of the text."""
+    module, diagnostics = _parsed(source)
+    return module, list(diagnostics)
+
+
+@lru_cache(maxsize=4)
+def _parsed(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
+    """Kept for the levels that ask for the same file again; trees do not change."""
     lexed = lex(source, tables().terminals)
     return parse_words(lexed, *arrange(lexed))
 
