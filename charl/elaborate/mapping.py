@@ -17,7 +17,7 @@ from charl.elaborate import indexing, initial, statements
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply as call_value
 from charl.elaborate.modules import rng_type
-from charl.elaborate.parameters import Argument, Call
+from charl.elaborate.parameters import Argument, Call, common_dtype, tensor_of_run
 from charl.elaborate.scope import Binding, Variable
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, TensorType
@@ -124,6 +124,9 @@ class _Lanes:
 
 def vmap_call(el: Elaborator, f: Any, call: Call) -> Any:
     """`vmap(f)(xs)`: f on every element of the first axis, stacked; over runs and tuples on every item."""
+    for a in call.arguments:
+        if v.is_table(a.value):
+            a.value = tensor_of_run(a.value, common_dtype(a.value), a.span)
     if any(isinstance(a.value, (v.Run, v.Tuple)) for a in call.arguments):
         return over_items(el, "vmap", f, call)
     lanes = _Lanes(_size(call))

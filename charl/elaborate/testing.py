@@ -128,7 +128,7 @@ def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
     finally:
         numbers.LITERALS.reset(token)
         el.tests = None
-    results = [failed.value, *(n for s in collector.sites for n in s.compared)]
+    results = ops.settled([failed.value, *(n for s in collector.sites for n in s.compared)])
     used = [n for n in topological(results) if n in collector.given]
     graph = Graph(item.name.value, used, results, item.span)
     where = {what: used.index(n) for what, n in collector.difference.items() if n in used}

@@ -15,7 +15,15 @@ from charl.elaborate import instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply as call_value
 from charl.elaborate.numbers import REAL
-from charl.elaborate.parameters import Argument, Call, pair, parameter_name, tensor_of_run
+from charl.elaborate.parameters import (
+    Argument,
+    Call,
+    common_dtype,
+    pair,
+    parameter_name,
+    tensor_of_run,
+    tensor_of_run,
+)
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node
 
@@ -114,6 +122,8 @@ def _variable(a: Argument, call: Call) -> Variable:
         a.value = operators.to_node(a.value, REAL.get(), a.span)
     elif v.is_table(a.value):
         a.value = tensor_of_run(a.value, REAL.get(), a.span)
+    elif v.is_table(a.value):
+        a.value = tensor_of_run(a.value, common_dtype(a.value), a.span)
     leaves = operators.trained_leaves(a.value)
     if not leaves:
         text = v.describe_value(a.value)

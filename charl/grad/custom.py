@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def parts(node: Node) -> tuple[list[Node], list[Node]]:
-    """Results and arguments."""
+    """Results, which lead back to the rule when they are differentiated themselves, and arguments."""
     count = node.attrs["count"]
-    return list(node.inputs[:count]), list(node.inputs[count:])
+    return [ops.make("item", node, position=k) for k in range(count)], list(node.inputs[count:])
 
 
 def back(
@@ -65,7 +65,7 @@ def forth(node: Node, inputs: Sequence[Dual], transpose: Callable[..., list[Node
         return [Dual(y, d.tangent, d.behind) for y, d in zip(outputs, inputs, strict=False)]
     floats = [k for k, r in enumerate(results) if r.dtype.is_float]
     dummies = [ops.make("reshape", ops.full(1, results[k].type), shape=results[k].shape) for k in floats]
-    pulled = pull(arguments, results, dummies)
+    pulled = pull(arguments, outputs, dummies)
     pairs = [(g, d.tangent) for g, d in zip(pulled, inputs[count:], strict=True)]
     known = [(g, t) for g, t in pairs if g is not None and t is not None]
     tangents = dict(

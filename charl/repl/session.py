@@ -155,7 +155,7 @@ class Session:
         value = self.value(text)
         if isinstance(value, v.Function) and value.name in self.items:
             return self._function_graph(self.items[value.name], value)
-        leaves = [n for _, n in v.leaves(value)]
+        leaves = ops.settled([n for _, n in v.leaves(value)])
         if not leaves:
             raise fail(
                 E_NOTHING, f"`{text}` computes nothing at run time", help="give it variables, or a function"

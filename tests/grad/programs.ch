@@ -169,7 +169,7 @@ export fn one_side(x: f64[N]) -> (f64[N], f64[N], f64[N]) {
 fn root(x: f64[*S]) -> f64[*S] = solve(x)
 
 @gradient(of: root)
-fn root_rule(x, result, ct) = 0.5 * ct / root(x)
+fn root_rule(x, result, ct) = 0.5 * ct / result
 
 fn clipped(x: f64[N]) -> f64[N] = x
 
