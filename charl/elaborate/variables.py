@@ -22,7 +22,6 @@ from charl.elaborate.parameters import (
     pair,
     parameter_name,
     tensor_of_run,
-    tensor_of_run,
 )
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node

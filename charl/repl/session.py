@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from charl import ops
 from charl.elaborate import check, host_library, instances, modules, statements
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import Elaborator
