@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
-from charl.elaborate.values import Absent, Instance, Maybe, Run, Tuple, Value, leaves, rebuild
-from charl.graph.ir import Node
+from charl.elaborate.values import Absent, Instance, Maybe, Named, Run, Tuple, Value, children
 from charl.source import Span
 
 _BIRTHS = count()  # orders variables and marks by when they came to be; nothing else depends on it
@@ -196,13 +195,13 @@ class Leaf:
     path: str
 
     def get(self) -> Value:
-        return dict(leaves(self.base.get()))[self.path]
+        value, path = self.base.get(), self.path
+        while path:
+            _, value, path = _entered(value, path)
+        return value
 
     def set(self, value: Value) -> None:
-        def change(path: str, node: Node) -> Value:
-            return value if path == self.path else node
-
-        self.base.set(rebuild(self.base.get(), change))
+        self.base.set(_with_leaf(self.base.get(), self.path, value))
 
     @property
     def mutable(self) -> bool:
@@ -211,6 +210,24 @@ class Leaf:
     @property
     def root(self) -> Binding | None:
         return self.base.root  # type: ignore[no-any-return]
+
+
+def _entered(value: Value, path: str) -> tuple[str, Value, str]:
+    """The part of an aggregate that a path leads to first: its name (which may have dots), itself, the rest of the path."""
+    for name, inner in children(value):
+        if path == name or path.startswith(f"{name}."):
+            return name, inner, path[len(name) + 1 :]
+    raise KeyError(path)
+
+
+def _with_leaf(value: Value, path: str, new: Value) -> Value:
+    if not path:
+        return new
+    name, inner, rest = _entered(value, path)
+    inner = _with_leaf(inner, rest, new)
+    if isinstance(value, Named):
+        return Named({**value.members, name: inner})
+    return with_part(value, name, inner)
 
 
 def part(value: Value, name: str) -> Value:
