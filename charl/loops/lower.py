@@ -249,7 +249,11 @@ def flops_of(fusion: Fusion, group: Group) -> Size:
     for node in group.members:
         if node.regions or node.op == "item":
             continue
-        written = node.inputs[1] if fusion.writes(node) and OPS[node.op].distinct else node
+        write = OPS[node.op].write if fusion.writes(node) else None
+        if write is not None and not OPS[node.op].distinct:  # an addition for each update
+            total = total + product(write(node).over)
+            continue
+        written = node.inputs[1] if write is not None else node
         total = total + _expr_flops(fusion.fact(node).expr) * product(written.shape)
     return total
 

@@ -6,13 +6,16 @@ the group that overwrites it. Never changes what a group computes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from charl.dims import product
 from charl.graph.ir import Node
 from charl.plan.fusion import Fusion, Group
+from charl.plan.memory import Memory
 from charl.plan.ties import Chains
 
+# Small groups that free more than this do not wait for others.
+_SMALL_BYTES = 1 << 16
 # Groups that make at most this many elements, without a contraction, share a kernel with others like them.
 _SMALL = 1024
 
@@ -128,18 +131,36 @@ def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
 
 
 def schedule(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[list[Group]]:
-    """Steps in order. Large groups run as soon as they can, alone; small ones wait and go together."""
+    """Steps in order: as the program has it, or with what frees memory first, whichever needs less at once.
+
+    Large groups run alone; small ones wait and go together, unless they free more than a little.
+    """
     before = dependencies(fusion, updates, chains)
+    memory = Memory(fusion, updates)
+    plain = _steps(fusion, before, memory, lambda groups: groups[0])
+    frugal = _steps(fusion, before, memory, lambda groups: min(groups, key=memory.growth))
+    return min((plain, frugal), key=memory.peak)
+
+
+def _steps(
+    fusion: Fusion, before: Mapping[Group, set[Group]], memory: Memory, choose: Callable[[list[Group]], Group]
+) -> list[list[Group]]:
     waiting = sorted(before, key=lambda g: g.id)
     done: set[Group] = set()
     steps: list[list[Group]] = []
+    memory.reset()
     while waiting:
         ready = [g for g in waiting if before[g] <= done]
         assert ready, "a cycle of groups"
-        large = [g for g in ready if not _is_small(g)]
-        step = large[:1] or _within_limit(ready, fusion)
+        small = [g for g in ready if _is_small(g)]
+        large = [g for g in ready if g not in small]
+        if small and (not large or any(memory.growth(g) < -_SMALL_BYTES for g in small)):
+            step = _within_limit(small, fusion)
+        else:
+            step = [choose(large)]
         steps.append(step)
         done.update(step)
+        memory.run(step)
         waiting = [g for g in waiting if g not in done]
     return steps
 

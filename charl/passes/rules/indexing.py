@@ -278,6 +278,23 @@ def _repeated_index(m: Match) -> Node | None:
     return ops.broadcast(row, m.root.shape, others(range(axis, axis + idx.rank), m.root.rank))
 
 
+def _scattered_onto(m: Match) -> Node:
+    """Written over the other summand: no table of zeros is made and added."""
+    inner = m["inner"]
+    return make("scatter_add", m["y"], *inner.inputs[1:], **inner.attrs)
+
+
+def _scatters() -> list[Node]:
+    base, i, updates = param((4, 3)), param((2,), i32, "i"), param((2, 3), name="u")
+    zeros = ops.zeros(base.type)
+    return [
+        ops.add(base, ops.scatter_add(zeros, i, updates, 0)),
+        ops.add(ops.scatter_add(zeros, i, updates, 0), base),
+    ]
+
+
+_ONTO_ZEROS = Apply("scatter_add", (Literal(0), I, U), "inner")
+
 _GATHERS = [
     Rule("gather at a known index", Apply("gather", (X, Splat("k"))), _known_index, samples=lambda: [
         ops.gather(param((4, 3)), ops.constant(k), a) for k, a in ((2, 0), (9, 1), (-1, 0))
@@ -288,6 +305,7 @@ _GATHERS = [
     Rule("gather at one index", Apply("gather", (X, Apply("broadcast", (I,)))), _repeated_index, samples=lambda: [
         ops.gather(param((4, 3)), ops.broadcast(param((), i32, "i"), (2, 5), ()), 1)
     ]),
+    Rule("sum with a scatter", Apply("add", (Y, _ONTO_ZEROS)), _scattered_onto, promise="rounded", samples=_scatters),
     Rule("scatter of zeros", Apply("scatter_add", (X, I, Literal(0))), X, promise="rounded", samples=lambda: [
         ops.scatter_add(param((4,)), param((3,), i32, "i"), ops.zeros(param((3,)).type), 0)
     ]),

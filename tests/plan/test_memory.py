@@ -1,0 +1,48 @@
+"""The order of kernels and the arena: what lives at once is close to what must."""
+
+from __future__ import annotations
+
+from charl.backends.capabilities import PORTABLE_C
+from charl.compile import Options, elaborated
+from charl.plan.build import plan_export
+from charl.plan.verify import verify
+from charl.source import Source
+
+DEEP = """
+from nn import Dense, LayerNorm
+from optim import clip_by_norm
+
+model Block(d: int) {
+    norm: LayerNorm(d)
+    dense: Dense(d, d)
+    fn forward(x: f32[N, d]) -> f32[N, d] = x + relu(dense(norm(x)))
+}
+
+model Net(d: int = 64, depth: int = 6) {
+    blocks: [Block(d); depth]
+    fn forward(x: f32[N, d]) -> f32[N, d] {
+        let mut y = x
+        for block in blocks { y = block(y) }
+        y
+    }
+}
+
+fn loss(net: Net, x: f32[N, net.d]) -> f32 = sum(net(x) ** 2)
+
+export fn step(mut net: Net, x: f32[N, net.d]) {
+    let g = clip_by_norm(grad(loss)(net, x), 1.0)
+    for (p, d) in zip(leaves(net), leaves(g)) { p = p - 0.1 * d }
+}
+"""
+
+
+def test_sums_over_a_batch_do_not_keep_what_they_are_made_of() -> None:
+    """Backward frees the activations of a layer as it goes; the gradients of scale and shift are small but do not wait."""
+    n, d, depth = 1024, 64, 6
+    program = elaborated(Source("deep.ch", DEEP), Options(dims={"N": n}))
+    plan = plan_export(next(e for e in program.exports if e.name == "step"), PORTABLE_C)
+    verify(plan)
+    activation = 4 * n * d
+    # Of each layer what its gradient reads (its input, normalised or not, the product's sign), and a few on their way.
+    assert plan.live_bytes <= activation * (5 * depth + 4)
+    assert plan.arena_bytes <= 1.1 * plan.live_bytes
