@@ -237,6 +237,13 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
         return _call_opaque(el, callee, call)
     if isinstance(callee, (v.Declaration, Alias)):
         return construction.construct(el, callee, call)
+    if isinstance(callee, v.InstanceType):
+        raise fail(
+            NOT_CALLABLE,
+            f"`{callee}` is a type, and only a value of it can be called",
+            call.span,
+            help=f"make one with `{callee}.init(mut rng)`, or take one as a parameter: `net: {callee}`",
+        )
     raise fail(
         NOT_CALLABLE,
         f"{v.describe_value(callee)} cannot be called",

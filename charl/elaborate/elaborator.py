@@ -30,6 +30,12 @@ UNKNOWN_MEMBER = code("E0302", "unknown member")
 ABSENT = code("E0401", "a member may be absent")
 ENDLESS = code("E0408", "a type contains itself")
 BEFORE = code("E0321", "a name is used where it is not bound")
+# Names that stand for something in `main` or in tests only.
+ELSEWHERE = {
+    **dict.fromkeys(("load", "save", "print", "batches"), "only `fn main()` reads, writes and prints"),
+    "seeded": "streams come from the caller: add a parameter `mut rng: Rng`; `seeded` is for `main` and tests",
+    "check_grad": "gradients are checked in a `test`",
+}
 MAX_NESTING = 60
 RULE = code("E0215", "an operation refuses its operands")
 CONDITION = code("E0210", "a condition is not a truth value")
@@ -166,6 +172,8 @@ class Elaborator:
                 e.span,
                 help="`for _ in 0..n while c { }` stops when `c` fails",
             )
+        if e.name in ELSEWHERE:
+            return fail(UNKNOWN_NAME, f"nothing is called `{e.name}` here", e.span, help=ELSEWHERE[e.name])
         f = getattr(scope.function, "function", None)
         binding = _bound_elsewhere(e, f.body) if f is not None else None
         if binding is not None:

@@ -293,7 +293,7 @@ def require_mutable(place: Place, target: Any) -> None:
         f"`{root.name}` is not mutable",
         target.span,
         labels=labels,
-        help=f"declare it `mut {root.name}`",
+        help=f"declare it mutable: `let mut {root.name} = …`, or `mut {root.name}` as a parameter",
     )
 
 
