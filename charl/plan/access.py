@@ -172,3 +172,14 @@ def is_view(node: Node) -> bool:
     return isinstance(expr, (Load, Const, IndexValue)) and not (
         isinstance(expr, Load) and any(isinstance(a, dims.Value) for i in expr.index for a in dims.atoms(i))
     )
+
+
+def is_rearranged(view: Node) -> bool:
+    """Whether a view has elements of its input, each once, in any order: a transposition or a part, not a repetition."""
+    own = [dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(view.shape)]
+    expr = OPS[view.op].at(view, tuple(own))
+    if not isinstance(expr, Load):
+        return False
+    names = [n for i in expr.index for n in sorted(dims.symbols(i)) if n.startswith("@")]
+    linear = all(dims.coefficient(i, n) is not None for i in expr.index for n in dims.symbols(i))
+    return linear and sorted(names) == sorted(str(i) for i in own if i != 0)

@@ -19,7 +19,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
-from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_view
+from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_rearranged, is_view
 
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
@@ -80,6 +80,7 @@ class Fusion:
         self.facts: dict[Node, Facts | LoopFacts] = {}
         self._viewed: dict[Node, Facts] = {}
         self._mark_cheap()
+        self._mark_rearranged()
         # Where no view is stored and read again, what looks through all views is what looks through expanded ones.
         self._seen_through = not any(i in self.views & self.results for n in self.order for i in n.inputs)
         self._group()
@@ -191,6 +192,20 @@ class Fusion:
             own = tuple(dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(user.shape))
             if user.shape == last.shape and all(r.index == own and not r.reduced for r in reads):
                 self.cheap.add(node)
+
+    def _mark_rearranged(self) -> None:
+        """Contractions whose one use is a transposition or a part of them: that is computed, in its order."""
+        uses: dict[Node, list[Node]] = {node: [] for node in self.order}
+        for node in self.order:
+            for i in node.inputs:
+                uses[i].append(node)
+        for view in self.order:
+            source = view.inputs[0] if view in self.views and len(view.inputs) == 1 else None
+            if source is None or source in self.views or self.leaf(source) or source in self.results:
+                continue
+            if len(uses[source]) == 1 and is_rearranged(view) and Facts(source, self.expanded).heavy:
+                self.views.discard(view)
+                self.cheap.add(source)
 
     def _once(self, node: Node, uses: Mapping[Node, list[Node]]) -> bool:
         """Whether each element of an elementwise value is evaluated at most once, wherever it is expanded."""

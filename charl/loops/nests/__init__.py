@@ -56,5 +56,5 @@ def _full(
         if not strided_loads(bodies, along) and contiguous_loads(bodies, along):
             width = None
     if width is None:
-        return scalar_rows(emitter, rows, sinks, reduces, heavy)
+        return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
     return lane_rows(emitter, caps, rows, sinks, reduces, heavy, width)
