@@ -46,6 +46,17 @@ def declare(el: Elaborator, module: Module, item: ast.Function, rule: v.Function
         module.rules[f] = rule
 
 
+def refuse(method: ast.Function) -> None:
+    """Methods have no decorators."""
+    for d in method.decorators:
+        raise fail(
+            DECORATOR,
+            "a decorator stands before a function, not before a method",
+            d.span,
+            help="the rule of a method stands outside: `@gradient(of: Type.method) fn rule(self: Type, …)`",
+        )
+
+
 def _target(el: Elaborator, module: Module, e: Any) -> v.Function:
     """The function that `of:` names, `f` or `Type.method`."""
     if isinstance(e, ast.Member):

@@ -134,6 +134,9 @@ def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
             _declare(module, item)
     _constants(el, module)
     for item in module.ast.items:
+        for m in getattr(item, "methods", ()):
+            with el.guarded():
+                custom.refuse(m)
         binding = module.scope.names.get(item.name.name) if isinstance(item, ast.Function) else None
         if binding is not None and binding.span == item.name.span:
             with el.guarded():
