@@ -47,7 +47,7 @@ fn hard_tanh<E: float>(x: E[*S], low: float = -1.0, high: float = 1.0) -> E[*S] 
 fn hard_sigmoid<E: float>(x: E[*S]) -> E[*S] = clip(x + 3.0, 0.0, 6.0) / 6.0
 
 /// x * hard_sigmoid(x) (Howard et al., 2019), also called hard swish.
-fn hard_silu<E: float>(x: E[*S]) -> E[*S] = where(x < -3.0, 0.0, where(x <= 3.0, x * (x + 3.0) / 6.0, x))
+fn hard_silu<E: float>(x: E[*S]) -> E[*S] = where(x <= -3.0, 0.0, where(x < 3.0, x * (x + 3.0) / 6.0, x))
 
 /// min(max(x, 0), 6).
 fn relu6<E: float>(x: E[*S]) -> E[*S] = clip(x, 0.0, 6.0)

@@ -79,6 +79,13 @@ class Facts:
         return list(out.values())
 
     @cached_property
+    def guarded(self) -> frozenset[Node]:
+        """What is loaded under a condition on the index, as the parts of a concatenation are."""
+        guards = [e for e in nodes_of(self.expr) if isinstance(e, Guard)]
+        below = (x for g in guards for c in g.children() for x in nodes_of(c))
+        return frozenset(x.source for x in below if isinstance(x, Load))
+
+    @cached_property
     def reduces(self) -> bool:
         """Whether a reduction is part of the element, or of a place that it is read from."""
         return any(isinstance(e, Reduce) for e in nodes_of(self.expr, indices=True))
@@ -125,6 +132,7 @@ class LoopFacts:
     """The same of a loop or branch, which reads its inputs as a whole, or of one of its results, which is just there."""
 
     reduces = heavy = True
+    guarded: frozenset[Node] = frozenset()
     cost = 0
 
     def __init__(self, node: Node, taken: Mapping[Node, Node]) -> None:

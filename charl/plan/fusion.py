@@ -21,6 +21,8 @@ from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
 from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_rearranged, is_view
 
+# Additions that may stand under a condition on the index, such as the parts of a concatenation.
+_GUARDED = 48
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
 # Rows of a target without loops in parallel over inner axes, and serial kernels of any target, hold at most this much.
@@ -306,12 +308,19 @@ class Fusion:
             return False
         if source.heavy and self._scalar(fact):
             return False
+        if self._too_long_to_guard(fact, source):
+            return False
         if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
             return False
         members = [*source.members, node]
         if not self._rows_allowed(members, rows) or not self._buffers_allowed(members):
             return False
         return self._acyclic(fact, source)
+
+    def _too_long_to_guard(self, fact: Facts | LoopFacts, source: Group) -> bool:
+        """Under a condition nothing can be named: what is used twice there is written out twice, and so on downwards."""
+        guarded = any(self.group_of.get(n) is source for n in fact.guarded)
+        return guarded and sum(self.fact(n).cost for n in source.members) > _GUARDED
 
     def _scalar(self, fact: Facts | LoopFacts) -> bool:
         """Whether a value would keep a contraction that it joined from running on vectors."""
@@ -334,6 +343,7 @@ class Fusion:
             or b.split
             or (a.heavy and b.heavy)
             or not self._acyclic(fact, b)
+            or self._too_long_to_guard(fact, b)
             or b.before >> a.id & 1
         ):
             return False
