@@ -7,7 +7,11 @@ fn attention(q, k, v, causal: bool = false, length = None) {
     let scores = einsum("bhqd,bhkd->bhqk", q, k) * (1.0 / sqrt(1.0 * d))
     let rows = shape(scores)[-2]
     let keys = shape(scores)[-1]
-    let seen = if causal { where(iota(keys)[None, :] <= iota(rows)[:, None], scores, -infinity) } else { scores }
+    let seen = if causal {
+        where(iota(keys)[None, :] <= iota(rows)[:, None], scores, -infinity)
+    } else {
+        scores
+    }
     let masked = if length == None { seen } else { where(iota(keys) < length, seen, -infinity) }
     einsum("bhqk,bhkd->bhqd", softmax(masked), v)
 }

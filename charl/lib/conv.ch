@@ -13,7 +13,9 @@ from norm import over_channels
 /// x is [N, C, space…], w is [O, C / groups, taps…], y is [N, O, places…] with
 /// places = floor((L + 2 padding - dilation (k - 1) - 1) / stride) + 1 along an axis of length L. With `groups`, each group of output channels
 /// sees its own group of input channels (groups = C: depthwise).
-fn convolve<E: float>(x: E[N, C, *S], w: E[O, I, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1) {
+fn convolve<E: float>(
+    x: E[N, C, *S], w: E[O, I, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1
+) {
     if groups == 1 {
         let seen = windows(x, [*K], stride: stride, padding: padding, dilation: dilation)
         einsum("oi*K,ni*P*K->no*P", w, seen)
@@ -31,7 +33,7 @@ fn convolve<E: float>(x: E[N, C, *S], w: E[O, I, *K], stride = 1, padding = 0, d
 /// w is [C, O / groups, taps…] as in PyTorch. An axis of length L becomes (L - 1) stride - 2 padding + dilation (k - 1) + 1 + extra; `extra`
 /// (output padding) says which of several lengths it was, where the stride is above 1.
 fn convolve_transposed<E: float>(
-    x: E[N, C, *S], w: E[C, O, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1, extra = 0,
+    x: E[N, C, *S], w: E[C, O, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1, extra = 0
 ) {
     let parts = x.reshape(N, groups, C / groups, [*S])
     let laid = einsum("ngi*S,gio*K->ngo*S*K", parts, w.reshape(groups, C / groups, O, [*K]))
@@ -47,7 +49,9 @@ fn taps(r) = range(2 - r, 0)
 fn max_pool(x, size, stride = None, padding = 0, dilation = 1) {
     let step = if stride == None { size } else { stride }
     let space = range(2, rank(x))
-    let seen = windows(x, size, stride: step, padding: padding, dilation: dilation, fill: -infinity, axes: space)
+    let seen = windows(
+        x, size, stride: step, padding: padding, dilation: dilation, fill: -infinity, axes: space
+    )
     max(seen, axis: taps(rank(x)))
 }
 
@@ -60,7 +64,9 @@ fn average_pool(x, size, stride = None, padding = 0, count_padding: bool = true)
         let seen = windows(x, size, stride: step, padding: padding, axes: space)
         total / prod(shape(seen)[rank(x):])
     } else {
-        let here = windows(ones_like(x[0, 0]), size, stride: step, padding: padding, axes: range(0, rank(x) - 2))
+        let here = windows(
+            ones_like(x[0, 0]), size, stride: step, padding: padding, axes: range(0, rank(x) - 2)
+        )
         total / sum(here, axis: taps(rank(x)))
     }
 }
@@ -112,7 +118,14 @@ fn adaptive_max_pool(x, size) = over_space(max_of_parts, x, each(size, rank(x) -
 
 /// `convolve` over one axis of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
 model Conv1d(
-    i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
     param w: f32[o, i / groups, each(kernel, 1)[0]] = glorot_uniform(axes: (1, 0))
@@ -126,14 +139,24 @@ model Conv1d(
 
 /// `convolve_transposed` over one axis of space, plus a bias: [N, i, space…] to [N, o, longer space…].
 model ConvTransposed1d(
-    i: int, o: int, kernel, stride = 1, padding = 0, extra = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    extra = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
     param w: f32[i, o / groups, each(kernel, 1)[0]] = glorot_uniform()
     param b: f32[o] = zeros() if bias
 
     fn forward(x: f32[N, i, *S]) {
-        let y = convolve_transposed(x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra)
+        let y = convolve_transposed(
+            x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra
+        )
         activation(if bias { y + over_channels(b, y) } else { y })
     }
 }
@@ -149,7 +172,14 @@ model ConvSeparable1d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
 
 /// `convolve` over two axes of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
 model Conv2d(
-    i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
     param w: f32[o, i / groups, each(kernel, 2)[0], each(kernel, 2)[1]] = glorot_uniform(axes: (1, 0))
@@ -163,14 +193,24 @@ model Conv2d(
 
 /// `convolve_transposed` over two axes of space, plus a bias: [N, i, space…] to [N, o, longer space…].
 model ConvTransposed2d(
-    i: int, o: int, kernel, stride = 1, padding = 0, extra = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    extra = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
     param w: f32[i, o / groups, each(kernel, 2)[0], each(kernel, 2)[1]] = glorot_uniform()
     param b: f32[o] = zeros() if bias
 
     fn forward(x: f32[N, i, *S]) {
-        let y = convolve_transposed(x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra)
+        let y = convolve_transposed(
+            x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra
+        )
         activation(if bias { y + over_channels(b, y) } else { y })
     }
 }
@@ -186,10 +226,19 @@ model ConvSeparable2d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
 
 /// `convolve` over three axes of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
 model Conv3d(
-    i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
-    param w: f32[o, i / groups, each(kernel, 3)[0], each(kernel, 3)[1], each(kernel, 3)[2]] = glorot_uniform(axes: (1, 0))
+    param w: f32[
+        o, i / groups, each(kernel, 3)[0], each(kernel, 3)[1], each(kernel, 3)[2]
+    ] = glorot_uniform(axes: (1, 0))
     param b: f32[o] = zeros() if bias
 
     fn forward(x: f32[N, i, *S]) {
@@ -200,14 +249,24 @@ model Conv3d(
 
 /// `convolve_transposed` over three axes of space, plus a bias: [N, i, space…] to [N, o, longer space…].
 model ConvTransposed3d(
-    i: int, o: int, kernel, stride = 1, padding = 0, extra = 0, dilation = 1, groups: int = 1, bias: bool = true,
+    i: int,
+    o: int,
+    kernel,
+    stride = 1,
+    padding = 0,
+    extra = 0,
+    dilation = 1,
+    groups: int = 1,
+    bias: bool = true,
     activation: fn(f32[*S]) -> f32[*S] = identity,
 ) {
     param w: f32[i, o / groups, each(kernel, 3)[0], each(kernel, 3)[1], each(kernel, 3)[2]] = glorot_uniform()
     param b: f32[o] = zeros() if bias
 
     fn forward(x: f32[N, i, *S]) {
-        let y = convolve_transposed(x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra)
+        let y = convolve_transposed(
+            x, w, stride: stride, padding: padding, dilation: dilation, groups: groups, extra: extra
+        )
         activation(if bias { y + over_channels(b, y) } else { y })
     }
 }
@@ -228,7 +287,8 @@ model MaxPool1d(size, stride = None, padding = 0, dilation = 1) {
 
 /// `average_pool` over one axis of space.
 model AveragePool1d(size, stride = None, padding = 0, count_padding: bool = true) {
-    fn forward(x: f32[N, C, L]) = average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
+    fn forward(x: f32[N, C, L]) =
+        average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
 /// `max_pool` over two axes of space.
@@ -238,17 +298,20 @@ model MaxPool2d(size, stride = None, padding = 0, dilation = 1) {
 
 /// `average_pool` over two axes of space.
 model AveragePool2d(size, stride = None, padding = 0, count_padding: bool = true) {
-    fn forward(x: f32[N, C, H, W]) = average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
+    fn forward(x: f32[N, C, H, W]) =
+        average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
 /// `max_pool` over three axes of space.
 model MaxPool3d(size, stride = None, padding = 0, dilation = 1) {
-    fn forward(x: f32[N, C, D, H, W]) = max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
+    fn forward(x: f32[N, C, D, H, W]) =
+        max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
 /// `average_pool` over three axes of space.
 model AveragePool3d(size, stride = None, padding = 0, count_padding: bool = true) {
-    fn forward(x: f32[N, C, D, H, W]) = average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
+    fn forward(x: f32[N, C, D, H, W]) =
+        average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
 /// `adaptive_average_pool`: [N, C, size…].

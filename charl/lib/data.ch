@@ -7,7 +7,7 @@ fn shuffled<E: number, F: number>(x: E[N, *S], y: F[N, *T], mut rng: Rng) -> (E[
 }
 
 /// Rows i * size to (i + 1) * size of x: batch number i. A batch that does not fit is shifted back.
-fn batch<E: number>(x: E[N, *S], i: i32, size: int) -> E[size, *S] = x[i * size : i * size + size]
+fn batch<E: number>(x: E[N, *S], i: i32, size: int) -> E[size, *S] = x[i*size:i*size+size]
 
 /// Convex combinations of pairs of examples and of their targets, with one weight from Beta(alpha, alpha) for the batch (Zhang et al., 2018):
 /// x [N, *S], and y [N, C] as probabilities.

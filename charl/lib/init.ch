@@ -40,7 +40,9 @@ fn he_normal(shape, mut rng: Rng, axes = (-2, -1)) {
 
 /// Normal of mean `mean` and deviation `std`, cut off `low` and `high` deviations from the mean: by the inverse of the distribution function,
 /// so that one draw is one number.
-fn truncated_normal(shape, mut rng: Rng, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0) {
+fn truncated_normal(
+    shape, mut rng: Rng, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0
+) {
     mean + std * truncated_quantile(uniform(shape, mut rng), low, high)
 }
 
@@ -59,7 +61,11 @@ fn orthogonal(shape, mut rng: Rng, axes = (-2, -1), gain: float = 1.0) {
     let o = shape[out]
     let rest = prod(shape) / o
     let a = normal([rest, o], mut rng)
-    let q = gain * (if rest <= o { orthonormal_rows(a) } else { orthonormal_rows(a.transpose(1, 0)).transpose(1, 0) })
+    let q = gain * (if rest <= o {
+        orthonormal_rows(a)
+    } else {
+        orthonormal_rows(a.transpose(1, 0)).transpose(1, 0)
+    })
     if out == 0 { q.transpose(1, 0).reshape(shape) } else { q.reshape(shape) }
 }
 

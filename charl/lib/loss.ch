@@ -5,7 +5,9 @@
 ///
 /// `label_smoothing` mixes the uniform distribution into the targets (Szegedy et al., 2016). `weight` [C] weighs rows by their target, and the mean
 /// with them; rows whose target is `ignore` do not count. As in PyTorch, where all are combined too.
-fn cross_entropy<E: float>(logits: E[*S, C], target: i32[*S], label_smoothing: float = 0.0, weight = None, ignore = None) -> E {
+fn cross_entropy<E: float>(
+    logits: E[*S, C], target: i32[*S], label_smoothing: float = 0.0, weight = None, ignore = None
+) -> E {
     let total = logsumexp(logits, axis: -1)
     let loss = total - pick(logits, target)
     if weight == None and ignore == None {
@@ -15,22 +17,37 @@ fn cross_entropy<E: float>(logits: E[*S, C], target: i32[*S], label_smoothing: f
             mean((1.0 - label_smoothing) * loss + label_smoothing * (total - mean(logits, axis: -1)))
         }
     } else {
-        let counts = if ignore == None { ones_like(loss) } else { where(target == ignore, 0.0, ones_like(loss)) }
+        let counts = if ignore == None {
+            ones_like(loss)
+        } else {
+            where(target == ignore, 0.0, ones_like(loss))
+        }
         let w = if weight == None { counts } else { counts * weight[target] }
-        let spread = if weight == None { total - mean(logits, axis: -1) } else { total * mean(weight) - logits @ weight / C }
-        let each = (1.0 - label_smoothing) * w * loss + (if label_smoothing == 0.0 { 0.0 } else { label_smoothing * counts * spread })
+        let spread = if weight == None {
+            total - mean(logits, axis: -1)
+        } else {
+            total * mean(weight) - logits @ weight / C
+        }
+        let each = (1.0 - label_smoothing) * w * loss + (if label_smoothing == 0.0 {
+            0.0
+        } else {
+            label_smoothing * counts * spread
+        })
         sum(each) / sum(w)
     }
 }
 
 /// -sum(p * log softmax(logits)) over classes, its mean over rows, for targets that are probabilities: both [*S, C].
-fn soft_cross_entropy<E: float>(logits: E[*S, C], p: E[*S, C], label_smoothing: float = 0.0, reduction = mean) {
+fn soft_cross_entropy<E: float>(
+    logits: E[*S, C], p: E[*S, C], label_smoothing: float = 0.0, reduction = mean
+) {
     let q = if label_smoothing == 0.0 { p } else { (1.0 - label_smoothing) * p + label_smoothing / C }
     reduction(-sum(q * log_softmax(logits), axis: -1))
 }
 
 /// -log_p[target], its mean over rows: log probabilities [*S, C], target i32[*S].
-fn negative_log_likelihood<E: float>(log_p: E[*S, C], target: i32[*S], reduction = mean) = reduction(-pick(log_p, target))
+fn negative_log_likelihood<E: float>(log_p: E[*S, C], target: i32[*S], reduction = mean) =
+    reduction(-pick(log_p, target))
 
 /// Binary cross-entropy of logits, which never overflows: -p log sigmoid(x) - (1 - p) log(1 - sigmoid(x)), both [*S]. `positive` weighs the first
 /// part, for classes of unequal size.

@@ -42,17 +42,44 @@ fn lower_triangle(x, n: int, offset: int = 0) {
     where(inside, x[where(inside, start + column, 0)], 0.0)
 }
 
+/// c[0] x^n + c[1] x^(n - 1) + … + c[n] for a list of numbers, by Horner's scheme.
+fn polynomial(x, c) {
+    let mut y = c[0] * x + c[1]
+    for a in c[2:] { y = y * x + a }
+    y
+}
+
+/// The coefficients of `erfinv` near 0.
+const near_erfinv = [
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+]
+/// The coefficients of `erfinv` near -1 and 1.
+const far_erfinv = [
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+]
+
 /// The inverse of erf in -1..1: the polynomials of Giles (GPU Computing Gems, 2012), and two steps of Newton.
 fn erfinv<E: float>(x: E[*S]) -> E[*S] {
     let w = -log((1.0 - x) * (1.0 + x))
-    let c = min(w, 5.0) - 2.5
-    let near = 1.50140941 + c * (0.246640727 + c * (-0.00417768164 + c * (-0.00125372503 + c * (0.00021858087
-        + c * (-4.39150654e-06 + c * (-3.5233877e-06 + c * (3.43273939e-07 + c * 2.81022636e-08)))))))
-    let t = sqrt(max(w, 5.0)) - 3.0
-    let far = 2.83297682 + t * (1.00167406 + t * (0.00943887047 + t * (-0.0076224613 + t * (0.00573950773
-        + t * (-0.00367342844 + t * (0.00134934322 + t * (0.000100950558 + t * -0.000200214257)))))))
-    let first = x * where(w < 5.0, near, far)
-    newton_of_erf(newton_of_erf(first, x), x)
+    let near = polynomial(min(w, 5.0) - 2.5, near_erfinv)
+    let far = polynomial(sqrt(max(w, 5.0)) - 3.0, far_erfinv)
+    newton_of_erf(newton_of_erf(x * where(w < 5.0, near, far), x), x)
 }
 
 /// One step of Newton from y towards erf(y) = x.

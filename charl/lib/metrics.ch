@@ -1,7 +1,8 @@
 //! Metrics: how good predictions are, for people. None has a gradient that means anything; losses do.
 
 /// The share of rows whose largest logit is at the target: logits [*S, C], target i32[*S].
-fn accuracy<E: float>(logits: E[*S, C], target: i32[*S]) -> E = mean((argmax(logits, axis: -1) == target) as E)
+fn accuracy<E: float>(logits: E[*S, C], target: i32[*S]) -> E =
+    mean((argmax(logits, axis: -1) == target) as E)
 
 /// The share of rows whose target is among the k largest logits; of equal ones the first count.
 fn top_k_accuracy<E: float>(logits: E[*S, C], target: i32[*S], k: int) -> E {

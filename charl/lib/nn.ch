@@ -37,7 +37,9 @@ model Dropout(rate: float = 0.5) {
 }
 
 /// `Dense` whose weights, not its inputs, are dropped in training with probability `rate` (Wan et al., 2013); the same ones for all rows.
-model DropConnect(i: int, o: int, rate: float = 0.5, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity) {
+model DropConnect(
+    i: int, o: int, rate: float = 0.5, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity
+) {
     param w: f32[i, o] = glorot_uniform()
     param b: f32[o] = zeros() if bias
 

@@ -9,7 +9,12 @@ struct Sgd<M> {
 
     /// d = g + weight_decay * net; velocity = momentum * velocity + d; net -= lr * velocity, or lr * (d + momentum * velocity) for `nesterov`.
     fn update(
-        mut net: M, g: Grad<M>, lr: f32, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = false,
+        mut net: M,
+        g: Grad<M>,
+        lr: f32,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = false,
     ) {
         for (p, d, u) in zip(leaves(net), leaves(g), leaves(velocity)) {
             let pull = if weight_decay == 0.0 { d } else { d + weight_decay * p }
@@ -31,7 +36,9 @@ struct Adam<M> {
     }
 
     /// net -= lr * m' / (sqrt(v') + eps) with m' = m / (1 - b1 ** t) and v' = v / (1 - b2 ** t).
-    fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-3, betas: (float, float) = (0.9, 0.999), eps: float = 1e-8) {
+    fn update(
+        mut net: M, g: Grad<M>, lr: f32 = 1e-3, betas: (float, float) = (0.9, 0.999), eps: float = 1e-8
+    ) {
         let (b1, b2) = betas
         t = t + 1
         let steps = t as f32
@@ -58,7 +65,11 @@ struct AdamW<M> {
 
     /// As Adam, after net *= 1 - lr * weight_decay.
     fn update(
-        mut net: M, g: Grad<M>, lr: f32 = 1e-3, betas: (float, float) = (0.9, 0.999), eps: float = 1e-8,
+        mut net: M,
+        g: Grad<M>,
+        lr: f32 = 1e-3,
+        betas: (float, float) = (0.9, 0.999),
+        eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) {
         let (b1, b2) = betas
@@ -120,7 +131,11 @@ struct Lamb<M> {
 
     /// r = m' / (sqrt(v') + eps) + weight_decay * net; net -= lr * |net| / |r| * r, tensor by tensor (a ratio of 1 where one of them is 0).
     fn update(
-        mut net: M, g: Grad<M>, lr: f32 = 1e-3, betas: (float, float) = (0.9, 0.999), eps: float = 1e-6,
+        mut net: M,
+        g: Grad<M>,
+        lr: f32 = 1e-3,
+        betas: (float, float) = (0.9, 0.999),
+        eps: float = 1e-6,
         weight_decay: float = 0.01,
     ) {
         let (b1, b2) = betas
@@ -148,7 +163,9 @@ struct Lion<M> {
     fn init(net: M) -> Lion<M> = Lion(m: zeros_like(params(net)))
 
     /// net -= lr * (sign(b1 * m + (1 - b1) * g) + weight_decay * net); m = b2 * m + (1 - b2) * g.
-    fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-4, betas: (float, float) = (0.9, 0.99), weight_decay: float = 0.0) {
+    fn update(
+        mut net: M, g: Grad<M>, lr: f32 = 1e-4, betas: (float, float) = (0.9, 0.99), weight_decay: float = 0.0
+    ) {
         let (b1, b2) = betas
         for (p, d, a) in zip(leaves(net), leaves(g), leaves(m)) {
             let way = sign(b1 * a + (1.0 - b1) * d)

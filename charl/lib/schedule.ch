@@ -2,7 +2,8 @@
 //! the same way.
 
 /// lr times `factor` for every `every` steps.
-fn step_decay(t: i32, lr: f32, every: int, factor: float = 0.1) -> f32 = lr * exp(log(factor) * (div(t, every) as f32))
+fn step_decay(t: i32, lr: f32, every: int, factor: float = 0.1) -> f32 =
+    lr * exp(log(factor) * (div(t, every) as f32))
 
 /// lr times `factor` for every step.
 fn exponential_decay(t: i32, lr: f32, factor: float) -> f32 = lr * exp(log(factor) * (t as f32))
@@ -13,7 +14,8 @@ fn cosine_decay(t: i32, lr: f32, steps: int, least: f32 = 0.0) -> f32 {
 }
 
 /// A line from start * lr up to lr in `steps` steps, which then stays (Goyal et al., 2017). Its lr may be another schedule's.
-fn warm_up(t: i32, lr: f32, steps: int, start: float = 0.0) -> f32 = lr * (start + (1.0 - start) * part(t, steps))
+fn warm_up(t: i32, lr: f32, steps: int, start: float = 0.0) -> f32 =
+    lr * (start + (1.0 - start) * part(t, steps))
 
 /// A line from lr down to `least` in `steps` steps, which then stays.
 fn linear_decay(t: i32, lr: f32, steps: int, least: f32 = 0.0) -> f32 = lr + (least - lr) * part(t, steps)
@@ -26,7 +28,11 @@ fn one_cycle(t: i32, peak: f32, steps: int, rise: float = 0.3, start: float = 25
     let down = clip(((t as f32) - top) / (steps - 1.0 - top), 0.0, 1.0)
     let first = peak / start
     let last = first / end
-    where((t as f32) <= top, peak + 0.5 * (first - peak) * (1.0 + cos(pi * up)), last + 0.5 * (peak - last) * (1.0 + cos(pi * down)))
+    where(
+        (t as f32) <= top,
+        peak + 0.5 * (first - peak) * (1.0 + cos(pi * up)),
+        last + 0.5 * (peak - last) * (1.0 + cos(pi * down)),
+    )
 }
 
 /// How much of `steps` is done: 0 to 1.

@@ -28,7 +28,8 @@ model MultiHeadAttention(d: int, heads: int, causal: bool = false, bias: bool = 
     }
 
     /// [B, heads, T, d / heads].
-    fn parted(x: f32[B, T, d]) -> f32[B, heads, T, d / heads] = x.reshape(B, T, heads, d / heads).transpose(0, 2, 1, 3)
+    fn parted(x: f32[B, T, d]) -> f32[B, heads, T, d / heads] =
+        x.reshape(B, T, heads, d / heads).transpose(0, 2, 1, 3)
 }
 
 /// Two dense layers, the first to `hidden` features: [*S, d] to [*S, d].
@@ -44,7 +45,11 @@ model FeedForward(d: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu
 /// x + attention(norm(x)), then x + feed-forward(norm(x)): the order that trains without warm-up (Xiong et al., 2020). `dropout` of both branches
 /// in training.
 model TransformerBlock(
-    d: int, heads: int, hidden: int, causal: bool = false, rate: float = 0.0,
+    d: int,
+    heads: int,
+    hidden: int,
+    causal: bool = false,
+    rate: float = 0.0,
     activation: fn(f32[*S]) -> f32[*S] = gelu,
 ) {
     norm1: LayerNorm(d)

@@ -1,4 +1,4 @@
-"""The six programs of examples/tour against JAX and PyTorch, on every backend: what each exports, for weights and data from a recipe.
+"""The six programs of examples/tour against JAX and PyTorch, on every backend, for weights and data from a recipe.
 
 `examples/tour/reference/make.py` wrote the numbers; large arrays are compared by digest.
 """

@@ -1,4 +1,4 @@
-"""Numbers that two programs make alike without sharing a file: a multiplicative hash of the position (Knuth, 6.4), as floats in -1/2..1/2.
+"""Numbers that two programs make alike without sharing a file: a hash of the position (Knuth, 6.4), as floats in -1/2..1/2.
 
 Exact in float32, so that both precisions begin with the same numbers.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def numbers(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """float64[shape]: element i is the hash of (i, seed), 16 bits of it, in -scale / 2..scale / 2 where scale is a power of two."""
+    """float64[shape] in -scale / 2..scale / 2: 16 bits of the hash of (i, seed) each. `scale` is a power of two."""
     i = np.arange(math.prod(shape), dtype=np.uint64)
     mixed = (i + np.uint64(seed * 1_000_003)) * np.uint64(2654435761)
     mixed = (mixed ^ (mixed >> np.uint64(15))) * np.uint64(2246822519)

@@ -4,17 +4,31 @@ from data import batch, erased, mixed
 from metrics import accuracy, confusion_matrix, f1, precision, r2, recall, top_k_accuracy
 from schedule import cosine_decay, exponential_decay, linear_decay, one_cycle, step_decay, warm_up
 
-export fn schedules(t: i32) = [
-    step_decay(t, 0.5, every: 3), exponential_decay(t, 0.5, factor: 0.9), cosine_decay(t, 0.5, steps: 8, least: 0.1),
-    warm_up(t, 0.5, steps: 4, start: 0.25), linear_decay(t, 0.5, steps: 8, least: 0.05), one_cycle(t, 0.5, steps: 12),
-    warm_up(t, cosine_decay(t, 0.5, steps: 8), steps: 4),
-]
+export fn schedules(t: i32) =
+    [
+        step_decay(t, 0.5, every: 3),
+        exponential_decay(t, 0.5, factor: 0.9),
+        cosine_decay(t, 0.5, steps: 8, least: 0.1),
+        warm_up(t, 0.5, steps: 4, start: 0.25),
+        linear_decay(t, 0.5, steps: 8, least: 0.05),
+        one_cycle(t, 0.5, steps: 12),
+        warm_up(t, cosine_decay(t, 0.5, steps: 8), steps: 4),
+    ]
 
 export fn metrics(x: f32[9, 4], t: i32[9], y: f32[9], seen: f32[9]) {
     let c = argmax(x, axis: -1)
     let scores = [
-        accuracy(x, t), top_k_accuracy(x, t, 2), precision(c, t, 4), precision(c, t, 4, micro: true), recall(c, t, 4),
-        recall(c, t, 4, micro: true), f1(c, t, 4), f1(c, t, 4, micro: true), mse(y, seen), mae(y, seen), r2(y, seen),
+        accuracy(x, t),
+        top_k_accuracy(x, t, 2),
+        precision(c, t, 4),
+        precision(c, t, 4, micro: true),
+        recall(c, t, 4),
+        recall(c, t, 4, micro: true),
+        f1(c, t, 4),
+        f1(c, t, 4, micro: true),
+        mse(y, seen),
+        mae(y, seen),
+        r2(y, seen),
     ]
     (scores, confusion_matrix(c, t, 4))
 }
@@ -31,7 +45,13 @@ export fn scales(mut rng: Rng) {
     let wide = (2.0 * u - 1.0)
     let (g, gn) = (glorot_uniform([4, 6], mut c), glorot_normal([4, 6], mut d))
     let taps = he_normal([8, 3, 5, 5], mut e, axes: (1, 0))
-    [sum(abs(g)) / sum(abs(wide)), sum(abs(gn)) / sum(abs(n)), he_ratio(rng, wide), he_normal_ratio(rng, n), taps_ratio(rng, taps)]
+    [
+        sum(abs(g)) / sum(abs(wide)),
+        sum(abs(gn)) / sum(abs(n)),
+        he_ratio(rng, wide),
+        he_normal_ratio(rng, n),
+        taps_ratio(rng, taps),
+    ]
 }
 
 fn he_ratio(rng: Rng, wide: f32[4, 6]) {
@@ -55,6 +75,6 @@ export fn quantiles(u: f32[7]) {
     stack([truncated_quantile(0.5 * u + 0.5, -2.0, 2.0), erfinv(u), g])
 }
 
-export fn augmented(x: f32[3, 2, 4, 5], y: f32[3, 2], order: i32[3], lam: f32, row: i32[3], column: i32[3], i: i32) = (
-    mixed(x, order, lam), mixed(y, order, lam), erased(x, row, column, 3), batch(y, i, 2),
-)
+export fn augmented(
+    x: f32[3, 2, 4, 5], y: f32[3, 2], order: i32[3], lam: f32, row: i32[3], column: i32[3], i: i32
+) = (mixed(x, order, lam), mixed(y, order, lam), erased(x, row, column, 3), batch(y, i, 2))

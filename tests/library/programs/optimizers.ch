@@ -69,7 +69,8 @@ export fn sam(mut p: P) {
     }
 }
 
-export fn clipped(g: P) = (clip_by_norm(g, 1.5), clip_leaves_by_norm(g, 1.0), clip_by_value(g, 0.5), global_norm(g))
+export fn clipped(g: P) =
+    (clip_by_norm(g, 1.5), clip_leaves_by_norm(g, 1.0), clip_by_value(g, 0.5), global_norm(g))
 
 export fn accumulated(g: [P; 3]) -> (P, P) {
     let mut a = Accumulator.init(g[0])

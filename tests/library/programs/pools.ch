@@ -12,24 +12,27 @@ fn probe(f, x, ct) {
     (y, g)
 }
 
-export fn largest(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 3], b: f32[2, 3, 3, 7], c: f32[2, 3, 5, 5]) = (
-    probe(|x| max_pool(x, 2), x, a),
-    probe(|x| max_pool(x, [3, 2], stride: [2, 1], padding: [1, 0], dilation: [1, 1]), x, b[..., 0:6]),
-    probe(|x| max_pool(x, 2, stride: 1, dilation: [1, 2]), x, c),
-)
+export fn largest(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 3], b: f32[2, 3, 3, 7], c: f32[2, 3, 5, 5]) =
+    (
+        probe(|x| max_pool(x, 2), x, a),
+        probe(|x| max_pool(x, [3, 2], stride: [2, 1], padding: [1, 0], dilation: [1, 1]), x, b[..., 0:6]),
+        probe(|x| max_pool(x, 2, stride: 1, dilation: [1, 2]), x, c),
+    )
 
-export fn means(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 3], b: f32[2, 3, 4, 4]) = (
-    probe(|x| average_pool(x, 2), x, a),
-    probe(|x| average_pool(x, 3, stride: 2, padding: 1), x, b[:, :, 0:3]),
-    probe(|x| average_pool(x, 3, stride: 2, padding: 1, count_padding: false), x, b[:, :, 0:3]),
-)
+export fn means(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 3], b: f32[2, 3, 4, 4]) =
+    (
+        probe(|x| average_pool(x, 2), x, a),
+        probe(|x| average_pool(x, 3, stride: 2, padding: 1), x, b[:, :, 0:3]),
+        probe(|x| average_pool(x, 3, stride: 2, padding: 1, count_padding: false), x, b[:, :, 0:3]),
+    )
 
-export fn adaptive(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 4], b: f32[2, 3, 1, 5]) = (
-    probe(|x| adaptive_average_pool(x, [3, 4]), x, a),
-    probe(|x| adaptive_max_pool(x, [3, 4]), x, a),
-    probe(|x| adaptive_average_pool(x, [1, 5]), x, b),
-    probe(|x| adaptive_max_pool(x, [1, 5]), x, b),
-)
+export fn adaptive(x: f32[2, 3, 6, 7], a: f32[2, 3, 3, 4], b: f32[2, 3, 1, 5]) =
+    (
+        probe(|x| adaptive_average_pool(x, [3, 4]), x, a),
+        probe(|x| adaptive_max_pool(x, [3, 4]), x, a),
+        probe(|x| adaptive_average_pool(x, [1, 5]), x, b),
+        probe(|x| adaptive_max_pool(x, [1, 5]), x, b),
+    )
 
 model Line {
     layers {

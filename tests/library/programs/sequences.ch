@@ -26,14 +26,14 @@ model Both {
 
 export fn bidirectional(net: Both, x: f32[2, 5, 3], ct: f32[2, 5, 8]) = probe(|n, x| n(x), net, x, ct)
 
-export fn heads(net: MultiHeadAttention(6, 2), x: f32[2, 4, 6], ct: f32[2, 4, 6]) = probe(|n, x| n(x), net, x, ct)
+export fn heads(net: MultiHeadAttention(6, 2), x: f32[2, 4, 6], ct: f32[2, 4, 6]) =
+    probe(|n, x| n(x), net, x, ct)
 
-export fn causal_block(net: TransformerBlock(6, 2, 8, causal: true), x: f32[2, 4, 6], ct: f32[2, 4, 6]) = probe(
-    |n, x| n(x), net, x, ct,
-)
+export fn causal_block(net: TransformerBlock(6, 2, 8, causal: true), x: f32[2, 4, 6], ct: f32[2, 4, 6]) =
+    probe(|n, x| n(x), net, x, ct)
 
-export fn decoder(net: DecoderBlock(6, 2, 8, activation: relu), x: f32[2, 4, 6], memory: f32[2, 3, 6], ct: f32[2, 4, 6]) = probe(
-    |n, x| n(x, memory), net, x, ct,
-)
+export fn decoder(
+    net: DecoderBlock(6, 2, 8, activation: relu), x: f32[2, 4, 6], memory: f32[2, 3, 6], ct: f32[2, 4, 6]
+) = probe(|n, x| n(x, memory), net, x, ct)
 
 export fn encoding() -> f32[5, 6] = positions(5, 6)

@@ -229,7 +229,8 @@ def convolutions() -> None:
     for m in (a, b, c, d):
         fill(m)
     names = {
-        "0.w": (a.weight, same), "0.b": (a.bias, same), "1.0.w": (b.weight, same), "1.1.w": (c.weight, same), "1.1.b": (c.bias, same),
+        "0.w": (a.weight, same), "0.b": (a.bias, same), "1.0.w": (b.weight, same), "1.1.w": (c.weight, same),
+        "1.1.b": (c.bias, same),
         "2.w": (d.weight, same), "2.b": (d.bias, same),
     }  # fmt: skip
     module_case(file, "image", lambda x: d(c(b(torch.tanh(a(x))))), names, draw(2, 2, 4, 4))
@@ -442,7 +443,8 @@ def attention_cases(file: File) -> None:
     memory = draw(2, 3, 6)
     names = {
         **normed(decoder.norm1, "norm1."), **projections(decoder.self_attn, "attend."), **normed(decoder.norm2, "norm2."),
-        **projections(decoder.multihead_attn, "look."), **normed(decoder.norm3, "norm3."), **fed(decoder.linear1, decoder.linear2),
+        **projections(decoder.multihead_attn, "look."), **normed(decoder.norm3, "norm3."),
+        **fed(decoder.linear1, decoder.linear2),
     }  # fmt: skip
     module_case(
         file, "decoder", lambda x: decoder(x, memory, tgt_mask=mask), names, x.clone(), extra=[memory]
@@ -625,16 +627,12 @@ def numbers() -> None:
     x, t = draw(9, 4), torch.tensor([0, 1, 2, 3, 3, 2, 2, 0, 1])
     y, seen = draw(9), draw(9)
     file.case("metrics", [x, t.to(torch.int32), y, seen], metrics(x, t, y, seen))
-    fan = lambda i, o: [
-        math.sqrt(6 / (i + o)),
-        math.sqrt(2 / (i + o)),
-        math.sqrt(6 / i),
-        math.sqrt(2 / i),
-    ]  # noqa: E731
+    i, o = 4, 6
+    fans = [math.sqrt(6 / (i + o)), math.sqrt(2 / (i + o)), math.sqrt(6 / i), math.sqrt(2 / i)]
     stream = {"key": np.array([1, 2], np.uint32), "counter": np.uint32(0)}
     weight = torch.empty(8, 3, 5, 5)
     deviation = nn.init.calculate_gain("relu") / math.sqrt(nn.init._calculate_correct_fan(weight, "fan_in"))
-    file.case("scales", [stream], [np.array([*fan(4, 6), deviation])])
+    file.case("scales", [stream], [np.array([*fans, deviation])])
     u = torch.tensor([-0.9375, -0.5, -0.125, 0.0, 0.25, 0.75, 0.96875])
     low, high = math.erf(-math.sqrt(2)), math.erf(math.sqrt(2))
     quantile = math.sqrt(2) * torch.erfinv(low + (0.5 * u + 0.5) * (high - low))
@@ -683,7 +681,8 @@ def metrics(x: Tensor, t: Tensor, y: Tensor, seen: Tensor) -> list[Any]:
 
     scores = [
         (c == t).double().mean(), two, macro(hits, predicted), hits.sum() / predicted.sum(), macro(hits, there),
-        hits.sum() / there.sum(), macro(2 * hits, predicted + there), hits.sum() / there.sum(), F.mse_loss(y, seen), F.l1_loss(y, seen),
+        hits.sum() / there.sum(), macro(2 * hits, predicted + there), hits.sum() / there.sum(), F.mse_loss(y, seen),
+        F.l1_loss(y, seen),
         1 - ((y - seen) ** 2).sum() / ((seen - seen.mean()) ** 2).sum(),
     ]  # fmt: skip
     return [np.array([float(s) for s in scores]), confusion]
