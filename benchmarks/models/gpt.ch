@@ -80,7 +80,9 @@ model GPT(vocab: int = 50257, context: int = 1024, d: int = 768, heads: int = 12
 export fn prompt(net: GPT, ids: i32[B, T]) -> f32[B, net.vocab] = net.hidden(ids)[:, -1] @ net.wte.table.T
 
 /// Scores of what follows one more token at position `t`.
-export fn token(net: GPT, id: i32[1], mut caches: [Cache(1, L, net.d, net.heads); net.depth], t: i32) -> f32[1, net.vocab] {
+export fn token(
+    net: GPT, id: i32[1], mut caches: [Cache(1, L, net.d, net.heads); net.depth], t: i32
+) -> f32[1, net.vocab] {
     net.step(id, mut caches, t)
 }
 

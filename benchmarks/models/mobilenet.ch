@@ -26,7 +26,9 @@ model Depthwise(c: int, stride: int) {
 }
 
 /// Expansion by `t`, a depthwise convolution, projection; added to the input where the shape stays.
-model Inverted(i: int, o: int, stride: int, t: int, wider: bool = t != 1, same: bool = stride == 1 and i == o) {
+model Inverted(
+    i: int, o: int, stride: int, t: int, wider: bool = t != 1, same: bool = stride == 1 and i == o
+) {
     expand: Unit(i, i * t, 1) if wider
     spread: Depthwise(i * t, stride)
     conv: Conv2d(i * t, o, 1, bias: false)

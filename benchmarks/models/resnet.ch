@@ -49,7 +49,7 @@ fn objective(mut net: Cifar18, x: f32[N, 3, 32, 32], y: i32[N], mut rng: Rng) ->
 
 /// One step of gradient descent with momentum 0.9. Returns the loss before it.
 export fn train_step(
-    mut net: Cifar18, mut sgd: Sgd<Cifar18>, mut rng: Rng, x: f32[N, 3, 32, 32], y: i32[N],
+    mut net: Cifar18, mut sgd: Sgd<Cifar18>, mut rng: Rng, x: f32[N, 3, 32, 32], y: i32[N]
 ) -> f32 {
     let (loss, g) = value_and_grad(objective)(mut net, x, y, mut rng)
     sgd.update(mut net, g, lr: 1e-3, momentum: 0.9)

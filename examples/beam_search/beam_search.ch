@@ -4,8 +4,8 @@
 /// Log-probabilities of the first symbol and of every step.
 struct Chain(V: int) {
     first: f32[V]
-    next: f32[V, V]              // from, to
-    emit: f32[V, V]              // state, what is seen
+    next: f32[V, V]  // from, to
+    emit: f32[V, V]  // state, what is seen
 }
 
 /// The `B` best sequences, by their scores: `steps` symbols that explain what was seen.
@@ -50,8 +50,11 @@ export fn exact(c: Chain(12), seen: i32[T]) -> (i32[T], f32) where T >= 2 = vite
 
 fn main() {
     let mut rng = seeded(9)
-    let c = Chain(first: log_softmax(2.0 * normal([12], mut rng)), next: log_softmax(2.0 * normal([12, 12], mut rng)),
-                  emit: log_softmax(2.0 * normal([12, 12], mut rng)))
+    let c = Chain(
+        first: log_softmax(2.0 * normal([12], mut rng)),
+        next: log_softmax(2.0 * normal([12, 12], mut rng)),
+        emit: log_softmax(2.0 * normal([12, 12], mut rng)),
+    )
     let seen = (uniform([20], mut rng) * 12.0) as i32
     let (path, best) = exact(c, seen)
     let (wide_paths, wide_scores) = wide(c, seen)

@@ -37,7 +37,9 @@ fn objective(net: Denoiser, x: f32[N, 2], mut rng: Rng) -> f32 {
     mse(noise(net, sqrt(kept) * x + sqrt(1.0 - kept) * e, t), e)
 }
 
-export fn train_step(mut net: Denoiser, mut adam: Adam<Denoiser>, mut rng: Rng, x: f32[N, 2], lr: f32) -> f32 {
+export fn train_step(
+    mut net: Denoiser, mut adam: Adam<Denoiser>, mut rng: Rng, x: f32[N, 2], lr: f32
+) -> f32 {
     let (loss, g) = value_and_grad(objective)(net, x, mut rng)
     adam.update(mut net, g, lr: lr)
     loss
@@ -81,6 +83,12 @@ fn main() {
         smooth = 0.99 * smooth + 0.01 * loss
         if i % 1000 == 999 { print("step", i + 1, "error of the noise", smooth) }
     }
-    print("distance to the spiral: data", distance(batch(mut rng)), "drawn", distance(sample(net, mut rng)),
-          "noise", distance(normal([256, 2], mut rng)))
+    print(
+        "distance to the spiral: data",
+        distance(batch(mut rng)),
+        "drawn",
+        distance(sample(net, mut rng)),
+        "noise",
+        distance(normal([256, 2], mut rng)),
+    )
 }

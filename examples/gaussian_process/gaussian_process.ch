@@ -17,7 +17,7 @@ fn covariance(k: Kernel, a: f64[N], b: f64[M]) -> f64[N, M] {
 fn cholesky(a: f64[N, N]) -> f64[N, N] {
     let mut l = zeros_like(a)
     for j in 0..N {
-        let column = a[:, j] - l @ l[j]                 // what the columns before do not explain
+        let column = a[:, j] - l @ l[j]  // what the columns before do not explain
         l[:, j] = where(iota(N) >= j, column / sqrt(column[j]), 0.0)
     }
     l

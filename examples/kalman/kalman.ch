@@ -10,9 +10,9 @@ struct Belief(n: int) {
 /// A linear system with Gaussian noise: x' = transition x + q, z = observation x + r.
 struct System(n: int, m: int) {
     transition: f64[n, n]
-    process: f64[n, n]           // covariance of q
+    process: f64[n, n]  // covariance of q
     observation: f64[m, n]
-    noise: f64[m, m]             // covariance of r
+    noise: f64[m, m]  // covariance of r
 }
 
 /// The inverse and the logarithm of the determinant of a positive definite matrix, by Gauss-Jordan elimination.
@@ -50,8 +50,12 @@ fn step(s: System(n, m), mut b: Belief(n), z: f64[m]) -> f64 {
 /// A point in the plane with velocities: position and velocity of each axis, time step `dt`.
 fn constant_velocity(process: f64, noise: f64, dt: float) -> System(4, 2) {
     let move = [[1.0, 0.0, dt, 0.0], [0.0, 1.0, 0.0, dt], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-    let kick = [[dt ** 3 / 3, 0.0, dt ** 2 / 2, 0.0], [0.0, dt ** 3 / 3, 0.0, dt ** 2 / 2],
-                [dt ** 2 / 2, 0.0, dt, 0.0], [0.0, dt ** 2 / 2, 0.0, dt]]
+    let kick = [
+        [dt ** 3 / 3, 0.0, dt ** 2 / 2, 0.0],
+        [0.0, dt ** 3 / 3, 0.0, dt ** 2 / 2],
+        [dt ** 2 / 2, 0.0, dt, 0.0],
+        [0.0, dt ** 2 / 2, 0.0, dt],
+    ]
     let see = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     let eye = [[1.0, 0.0], [0.0, 1.0]]
     System(transition: move, process: process * kick, observation: see, noise: noise * eye)
@@ -100,7 +104,7 @@ fn simulated(levels: f64[2], steps: int, mut rng: Rng) -> f64[steps, 2] {
 
 fn main() {
     let mut rng = seeded(3)
-    let truth = [log(0.5), log(0.09)] 
+    let truth = [log(0.5), log(0.09)]
     let track = simulated(truth, 200, mut rng)
     let mut levels = zeros(2) as f64
     for i in 0..200 {

@@ -47,8 +47,14 @@ export fn lloyd_step(mut centres: f64[K, D], x: f64[N, D]) {
 
 fn main() {
     let mut rng = seeded(5)
-    let x = concat([0.4 * normal([60, 2], mut rng), 0.4 * normal([60, 2], mut rng) + tensor([2.0, 0.0]),
-                    0.4 * normal([60, 2], mut rng) + tensor([1.0, 1.7])], axis: 0) as f64
+    let x = concat(
+        [
+            0.4 * normal([60, 2], mut rng),
+            0.4 * normal([60, 2], mut rng) + tensor([2.0, 0.0]),
+            0.4 * normal([60, 2], mut rng) + tensor([1.0, 1.7]),
+        ],
+        axis: 0,
+    ) as f64
     let mut centres = tensor([[-0.5, 0.3], [0.8, -0.4], [0.6, 0.9]]) as f64
     let mut other = centres
     for i in 0..8 {

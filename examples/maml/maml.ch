@@ -41,8 +41,12 @@ fn outer(net: Net, tasks: [Task; 4]) -> f32 {
 }
 
 fn task(mut rng: Rng) -> Task {
-    Task(amplitude: uniform([], mut rng, low: 0.5, high: 3.0), phase: uniform([], mut rng, low: 0.0, high: pi),
-         seen: uniform([10], mut rng, low: -4.0, high: 4.0), asked: uniform([10], mut rng, low: -4.0, high: 4.0))
+    Task(
+        amplitude: uniform([], mut rng, low: 0.5, high: 3.0),
+        phase: uniform([], mut rng, low: 0.0, high: pi),
+        seen: uniform([10], mut rng, low: -4.0, high: 4.0),
+        asked: uniform([10], mut rng, low: -4.0, high: 4.0),
+    )
 }
 
 /// One step of Adam on the error after adaptation, averaged over four tasks.

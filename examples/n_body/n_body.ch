@@ -10,7 +10,7 @@ struct Bodies(K: int) {
 
 /// The pull on every body; `softening` keeps it finite where two meet.
 fn acceleration(place: f64[K, 2], mass: f64[K], softening: float = 0.05) -> f64[K, 2] {
-    let d = place[None, :, :] - place[:, None, :]           // from i to j
+    let d = place[None, :, :] - place[:, None, :]  // from i to j
     let r2 = sum(d ** 2, axis: -1) + softening ** 2
     sum(d * (G * mass[None, :] / (r2 * sqrt(r2)))[:, :, None], axis: 1)
 }
@@ -37,7 +37,7 @@ fn energy(b: Bodies(K), mass: f64[K], softening: float = 0.05) -> f64 {
 fn flat(b: Bodies(K)) -> f64[4 * K] = concat([b.place.reshape(2 * K), b.speed.reshape(2 * K)], axis: 0)
 
 fn unflat(z: f64[4 * K], K: int) -> Bodies(K) {
-    Bodies(place: z[0:2 * K].reshape(K, 2), speed: z[2 * K:4 * K].reshape(K, 2))
+    Bodies(place: z[0:2*K].reshape(K, 2), speed: z[2*K:4*K].reshape(K, 2))
 }
 
 export fn run(b: Bodies(3), mass: f64[3], dt: f64) -> Bodies(3) = leapfrog(b, mass, dt, 1000)
@@ -65,13 +65,18 @@ export fn total_energy(b: Bodies(3), mass: f64[3]) -> f64 = energy(b, mass)
 fn main() {
     // the figure-eight orbit of Chenciner and Montgomery (2000)
     let place = tensor([[0.97000436, -0.24308753], [-0.97000436, 0.24308753], [0.0, 0.0]]) as f64
-    let speed = tensor([[0.466203685, 0.43236573], [0.466203685, 0.43236573], [-0.93240737, -0.86473146]]) as f64
+    let speed = tensor(
+        [[0.466203685, 0.43236573], [0.466203685, 0.43236573], [-0.93240737, -0.86473146]]
+    ) as f64
     let b = Bodies(place: place, speed: speed)
     let mass = ones(3) as f64
     let end = run(b, mass, 0.002)
     print("energy before", total_energy(b, mass), "after", total_energy(end, mass))
     let j = sensitivity(b, mass, 0.002)
-    let omega = concat([concat([zeros(6, 6), diag(ones(6))], axis: 1), concat([-diag(ones(6)), zeros(6, 6)], axis: 1)], axis: 0) as f64
+    let omega = concat(
+        [concat([zeros(6, 6), diag(ones(6))], axis: 1), concat([-diag(ones(6)), zeros(6, 6)], axis: 1)],
+        axis: 0,
+    ) as f64
     print("how far from symplectic", max(abs(j.T @ omega @ j - omega)), "largest entry", max(abs(j)))
     let target = tensor([0.2, 0.1]) as f64
     let mut v = speed[2]

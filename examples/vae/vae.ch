@@ -42,7 +42,9 @@ fn bound(net: Vae, x: f32[N, 64], mut rng: Rng) -> (f32, f32, f32) {
     (pixels + divergence, pixels, divergence)
 }
 
-export fn train_step(mut net: Vae, mut adam: Adam<Vae>, mut rng: Rng, x: f32[N, 64], lr: f32) -> (f32, f32, f32) {
+export fn train_step(
+    mut net: Vae, mut adam: Adam<Vae>, mut rng: Rng, x: f32[N, 64], lr: f32
+) -> (f32, f32, f32) {
     let (parts, g) = value_and_grad(bound)(net, x, mut rng)
     adam.update(mut net, g, lr: lr)
     parts

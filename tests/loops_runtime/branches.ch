@@ -10,15 +10,20 @@ fn squares(x: f64[N]) -> f64 = sum(x[None, :] @ x[:, None])
 
 /// Both sides are real work: one of them runs.
 export fn chosen(x: f64[N], c: bool[]) -> f64 = if c { logarithms(x) } else { squares(x) }
+
 export fn chosen_gradient(x: f64[N], c: bool[]) -> f64[N] { grad(chosen)(x, c) }
+
 export fn chosen_forward(x: f64[N], v: f64[N], c: bool[]) -> f64 {
     let (_, t) = jvp(|x| chosen(x, c))(x, v)
     t
 }
+
 export fn chosen_second(x: f64[N], v: f64[N], c: bool[]) -> f64[N] {
     grad(|x| sum(grad(chosen)(x, c) * v))(x)
 }
+
 export fn chosen_lanes(x: f64[B, N], c: bool[B]) -> f64[B, N] { vmap(grad(chosen))(x, c) }
+
 export fn chosen_by_all(x: f64[B, N], c: bool[]) -> f64[B, N] { vmap(|x| grad(chosen)(x, c))(x) }
 
 struct Point {
@@ -41,12 +46,18 @@ fn filtered(x: f64[N]) -> f64[N] {
     let mut y = x
     for i in 0..N {
         if x[i] > 0.0 {
-            if i % 2 == 0 { y[i] = logarithms(x[0:1] * 0.0 + x[i]) } else { for j in 0..i { y[i] += y[j] * 0.5 } }
+            if i % 2 == 0 {
+                y[i] = logarithms(x[0:1] * 0.0 + x[i])
+            } else {
+                for j in 0..i { y[i] += y[j] * 0.5 }
+            }
         }
     }
     y
 }
+
 export fn sieve(x: f64[N]) -> f64[N] = filtered(x)
+
 export fn sieve_gradient(x: f64[N], w: f64[N]) -> f64[N] { grad(|x| sum(filtered(x) * w))(x) }
 
 /// `match` on a run-time integer is a chain of branches.

@@ -25,7 +25,9 @@ fn nest(x: f32, n: i32) -> f32 {
     }
     t
 }
+
 export fn nested(x: f32, n: i32) -> f32 = nest(x, n)
+
 export fn nested_forward(x: f32, n: i32) -> f32 {
     let (_, d) = jvp(|x| nest(x, n))(x, 1.0)
     d
@@ -43,6 +45,7 @@ fn root(a: f32) -> f32 {
     for _ in 0..20 while abs(y * y - a) > 1e-4 { y = y - 0.05 * grad(f)(y, a) }
     y
 }
+
 fn root_forward(a: f32) -> f32 {
     let f = |y, a| (y * y - a) ** 2
     let mut y = 1.0 + 0.5 * a
@@ -52,8 +55,13 @@ fn root_forward(a: f32) -> f32 {
     }
     y
 }
+
 export fn value(a: f32) -> f32 = root(a)
+
 export fn reverse_reverse(a: f32) -> f32 { grad(root)(a) }
+
 export fn forward_reverse(a: f32) -> f32 { let (_, d) = jvp(root)(a, 1.0); d }
+
 export fn reverse_forward(a: f32) -> f32 { grad(root_forward)(a) }
+
 export fn forward_forward(a: f32) -> f32 { let (_, d) = jvp(root_forward)(a, 1.0); d }
