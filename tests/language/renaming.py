@@ -95,8 +95,12 @@ def _declared(module: ast.Module) -> Iterator[str]:
 
 
 def _foreign(module: ast.Module, own: set[str]) -> Iterator[ast.Name]:
-    """Names that belong to the library although the file declares the same word: named arguments of its functions."""
+    """Names of the language or the library although the file declares the same word: `x.T`, named arguments of functions."""
+    data = [i for i in module.items if isinstance(i, (ast.Struct, ast.Model))]
+    members = {m.name.name for i in data for m in (*i.fields, *i.methods, *i.params)}
     for n in ast.walk(module):
+        if isinstance(n, ast.Member) and n.name.name not in members:
+            yield n.name
         if isinstance(n, (ast.Call, ast.NamedType)):
             callee = n.callee if isinstance(n, ast.Call) else n.name
             name = callee.name.name if isinstance(callee, ast.Member) else getattr(callee, "name", "")
