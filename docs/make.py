@@ -1,7 +1,7 @@
-"""Writes what is derived in the documentation: the table of codes, and files of the project quoted in pages.
+"""Writes what is derived in the documentation: the table of codes, the library's comments, files quoted in pages.
 
 Enters: `charl.errors.CODES`, filled by importing every module of the package; pages with `<!-- quote: path -->` before a
-code block. Leaves: errors.md, and the pages with the block holding the file as it is now. `--check` writes nothing, names
+code block. Leaves: errors.md, library.md, and the pages with the block holding the file as it is now. `--check` writes nothing, names
 what is out of date, and fails where anything is.
 """
 
@@ -15,6 +15,9 @@ from pathlib import Path
 
 import charl
 from charl.errors import CODES
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from library_page import library_page  # noqa: E402 (beside this file)
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -69,7 +72,7 @@ def with_quotes(text: str) -> str:
 
 
 def main() -> int:
-    wanted = {DOCS / "errors.md": errors_page()}
+    wanted = {DOCS / "errors.md": errors_page(), DOCS / "library.md": library_page()}
     for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("examples/**/README.md"))):
         if page not in wanted:
             wanted[page] = with_quotes(page.read_text(encoding="utf-8"))
