@@ -50,8 +50,7 @@ def add_comparisons(comparisons: Iterable[Comparison], names: Iterable[str], bou
         if dims.symbols(left) | dims.symbols(right) <= names and not proved(asked):
             shown = f"{left} {op} {right}"
             if not any(c[0] == shown for c in bounds.constraints):
-                bounds.constraints.append((shown, left, op, right, span))
-                bounds.learn(asked)
+                bounds.learn((shown, left, op, right, span))
 
 
 def _indexed(node: Node) -> Iterator[Size]:

@@ -134,8 +134,11 @@ class Bounds:
     constraints: list[tuple[str, Any, str, Any, Any]] = field(default_factory=list)
 
     def learn(self, comparison: Comparison) -> None:
-        """Note what a comparison says of one dimension."""
-        for name, k in learned(comparison, {}).items():
+        """Note what a comparison says: as bounds of one dimension where it says no more, else to be checked as it stands."""
+        found = learned(comparison, {})
+        if all(k.multiple > 1 for k in found.values()):
+            self.constraints.append(comparison)
+        for name, k in found.items():
             self.low[name] = max(k.low, self.low.get(name, 0))
             if k.high is not None:
                 self.high[name] = min(k.high, self.high.get(name, 1 << 62))
@@ -173,7 +176,6 @@ def bounds_of(
                 help="another size is fixed, by `--dim` or here",
             )
         if isinstance(found, tuple):
-            out.constraints.append(found)
             out.learn(found)
     for name in names:
         bound = given.get(name)
