@@ -179,9 +179,10 @@ fn log2_f32(x: f32) -> f32 {
 }
 
 // Built-in tanh may overflow for large arguments.
+// NaN is chosen before the sign: Mesa 22.3 gets long kernels wrong where it is chosen last.
 fn tanh_f32(x: f32) -> f32 {
     let t = expm1_f32(-2.0 * abs(x));
-    return select(with_sign_of(-t / (t + 2.0), x), x, is_nan(x));
+    return with_sign_of(select(-t / (t + 2.0), x, is_nan(x)), x);
 }
 
 fn sinh_f32(x: f32) -> f32 {
