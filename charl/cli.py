@@ -90,22 +90,8 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     required=True,
     help="The package goes to the folder of its name in this one.",
 )
-@click.option(
-    "--dim",
-    "dims",
-    metavar="NAME=SIZE",
-    multiple=True,
-    callback=console.dims,
-    help="Fix a dimension variable of the exports (N=32: best code) or bound it (N=1..64: constant workspace).",
-)
-@click.option(
-    "--set",
-    "sets",
-    metavar="PATH=VALUE",
-    multiple=True,
-    callback=console.sets,
-    help="Override a default of a model parameter: net.hidden=32.",
-)
+@console.dim_option
+@console.set_option
 @click.option(
     "--target",
     "targets",
@@ -250,9 +236,9 @@ def fmt(paths: tuple[Path, ...], only_check: bool, diff: bool) -> None:
             with reporting("fmt", path, leave=False):
                 before, after = _format(path, name)
                 if before != after and not (only_check or diff or name == "<stdin>"):
-                    from charl.format.files import replace_file
+                    from charl.format.files import rewrite
 
-                    replace_file(path, after.encode())
+                    rewrite(path, after.encode())
         except CharlError as e:
             show(e.diagnostics)
             failed = True

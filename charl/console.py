@@ -52,6 +52,24 @@ def sets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> 
     return out
 
 
+dim_option = click.option(
+    "--dim",
+    "dims",
+    metavar="NAME=SIZE",
+    multiple=True,
+    callback=dims,
+    help="Fix a dimension variable of the exports (N=32: best code) or bound it (N=1..64: constant workspace).",
+)
+set_option = click.option(
+    "--set",
+    "sets",
+    metavar="PATH=VALUE",
+    multiple=True,
+    callback=sets,
+    help="Override a default of a model parameter: net.hidden=32.",
+)
+
+
 # ---------------------------------------------------------------- what went wrong
 
 

@@ -49,6 +49,32 @@ def write_package(files: Mapping[str, bytes], folder: Path) -> None:
                 parent.rmdir()
 
 
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Put `data` under `path`: beside it first, then in its place, so that a crash or a full disk leaves what was there.
+
+    Raises OSError; then nothing has changed.
+    """
+    partial: str | None = None
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, mode)
+        os.replace(partial, path)
+        partial = None
+        folder = os.open(path.parent, os.O_RDONLY)  # the new name must last as well
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        if partial is not None:
+            with suppress(OSError):
+                os.unlink(partial)
+
+
 def _beside(folder: Path) -> Path:
     return folder.resolve().parent
 

@@ -6,13 +6,11 @@ Enters paths, leaves formatted files, or what would change. A file is replaced w
 from __future__ import annotations
 
 import difflib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from charl.errors import code, fail
+from charl.output import replace_file
 
 E_NO_PROGRAMS = code("E0740", "a folder holds no program")
 E_REPLACE = code("E0741", "a file cannot be replaced")
@@ -47,28 +45,16 @@ def difference(before: str, after: str, name: str) -> str:
     )
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def rewrite(path: Path, data: bytes) -> None:
     """Put `data` into a file that exists, keeping its mode and what links to it; all of it, or nothing.
 
     Raises CharlError (E0741) where that is impossible.
     """
     target = path.resolve()
-    staging: str | None = None
     try:
-        handle, staging = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.chmod(staging, target.stat().st_mode & 0o7777)
-        os.replace(staging, target)
-        staging = None
+        replace_file(target, data, target.stat().st_mode & 0o7777)
     except OSError as e:
         reason = e.strerror or str(e)
         raise fail(
             E_REPLACE, f"cannot replace {path}: {reason}; it is as it was", help="check permissions and space"
         ) from e
-    finally:
-        if staging is not None:
-            with suppress(OSError):
-                os.unlink(staging)

@@ -7,8 +7,6 @@ tensors; the same run gives the same bytes. Never leaves half a file under a nam
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,7 @@ import numpy as np
 
 from charl import __version__
 from charl.errors import fail
+from charl.output import replace_file
 from charl.runtime import safetensors
 from charl.train.codes import E_CHECKPOINT, E_OTHER
 
@@ -50,30 +49,13 @@ class Checkpoint:
 
 def write(path: Path, data: bytes) -> None:
     """Put `data` under `path`: all of it, or nothing. Raises CharlError (E0747)."""
-    partial: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-        partial = None
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, data)
     except OSError as e:
         kept = "; what was saved before is whole" if path.exists() else ""
         help_ = "make room and pass `--resume`" if e.errno == 28 else "check the folder of `--out`"
         raise fail(E_CHECKPOINT, f"cannot write {path}: {e.strerror or e}{kept}", help=help_) from e
-    finally:
-        if partial is not None:
-            with suppress(OSError):
-                os.unlink(partial)
 
 
 def clear_partial(folder: Path) -> None:

@@ -141,22 +141,8 @@ def _initial(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     show_default=True,
     help="What computes: an emitted C library, emitted shaders, or NumPy.",
 )
-@click.option(
-    "--dim",
-    "dims",
-    metavar="NAME=SIZE",
-    multiple=True,
-    callback=console.dims,
-    help="Fix a dimension variable (N=32: best code) or bound it (N=1..64).",
-)
-@click.option(
-    "--set",
-    "sets",
-    metavar="PATH=VALUE",
-    multiple=True,
-    callback=console.sets,
-    help="Override a default of a model parameter: net.hidden=32.",
-)
+@console.dim_option
+@console.set_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -131,3 +131,34 @@ def test_a_call_is_traced_once_per_signature(folder: Path, monkeypatch: pytest.M
     monkeypatch.chdir(folder)
     run_file(folder / "train.ch", "evaluator", lambda stage: None)
     assert len(traced) == 4  # two inits, a step, the objective
+
+
+LOADING = """
+fn main() {
+    let table = load("table.csv")
+    let images = load("images.idx.gz")
+    let named = load("named.safetensors")
+    print(sum(table.x as f32), sum(table.label), sum(images.data as i32), sum(named.w))
+}
+"""
+
+
+def test_load_reads_tables_idx_and_safetensors(tmp_path: Path) -> None:
+    import gzip
+
+    from charl.run import run_file
+    from charl.runtime import safetensors
+
+    (tmp_path / "a.ch").write_text(LOADING)
+    (tmp_path / "table.csv").write_text("x.0,x.1,label\n1.5,2,3\n4,5,6\n")
+    (tmp_path / "images.idx.gz").write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x03\x01\x02\x03"))
+    tensors = {"w": np.array([1, 2.5], np.float32)}
+    (tmp_path / "named.safetensors").write_bytes(safetensors.dump(tensors))
+    lines: list[str] = []
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        run_file(tmp_path / "a.ch", "evaluator", lambda stage: None, lines.append)
+    finally:
+        os.chdir(before)
+    assert lines == ["12.5 9 6 3.5"]
