@@ -114,6 +114,8 @@ def number(value: float | int | bool, dtype: DType) -> float | int | bool:
 
 def clamped(value: Expr, low: Size, high: Size) -> Size:
     """A run-time integer brought into low..high (both inclusive; `low` wins), as an index."""
+    if low == high:
+        return low
     wide = cast_expr(value, i32) if value.dtype.bytes < 4 else value
     below = scalar.apply("min", wide, IndexValue(high, wide.dtype))
     return dims.atom(dims.Value(scalar.apply("max", below, IndexValue(low, wide.dtype))))

@@ -263,6 +263,13 @@ def _firsts(starts: Sequence[Node], shape: Shape, sizes: Shape) -> list[Node]:
     return out
 
 
+def _repeated(x: Node) -> Node | None:
+    """The number that a value repeats, if that is all it does."""
+    while x.op in ("broadcast", "reshape"):
+        x = x.inputs[0]
+    return x if x.op == "constant" and not x.shape else None
+
+
 def _slice_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     """Axes with one start for all lanes are cut as one; along the others every lane gathers its own."""
     (x, *starts), (shape, sizes) = inputs, (node.inputs[0].shape, node.shape)
@@ -292,11 +299,17 @@ def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], si
         zero = ops.constant(0, i32)
         together = [zero if m else s for s, m in zip(starts, mapped[2:], strict=True)]
         return dynamic_update(x, update, [zero, *together])
+    repeated = _repeated(inputs[1])  # one number everywhere is the same wherever it is written
+    if repeated is not None:
+        update = ops.broadcast(repeated, x.shape, ())
     inside: Node | None = None
     for k, first in enumerate(_firsts(lanes.every(starts, mapped[2:], size), shape, window)):
+        if shape[k] == window[k]:
+            continue
         along = (size, shape[k])
         relative = ops.sub(ops.iota(along, 1, first.dtype), ops.broadcast(first, along, (0,)))
-        update = gather(update, relative, k + 1, 1) if window[k] != 0 else x
+        if repeated is None:
+            update = gather(update, relative, k + 1, 1) if window[k] != 0 else x
         end = ops.broadcast(ops.size_value(window[k], first.dtype), along, ())
         test = ops.and_(ops.ge(relative, zeros_like(relative)), ops.lt(relative, end))
         test = ops.broadcast(test, x.shape, (0, k + 1))

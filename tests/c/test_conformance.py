@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph
 from charl.graph.scalar import FUNCTIONS
 from charl.ops import OPS
 from tests.c import build, graphs
-from tests.ops.cases import Case, as_double, seeded, tolerance
+from tests.ops.cases import Case, as_double, in_lanes, seeded, tolerance
 
 ISAS = tuple(build.ISA)
 SAMPLED = [op.name for op in OPS.values() if op.samples is not None]
@@ -42,6 +43,26 @@ def test_operation(suites: Any, op: str, isa: str, precision: str) -> None:
 def test_every_scalar_function_is_covered() -> None:
     special = {"threefry", "threefry1"}  # through random_bits
     assert set(FUNCTIONS) - special <= set(SAMPLED)
+
+
+# ---------------------------------------------------------------- lanes
+
+
+def test_operations_and_gradients_in_lanes(tmp_path: Any) -> None:
+    """What `vmap` makes of an operation and of its gradient, of every sample."""
+    if reason := build.missing("scalar"):
+        pytest.skip(reason)
+    library = build.Library("lanes", tmp_path)
+    cases = [c for c in in_lanes() if graphs.held(c)]
+    for i, case in enumerate(cases):
+        library.add_plan(f"f{i}", build.plan_graph(case.graph))
+    library.build("scalar", ["-O0"])
+    for i, case in enumerate(cases):
+        with np.errstate(all="ignore"):
+            wanted = evaluate(case.graph, case.arrays)
+        for got, expected in zip(library.run_plan("scalar", f"f{i}", case.arrays), wanted, strict=True):
+            limits = tolerance(got.dtype, case.order)
+            np.testing.assert_allclose(got, expected, err_msg=case.id, **limits)
 
 
 # ---------------------------------------------------------------- finite differences

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from charl import ops
+from charl.batch import batched
 from charl.dtypes import f64
 from charl.grad import vjp
 from charl.graph.ir import Graph, Node, TensorType
@@ -102,6 +103,37 @@ def differentiated(
         wrt = wrt + cts
     graph = Graph(name, params, results)
     return Case(name, graph, arrays, "", order, None, [params.index(x) for x in belongs])
+
+
+LANES = 3
+
+
+def lanes_of(a: Array, which: int = 0) -> Array:
+    """Three arrays like `a`: itself, its elements moved on, and back to front; scalars count on."""
+    if a.dtype.kind == "b":
+        rows = [a, ~a, a]
+    elif a.ndim == 0 and a.dtype.kind in "iu":
+        rows = [a, a + a.dtype.type(1), a + a.dtype.type(2 + which)]
+    else:
+        flat = a.reshape(-1)
+        rows = [a, np.roll(flat, 1 + which).reshape(a.shape), flat[::-1].reshape(a.shape)]
+    return np.stack([np.asarray(r) for r in rows])
+
+
+def in_lanes(orders: Iterable[int] = (0, 1), only: Iterable[str] | None = None) -> Iterator[Case]:
+    """Every operation, and its gradient, in three lanes at once: all inputs with lanes, and the first alone."""
+    for case in graphs(orders, only):
+        params = case.graph.params
+        if not params or case.order > 1 or not any(a.size for a in case.arrays):
+            continue
+        for chosen in (params, params[:1])[: 2 if case.order == 0 and len(params) > 1 else 1]:
+            whole = [ops.parameter(f"all_{p.name}", TensorType(p.dtype, (LANES, *p.shape))) for p in chosen]
+            results = batched(case.graph.results, dict(zip(chosen, whole, strict=True)), LANES)
+            name = f"{case.graph.name}_lanes{len(chosen)}"
+            arrays = [lanes_of(a, i) for i, a in enumerate(case.arrays[: len(chosen)])]
+            graph = Graph(name, [*whole, *params[len(chosen) :]], results)
+            rest = case.arrays[len(chosen) :]
+            yield Case(f"{case.id}-lanes{len(chosen)}", graph, [*arrays, *rest], case.op, case.order)
 
 
 def graphs(orders: Iterable[int] = (0, 1, 2), only: Iterable[str] | None = None) -> Iterator[Case]:

@@ -17,23 +17,10 @@ from charl.graph.ir import Graph, Node, TensorType
 from charl.graph.verify import verify
 from charl.ops import OPS, Op, make
 from charl.ops.record import Sample
-from tests.ops.cases import as_double, differentiated, samples
+from tests.ops.cases import LANES, as_double, differentiated, lanes_of, samples
 
-LANES = 3
 N = dims.sym("N")
 SAMPLED = [op for op in OPS.values() if op.samples is not None]
-
-
-def lanes_of(a: np.ndarray[Any, Any], which: int) -> np.ndarray[Any, Any]:
-    """Three arrays like `a`: itself, its elements moved on, and back to front; scalars count on."""
-    if a.dtype.kind == "b":
-        rows = [a, ~a, a]
-    elif a.ndim == 0 and a.dtype.kind in "iu":
-        rows = [a, a + a.dtype.type(1), a + a.dtype.type(2 + which)]
-    else:
-        flat = a.reshape(-1)
-        rows = [a, np.roll(flat, 1 + which).reshape(a.shape), flat[::-1].reshape(a.shape)]
-    return np.stack([np.asarray(r) for r in rows])
 
 
 def masks(count: int) -> list[tuple[bool, ...]]:

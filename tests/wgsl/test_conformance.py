@@ -1,4 +1,4 @@
-"""Every operation on every sample, with its gradients of order 1 and 2, on the adapter against the evaluator.
+"""Every operation on every sample, with its gradients of order 1 and 2, and in lanes, on the adapter against the evaluator.
 
 All samples of an operation and order are submitted together. What needs an element type that the target lacks is left
 out; the list of operations that are left out altogether is asserted.
@@ -28,7 +28,7 @@ def held(case: cases.Case) -> bool:
 @pytest.mark.parametrize("name", SAMPLED)
 def test_operation_is_what_the_evaluator_says(name: str) -> None:
     batch = Batch()
-    chosen = [c for c in cases.graphs(only=[name]) if held(c)]
+    chosen = [c for c in (*cases.graphs(only=[name]), *cases.in_lanes(only=[name])) if held(c)]
     for case in chosen:
         batch.add_plan(plan_export(export_of(case.graph), WGSL), case.arrays)
     wrong: list[str] = []

@@ -296,6 +296,12 @@ def _scatters() -> list[Node]:
 _ONTO_ZEROS = Apply("scatter_add", (Literal(0), I, U), "inner")
 
 _GATHERS = [
+    Rule(
+        "gather of one number",
+        Apply("gather", (Splat("k"), I)),
+        lambda m: ops.full(m.number("k"), m.root.type),
+        samples=lambda: [ops.gather(ops.full(3, param((4, 3)).type), param((2, 5), i32, "i"), 1)],
+    ),
     Rule("gather at a known index", Apply("gather", (X, Splat("k"))), _known_index, samples=lambda: [
         ops.gather(param((4, 3)), ops.constant(k), a) for k, a in ((2, 0), (9, 1), (-1, 0))
     ] + [ops.gather(param((4, 3)), ops.full(1, param((2, 2), i32).type), 1)]),
