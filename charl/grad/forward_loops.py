@@ -7,6 +7,7 @@ trajectory: also where it has no bound. What is tested stays what was tested.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from charl import ops
@@ -23,9 +24,56 @@ def through(node: Node, inputs: Sequence[Dual], push: Push) -> list[Dual]:
     """The results of a loop with their tangents."""
     from charl.grad.forward import Dual
 
+    count, saved = node.attrs["carried"], node.attrs["saved"]
+    turn = _turn(node, inputs, push)
+    end = saved if saved >= 0 else len(turn.results)
+    yields = turn.results[count:end]
+    moving = [k for k, t in enumerate(turn.tangents) if t is not None]
+    sliding = [k for k, d in enumerate(yields) if d.tangent is not None]
+    done = assembled(
+        node.attrs["extent"],
+        turn.index,
+        [*turn.params, *(t for t in turn.tangents if t is not None)],
+        [*(d.value for d in inputs[:count]), *(_filled(inputs[k]) for k in moving)],
+        [*(d.value for d in turn.results[:count]), *(_filled(turn.results[k]) for k in moving)],
+        [*(d.value for d in yields), *(_filled(yields[k]) for k in sliding)],
+        node.attrs["halts"],
+    )
+    along = dict(zip(moving, done.carried[count:], strict=True))
+    stacked = dict(zip(sliding, done.yields[len(yields) :], strict=True))
+    out = [Dual(x, along.get(k), turn.behind) for k, x in enumerate(done.carried[:count])]
+    out += [Dual(x, stacked.get(k), turn.behind) for k, x in enumerate(done.yields[: len(yields)])]
+    if saved >= 0 and count:
+        whole = done.carried[0].inputs[0]
+        first, beside = whole.attrs["saved"], {k: count + i for i, k in enumerate(moving)}
+        for k in range(count):
+            t = item(whole, first + beside[k]) if k in beside else None
+            out.append(Dual(item(whole, first + k), t, turn.behind))
+    return out
+
+
+def _filled(d: Dual) -> Node:
+    return d.tangent if d.tangent is not None else ops.zeros(d.value.type)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One iteration with tangents: of the carried values that get one in any iteration."""
+
+    index: Node
+    params: list[Node]
+    tangents: list[Node | None]
+    results: list[Dual]
+    behind: bool
+
+
+def _turn(node: Node, inputs: Sequence[Dual], push: Push) -> _Turn:
+    """The body in forward mode. What has a tangent, and comes from a side not taken, is found by looking until it stays."""
+    from charl.grad.forward import Dual
+
     (body,) = node.regions
-    count, extent, halts = node.attrs["carried"], node.attrs["extent"], node.attrs["halts"]
-    carried = body.params[1 : 1 + count]
+    count = node.attrs["carried"]
+    carried, captured = body.params[1 : 1 + count], body.params[1 + count :]
     behind = any(d.behind for d in inputs)
     active = [d.tangent is not None for d in inputs[:count]]
     while True:
@@ -35,41 +83,10 @@ def through(node: Node, inputs: Sequence[Dual], push: Push) -> list[Dual]:
         ]
         given = {body.params[0]: Dual(index)}
         given |= {p: Dual(x, t, behind) for p, x, t in zip(carried, params, tangents, strict=True)}
-        given |= {
-            p: Dual(d.value, d.tangent, behind)
-            for p, d in zip(body.params[1 + count :], inputs[count:], strict=True)
-        }
+        given |= {p: d._replace(behind=behind) for p, d in zip(captured, inputs[count:], strict=True)}
         results = push(body.results, given)
         grown = [a or d.tangent is not None for a, d in zip(active, results[:count], strict=True)]
-        branches = any(d.behind for d in results)
-        if grown == active and (behind or not branches):
-            break
-        active, behind = grown, behind or branches
-    end = node.attrs["saved"] if node.attrs["saved"] >= 0 else len(results)
-    yields = results[count:end]
-    moving = [k for k in range(count) if active[k]]
-    sliding = [k for k, d in enumerate(yields) if d.tangent is not None]
-
-    def filled(d: Dual) -> Node:
-        return d.tangent if d.tangent is not None else ops.zeros(d.value.type)
-
-    done = assembled(
-        extent,
-        index,
-        [*params, *(t for t in tangents if t is not None)],
-        [*(d.value for d in inputs[:count]), *(filled(inputs[k]) for k in moving)],
-        [*(d.value for d in results[:count]), *(filled(results[k]) for k in moving)],
-        [*(d.value for d in yields), *(filled(yields[k]) for k in sliding)],
-        halts,
-    )
-    along = dict(zip(moving, done.carried[count:], strict=True))
-    stacked = dict(zip(sliding, done.yields[len(yields) :], strict=True))
-    out = [Dual(x, along.get(k), behind) for k, x in enumerate(done.carried[:count])]
-    out += [Dual(x, stacked.get(k), behind) for k, x in enumerate(done.yields[: len(yields)])]
-    if node.attrs["saved"] >= 0 and count:
-        whole = done.carried[0].inputs[0]
-        first, beside = whole.attrs["saved"], {k: count + i for i, k in enumerate(moving)}
-        for k in range(count):
-            t = item(whole, first + beside[k]) if k in beside else None
-            out.append(Dual(item(whole, first + k), t, behind))
-    return out
+        branches = behind or any(d.behind for d in results)
+        if grown == active and branches == behind:
+            return _Turn(index, params, tangents, results, behind)
+        active, behind = grown, branches
