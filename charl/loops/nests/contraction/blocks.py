@@ -69,8 +69,7 @@ class Blocks:
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
-        strip = self._flipped if self.s.flipped else self._strip
-        body = self._streamed() if self.s.streamed else self._strips(strip)
+        body = self._strips(self._flipped if self.s.flipped else self._strip)
         return wrap(self.s.outer, body)
 
     # ------------------------------------------------------------ loops
@@ -90,8 +89,15 @@ class Blocks:
     def _together(self, start: Size, stop: Size, step: Size) -> list[tuple[Size, Size, int]]:
         """(start, stop, how many at once) of strips that share blocks."""
         most = self.s.strips
-        if most == 1 or not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)):
+        if most == 1:
             return [(start, stop, 1)]
+        if not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)):
+            block = step * most
+            whole = isinstance(stop, int) and stop % (self.least * self.s.shape.vectors * most) == 0
+            end = stop if whole else dims.floordiv(stop, block) * block
+            if start != 0 or end == 0:
+                return [(start, stop, 1)]
+            return [(start, end, most)] if whole else [(start, end, most), (end, stop, 1)]
         out: list[tuple[Size, Size, int]] = []
         for number, many in even(-(-(stop - start) // step), most):
             out.append((start, min(start + number * many * step, stop), many))
@@ -117,7 +123,7 @@ class Blocks:
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
         """The strips of the lane axis."""
         if isinstance(extent, int) and isinstance(self.lanes, int):
-            yield from _exact_segments(extent, self.lanes, vectors, self.c.repeatable and not self.s.streamed)
+            yield from _exact_segments(extent, self.lanes, vectors, self.c.repeatable)
             return
         start: Size = 0
         if isinstance(extent, int) and extent < self.least:
@@ -298,14 +304,6 @@ class Blocks:
         sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting}, [total])
         sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
         return self._one_by_one(strip, sinks)
-
-    # ------------------------------------------------------------ thin products
-
-    def _streamed(self) -> tuple[Stmt, ...]:
-        """Weights in the order of memory: every result takes a few elements of the sum in turn."""
-        clear = self._strips(self._cleared)
-        blocks = self._depth_loop(lambda k, n: self._strips(lambda strip: self._block(strip, (), k, n)))
-        return (*clear, *blocks, *self._strips(self._epilogue))
 
     # ------------------------------------------------------------ packed operands
 

@@ -28,6 +28,7 @@ _FAR = 0.35  # more for an element whose neighbours along the sum lie far apart,
 _KIND = 0.01  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 _TOGETHER = 4  # strips that share a block of a large product
+_ROW = 1024  # results of a row that take such a block in turn
 _DEPTH = 8  # elements of the sum that one pass over the results of such a thin product takes
 
 
@@ -44,7 +45,7 @@ class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
     block, between which the sums wait in memory; None where one register holds the whole sum. `strips`: strips of the lane axis
-    that share a block. `flipped`: results leave transposed. `streamed`: all results take a block of the sum in turn.
+    that share a block. `flipped`: results leave transposed.
     """
 
     lane: Axis
@@ -56,7 +57,6 @@ class Schedule:
     depth: Size | None = None
     strips: int = 1
     flipped: bool = False
-    streamed: bool = False
     cost: float = 0.0
 
 
@@ -142,7 +142,7 @@ def _blocked(c: Contraction, caps: Capabilities, s: Schedule, reads: list[Load])
         and _known(s.lane.extent) > strip
         and depth > 2 * _DEPTH
     ):
-        return replace(s, depth=_DEPTH, streamed=True)
+        return replace(s, depth=_DEPTH, strips=max(_ROW // strip, 1))
     tiles = -(-rows // s.shape.rows)
     movable = [x for x in far if x.dtype.is_float and x.dtype.bits == c.width]
     fixed = any(s.tile is not None and s.tile.name in x.symbols() for x in movable)
@@ -155,7 +155,7 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     """Blocks of the sum so deep that the packed strips keep to the stack they may take."""
     if not s.packed:
         return s
-    strip = s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes * len(s.packed)
+    strip = s.shape.vectors * max(caps.max_lanes * 32 // c.width, 1) * c.total.dtype.bytes * len(s.packed)
     extent = c.over[0].extent
     blocked = c.home() is not None and not s.flipped
     if blocked and _scattered(c, caps, s):
