@@ -81,7 +81,7 @@ class Blocks:
             step = self.lanes * vectors
             for first, last, many in self._together(start, stop, step):
                 at = partial(self._strip_at, vectors=vectors, part=part, many=many)
-                kind: Kind = "serial" if part else "parallel"  # a part of a vector is one iteration
+                kind: Kind = "serial" if part else "parallel"  # what is left is little
                 one = lambda j, at=at: body(at(j))  # noqa: E731
                 out += self._loop(self.s.lane, first, last, step * many, one, kind)
         return out
@@ -126,18 +126,13 @@ class Blocks:
             yield from _exact_segments(extent, self.lanes, vectors, self.c.repeatable)
             return
         start: Size = 0
-        if isinstance(extent, int) and extent < self.least:
-            vectors = 0
-        while vectors and start != extent:
-            block = self.lanes * vectors
-            whole = isinstance(extent, int) and extent % (self.least * vectors) == 0
-            stop = extent if whole else dims.floordiv(extent, block) * block
-            if not (isinstance(extent, int) and extent < self.least * vectors):
-                yield start, stop, vectors, False
-                start = stop
-            vectors = vectors // 2 if vectors > 2 else vectors - 1
+        block, widest = self.lanes * vectors, self.least * vectors
+        if not (isinstance(extent, int) and extent < widest):
+            whole = isinstance(extent, int) and extent % widest == 0
+            start = extent if whole else dims.floordiv(extent, block) * block
+            yield 0, start, vectors, False
         if start != extent:
-            yield start, extent, 1, True
+            yield start, extent, 1, not (isinstance(extent, int) and extent % self.least == 0)
 
     def _loop(
         self,

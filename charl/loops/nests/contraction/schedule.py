@@ -275,7 +275,7 @@ def tile_cycles(rows: int, vectors: int, depth: int, caps: Capabilities, bits: i
 def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
     """(start, stop, rows of a tile) of the loops over the tile axis.
 
-    A constant extent is split evenly; one that is not known runs in tiles of `size`, a power of two, then of its halves.
+    A constant extent is split evenly; one that is not known runs in tiles of `size`, a power of two, then of its quarters.
     """
     if isinstance(extent, int):
         out: list[tuple[Size, Size, int]] = []
@@ -289,5 +289,5 @@ def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
     while size:
         end = dims.floordiv(extent, size) * size
         segments.append((begin, end, size))
-        begin, size = end, size // 2
+        begin, size = end, max(size // 4, 1) if size > 1 else 0
     return segments
