@@ -46,3 +46,24 @@ def test_sums_over_a_batch_do_not_keep_what_they_are_made_of() -> None:
     # Of each layer what its gradient reads (its input, normalised or not, the product's sign), and a few on their way.
     assert plan.live_bytes <= activation * 5 * depth
     assert plan.arena_bytes <= 1.1 * plan.live_bytes
+
+
+EMBEDDING = """
+from nn import Embedding
+
+fn loss(net: Embedding(500, 16), ids: i32[B]) -> f32 = mean(sum(net(ids) ** 2, axis: -1))
+
+export fn step(mut net: Embedding(500, 16), ids: i32[B], lr: f32) {
+    let g = grad(loss)(net, ids)
+    for (p, d) in zip(leaves(net), leaves(g)) { p = p - lr * d }
+}
+"""
+
+
+def test_the_gradient_of_an_embedding_touches_the_rows_that_were_read() -> None:
+    """Plain gradient descent adds to the table where it lies: nothing of its size is made, cleared or read."""
+    program = elaborated(Source("embedding.ch", EMBEDDING), Options(dims={"B": 8}))
+    plan = plan_export(next(e for e in program.exports if e.name == "step"), PORTABLE_C)
+    verify(plan)
+    assert plan.arena_bytes <= 2 * 4 * 8 * 16
+    assert plan.flops < 500 * 16

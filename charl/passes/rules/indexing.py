@@ -6,7 +6,7 @@ Enters: slice, dynamic_slice, dynamic_update, gather, scatter_add. Leaves: reads
 from __future__ import annotations
 
 from charl import ops
-from charl.dims import Dim, nonnegative
+from charl.dims import Dim, nonnegative, product
 from charl.dtypes import boolean, i32
 from charl.graph.ir import Node, Shape
 from charl.ops.record import make
@@ -284,13 +284,24 @@ def _scattered_onto(m: Match) -> Node:
     return make("scatter_add", m["y"], *inner.inputs[1:], **inner.attrs)
 
 
-def _scatters() -> list[Node]:
+def _taken_from(m: Match) -> Node:
+    """The same of a difference."""
+    inner = m["inner"]
+    return make("scatter_add", m["y"], inner.inputs[1], ops.neg(inner.inputs[2]), **inner.attrs)
+
+
+def _scaled_scatter(m: Match) -> Node | None:
+    """Scaled before it is written, where one number scales all and fewer elements are written than there are."""
+    zeros, i, updates = m["inner"].inputs
+    if m["c"].rank or not nonnegative(product(zeros.shape) - product(updates.shape)):
+        return None
+    scale = ops.broadcast(m["c"], updates.shape, ())
+    return make("scatter_add", zeros, i, ops.mul(updates, scale), **m["inner"].attrs)
+
+
+def _scatter() -> Node:
     base, i, updates = param((4, 3)), param((2,), i32, "i"), param((2, 3), name="u")
-    zeros = ops.zeros(base.type)
-    return [
-        ops.add(base, ops.scatter_add(zeros, i, updates, 0)),
-        ops.add(ops.scatter_add(zeros, i, updates, 0), base),
-    ]
+    return ops.scatter_add(ops.zeros(base.type), i, updates, 0)
 
 
 _ONTO_ZEROS = Apply("scatter_add", (Literal(0), I, U), "inner")
@@ -311,7 +322,14 @@ _GATHERS = [
     Rule("gather at one index", Apply("gather", (X, Apply("broadcast", (I,)))), _repeated_index, samples=lambda: [
         ops.gather(param((4, 3)), ops.broadcast(param((), i32, "i"), (2, 5), ()), 1)
     ]),
-    Rule("sum with a scatter", Apply("add", (Y, _ONTO_ZEROS)), _scattered_onto, promise="rounded", samples=_scatters),
+    Rule("sum with a scatter", Apply("add", (Y, _ONTO_ZEROS)), _scattered_onto, promise="rounded", samples=lambda: [
+        ops.add(param((4, 3), name="y"), _scatter()), ops.add(_scatter(), param((4, 3), name="y"))
+    ]),
+    Rule("difference with a scatter", Apply("sub", (Y, _ONTO_ZEROS)), _taken_from, promise="rounded", samples=lambda: [
+        ops.sub(param((4, 3), name="y"), _scatter())
+    ]),
+    Rule("scatter scaled", Apply("mul", (_ONTO_ZEROS, Apply("broadcast", (Var("c"),), "factor"))), _scaled_scatter,
+         promise="finite", samples=lambda: [ops.mul(_scatter(), ops.broadcast(param((), name="c"), (4, 3), ()))]),
     Rule("scatter of zeros", Apply("scatter_add", (X, I, Literal(0))), X, promise="rounded", samples=lambda: [
         ops.scatter_add(param((4,)), param((3,), i32, "i"), ops.zeros(param((3,)).type), 0)
     ]),
