@@ -16,7 +16,6 @@ from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.scalar import Expr, Size
 from charl.graph.scalar_eval import ScalarEvaluator
-from charl.loops.emit import identity
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -34,6 +33,7 @@ from charl.loops.ir import (
     Transpose,
     Update,
 )
+from charl.loops.sinks import identity
 from charl.loops.walk import register_widths
 from charl.ops import OPS
 

@@ -17,10 +17,11 @@ from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
 from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
 from charl.loops.canonical import canonical
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.inline import Inliner, offset
 from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
+from charl.loops.sinks import Sink
 from charl.loops.threads import threaded
 from charl.ops.record import OPS
 from charl.plan.access import nodes_of

@@ -21,7 +21,6 @@ from charl.backends.c.vectors import Region, Register, Vectors, vector_type
 from charl.backends.c.words import Scope
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref, Size
-from charl.loops.emit import identity
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -39,6 +38,7 @@ from charl.loops.ir import (
     Transpose,
     Update,
 )
+from charl.loops.sinks import identity
 from charl.loops.walk import only_checks, register_widths
 
 _INDENT = "    "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Reduce
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
 from charl.loops.nests.axes import Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
@@ -19,6 +19,7 @@ from charl.loops.nests.contraction.form import contraction
 from charl.loops.nests.contraction.schedule import choose
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row
+from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
 

@@ -11,10 +11,11 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Reduce
-from charl.loops.emit import Emitter, Sink, divisible_by_lanes, lanes
+from charl.loops.emit import Emitter
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import Axis, rereads, tiled, wrap
 from charl.loops.nests.contraction.tiles import register_tile
+from charl.loops.sinks import Sink, divisible_by_lanes, lanes
 
 Size = int | Dim
 

@@ -11,9 +11,10 @@ from math import prod
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load, Reduce
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
 from charl.loops.nests.axes import Axis, instances, tiled
+from charl.loops.sinks import Sink
 from charl.plan.access import nodes_of
 
 # Registers beside the sums of a cell: operands that wait to be used again.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import Axis, Part, collapse, store_width
+from charl.loops.sinks import Sink
 
 
 def row(emitter: Emitter, parts: Sequence[Part]) -> tuple[Stmt, ...]:

@@ -16,13 +16,14 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
-from charl.loops.emit import Emitter, Sink, identity, lanes
+from charl.loops.emit import Emitter
 from charl.loops.inline import rewrite, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Stmt, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
 from charl.loops.nests.contraction.tiles import register_tile
+from charl.loops.sinks import Sink, identity, lanes
 
 Size = int | Dim
 Values = Mapping[str, Sequence[Size]]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.nests.axes import Axis, collapse
+from charl.loops.sinks import Sink
 from charl.loops.vectors import lane_width
 from charl.plan.access import nodes_of
 

@@ -12,10 +12,11 @@ from math import prod
 from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
-from charl.loops.emit import Emitter, Sink
+from charl.loops.emit import Emitter
 from charl.loops.inline import substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import instances
+from charl.loops.sinks import Sink
 from charl.plan.access import expr_cost, nodes_of
 
 Size = int | Dim

@@ -1,0 +1,66 @@
+"""What the loops of a nest evaluate and where it goes, and the sizes and values that all of them use.
+
+Enters: expressions. Leaves: sinks at any indices, and the statements that consume their values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from charl import dims
+from charl.dims import Dim
+from charl.dtypes import DType
+from charl.graph.scalar import Const, Expr
+from charl.loops.inline import substitute
+from charl.loops.ir import Buffer, Stmt, Store, Update
+from charl.source import Span
+
+Size = int | Dim
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where a value goes: an element of a buffer, or an accumulator."""
+
+    value: Expr
+    buffer: Buffer | None = None
+    index: Size = 0
+    add: bool = False
+    register: str = ""
+    fn: str = ""
+    position: Expr | None = None
+    span: Span | None = None
+
+    def statement(self) -> Stmt:
+        """The statement that consumes the value."""
+        if self.buffer is not None:
+            return Store(self.buffer, self.index, self.value, self.add, self.span)
+        return Update(self.register, self.fn, self.value, self.position)
+
+    def at(self, env: dict[str, Size], memo: dict[int, Expr]) -> Sink:
+        """The same sink at other indices."""
+        return replace(self, value=substitute(self.value, env, memo), index=dims.substitute(self.index, env))
+
+
+def identity(fn: str, dtype: DType) -> Const:
+    """What `fn` combines with any value to leave it unchanged."""
+    if fn in ("and", "or"):
+        return Const(fn == "and", dtype)
+    if fn in ("max", "argmax"):
+        low = float("-inf") if dtype.is_float else -(2 ** (dtype.bits - 1)) if dtype.kind == "int" else 0
+        return Const(low, dtype)
+    if fn in ("min", "argmin"):
+        top = 2 ** (dtype.bits - (dtype.kind == "int")) - 1 if not dtype.is_float else float("inf")
+        return Const(top, dtype)
+    one = 1 if fn == "mul" else 0
+    return Const(float(one) if dtype.is_float else one, dtype)
+
+
+def lanes(width: int) -> Dim:
+    """The number of lanes of `width`-bit elements, as a size."""
+    return dims.sym(f"VL{width}")
+
+
+def divisible_by_lanes(extent: Size, width: int) -> bool:
+    """Whether every instruction set's lane count divides `extent`."""
+    return isinstance(extent, int) and extent % (512 // width) == 0
