@@ -69,7 +69,7 @@ class Compiled:
         """Kernels, workspace and operations of every export, as text."""
         from charl.report import report
 
-        return report(self.lowered)
+        return report(self.lowered, self.files)
 
 
 def read_source(path: Path | str) -> Source:
