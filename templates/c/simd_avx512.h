@@ -309,15 +309,15 @@ static inline void vf32_transpose(float *to, ptrdiff_t to_stride, const float *f
     const vf32 b = vf32_quarter(from, stride, 1, last);
     const vf32 c = vf32_quarter(from, stride, 2, last);
     const vf32 d = vf32_quarter(from, stride, 3, last);
-    const __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
-    const __m512d cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
-    const __m512d ab2 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-    const __m512d cd2 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    const __m512d ab = _mm512_castps_pd(_mm512_maskz_unpacklo_ps((vm32)-1, a, b));
+    const __m512d cd = _mm512_castps_pd(_mm512_maskz_unpacklo_ps((vm32)-1, c, d));
+    const __m512d ab2 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps((vm32)-1, a, b));
+    const __m512d cd2 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps((vm32)-1, c, d));
     const vm32 active = vm32_range(0, last + 1);
-    vf32_store_mask(to, _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), active);
-    vf32_store_mask(to + to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)), active);
-    vf32_store_mask(to + 2 * to_stride, _mm512_castpd_ps(_mm512_unpacklo_pd(ab2, cd2)), active);
-    vf32_store_mask(to + 3 * to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ab2, cd2)), active);
+    vf32_store_mask(to, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd((vm64)-1, ab, cd)), active);
+    vf32_store_mask(to + to_stride, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd((vm64)-1, ab, cd)), active);
+    vf32_store_mask(to + 2 * to_stride, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd((vm64)-1, ab2, cd2)), active);
+    vf32_store_mask(to + 3 * to_stride, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd((vm64)-1, ab2, cd2)), active);
 }
 
 /* Rows j, j + 2, j + 4 and j + 6 of two columns, beside one another; no row after `last`. */
@@ -334,8 +334,8 @@ static inline void vf64_transpose(double *to, ptrdiff_t to_stride, const double 
     for (ptrdiff_t c = 0; c < 4; c += 2) {
         const vf64 a = vf64_quarter(from + c, stride, 0, last);
         const vf64 b = vf64_quarter(from + c, stride, 1, last);
-        vf64_store_mask(to + c * to_stride, _mm512_unpacklo_pd(a, b), active);
-        vf64_store_mask(to + (c + 1) * to_stride, _mm512_unpackhi_pd(a, b), active);
+        vf64_store_mask(to + c * to_stride, _mm512_maskz_unpacklo_pd((vm64)-1, a, b), active);
+        vf64_store_mask(to + (c + 1) * to_stride, _mm512_maskz_unpackhi_pd((vm64)-1, a, b), active);
     }
 }
 
