@@ -265,7 +265,7 @@ def gpt(depth: int = 2) -> None:
     optimizer = torch.optim.AdamW(net.values(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
     clip = lambda: torch.nn.utils.clip_grad_norm_(net.values(), 1.0)  # noqa: E731
     train(
-        "gpt",
+        f"gpt{depth}",
         net,
         lambda: F.cross_entropy(forward(ids).reshape(-1, vocab), following.reshape(-1)),
         optimizer,

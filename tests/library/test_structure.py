@@ -1,0 +1,63 @@
+"""What convolutions and pools become: contractions and reductions over windows, which nothing stores."""
+
+from __future__ import annotations
+
+import pytest
+
+from charl.backends.capabilities import SCALAR
+from charl.graph.ir import Graph
+from charl.passes import optimise
+from charl.plan.build import plan_program
+from tests.elaborate.programs import program
+
+CONVOLUTION = """
+from conv import convolve
+export fn f(x: f32[2, 3, 9, 8], w: f32[4, 3, 3, 2], ct: f32[2, 4, {places}]) -> (f32[2, 3, 9, 8], f32[4, 3, 3, 2]) {{
+    grad(|x, w| sum(convolve(x, w, {how}) * ct), wrt: (0, 1))(x, w)
+}}
+"""
+
+
+def optimised(text: str) -> Graph:
+    return optimise(program(text).exports[0].graph)
+
+
+@pytest.mark.parametrize(
+    "how, places", [("stride: 1", "7, 7"), ("padding: 1", "9, 9"), ("dilation: [1, 3]", "7, 5")]
+)
+def test_the_gradients_of_a_convolution_are_contractions_over_windows(how: str, places: str) -> None:
+    graph = optimised(CONVOLUTION.format(how=how, places=places))
+    ops = [n.op for n in graph.nodes()]
+    assert ops.count("contract") == 2 and ops.count("windows") == 2 and "overlap_add" not in ops
+
+
+def test_a_strided_convolution_adds_up_what_overlaps() -> None:
+    ops = [n.op for n in optimised(CONVOLUTION.format(how="stride: 2", places="4, 4")).nodes()]
+    assert ops.count("overlap_add") == 1 and ops.count("contract") == 2
+
+
+def test_a_convolution_of_one_tap_has_no_windows() -> None:
+    text = """
+    from conv import convolve
+    export fn f(x: f32[2, 3, 9, 8], w: f32[4, 3, 1, 1]) -> f32[2, 4, 9, 8] = convolve(x, w)
+    """
+    assert "windows" not in [n.op for n in optimised(text).nodes()]
+
+
+@pytest.mark.parametrize(
+    "body, limit",
+    [
+        ("convolve(x, w)", 4 * 2 * 4 * 7 * 7),  # the product, before its axes are in order
+        ("max_pool(x, 3, stride: 1)", 0),
+        ("average_pool(x, 3, stride: 2)", 0),
+    ],
+)
+def test_windows_are_never_stored(body: str, limit: int) -> None:
+    out = program(f"""
+        from conv import average_pool, convolve, max_pool
+        export fn f(x: f32[2, 3, 9, 9], w: f32[4, 3, 3, 3]) = {body}
+        """)
+    for export in out.exports:
+        export.graph = optimise(export.graph)
+    (plan,) = plan_program(out, SCALAR, lambda export, reason: None).plans
+    assert plan.arena_bytes <= limit
