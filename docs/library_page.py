@@ -14,13 +14,14 @@ from charl.syntax import ast
 
 HEAD = """# The library
 
-Everything here is Charl code, in `charl/lib`: read it, copy it, change it. The compiler knows none of it by name, and what you write
-yourself works and is compiled the same way: [your own layer](your-own-layer.md), [your own optimizer](your-own-optimizer.md),
-[your own schedule](your-own-schedule.md).
+Everything here is Charl code, in `charl/lib`: read it, copy it, change it. The compiler knows none of it by name, and what
+you write yourself works and is compiled the same way: [your own layer](your-own-layer.md), [your own
+optimizer](your-own-optimizer.md), [your own schedule](your-own-schedule.md).
 
-Layers, losses, activations and optimizers are tested against PyTorch, values and gradients: within 1e-9 in float64 (`f32="f64"` of
-`charl.load`, `--f32 f64` of `charl transpile`), within 1e-5 in float32, in NumPy, C and WGSL. What PyTorch lacks (LAMB, Lion, sharpness-aware
-steps, metrics) is tested against its paper's formula; what draws random numbers, by what does not depend on the draw.
+Layers, losses, activations and optimizers are tested against PyTorch, values and gradients: within 1e-9 in float64
+(`f32="f64"` of `charl.load`, `--f32 f64` of `charl transpile`), within 1e-5 in float32, in NumPy, C and WGSL. What PyTorch
+lacks (LAMB, Lion, sharpness-aware steps, metrics) is tested against its paper's formula; what draws random numbers, by what
+does not depend on the draw.
 `python docs/make.py` writes this page from the comments in the files.
 
 """

@@ -1,8 +1,8 @@
 """Writes what is derived in the documentation: the table of codes, the library's comments, files quoted in pages.
 
 Enters: `charl.errors.CODES`, filled by importing every module of the package; pages with `<!-- quote: path -->` before a
-code block. Leaves: errors.md, library.md, and the pages with the block holding the file as it is now. `--check` writes nothing, names
-what is out of date, and fails where anything is.
+code block. Leaves: errors.md, library.md, and the pages with the block holding the file as it is now. `--check` writes
+nothing, names what is out of date, and fails where anything is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import charl
 from charl.errors import CODES
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from library_page import library_page  # noqa: E402 (beside this file)
+from library_page import library_page
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent

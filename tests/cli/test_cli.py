@@ -172,7 +172,9 @@ def test_options_reach_the_compiler(good: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_report(good: Path, tmp_path: Path) -> None:
     shown = charl("transpile", good, "--out", tmp_path / "out", "--report")
-    assert shown.exit_code == 0 and re.search(r"scale\(N\): 1 kernels \(1 functions, \d+ bytes of source\)", shown.output)
+    assert shown.exit_code == 0 and re.search(
+        r"scale\(N\): 1 kernels \(1 functions, \d+ bytes of source\)", shown.output
+    )
 
 
 def test_dump(good: Path, tmp_path: Path) -> None:
