@@ -36,7 +36,7 @@ class Tiled(Protocol):
 
 
 # Results of a flipped tile that wait to be transposed: at most so many rows of a strip.
-_WAITING = 64
+_WAITING = 96
 
 
 # (start, stop, vectors, whether the last may be partial) of strips.
@@ -64,9 +64,8 @@ class Blocks:
         self.emitter, self.c, self.s = emitter, c, s
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
-        self.least = (
-            self.lanes if isinstance(self.lanes, int) else 512 // c.width
-        )  # divides what all lanes divide
+        # what all numbers of lanes divide
+        self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
@@ -351,7 +350,7 @@ class Blocks:
         total = self.c.total
         if arrays:
             total = replace(total, body=self._body(strip, arrays, self.c.over[0].name))
-        block = max(_WAITING // s.shape.rows, 1) * s.shape.rows
+        block = self._waiting()
         width = self._width(strip)
         kept = Buffer("sums", total.dtype, width * block, "scratch")
 
@@ -370,6 +369,12 @@ class Blocks:
                 step = block if count is block else tile.extent
                 out += self._loop(tile, start, stop, step, partial(waiting, n=count))
         return (*(Local(b) for b in arrays), *pack, Local(kept), *out)
+
+    def _waiting(self) -> int:
+        """Rows of a flipped block: whole tiles, and whole vectors of the results where both can be."""
+        rows = self.s.shape.rows
+        counts = range(max(_WAITING // rows, 1) * rows, 0, -rows)
+        return next((n for n in counts if n % self.least == 0), counts[0])
 
     def _turned_out(self, strip: Strip, kept: Buffer, i: Size, n: Size, block: int) -> tuple[Stmt, ...]:
         """The sums of a block in the order of the results, and what is done with them."""
