@@ -188,6 +188,21 @@ static inline int32_t v$T_reduce_$S(v$T best, vi$N place) {
     return (int32_t)places[first];
 }
 
+//: i32 i64
+/* Whether bit `bit` of whole numbers is set. */
+static inline vm$N vi$N_has(vi$N x, $C bit) {
+    return vi$N_ne(vi$N_bitand(x, vi$N_set1(bit)), vi$N_set1(0));
+}
+
+//: f32 f64
+/* `y` where x > 0 is finite, else what a logarithm gives there. */
+static inline v$T v$T_log_edges(v$T x, v$T y) {
+    const v$T zero = v$T_set1(0);
+    const vm$N odd = vm$N_not(vm$N_and(v$T_gt(x, zero), v$T_lt(x, v$T_set1(($C)INFINITY))));
+    const v$T low = v$T_select(v$T_eq(x, zero), v$T_set1(-($C)INFINITY), v$T_set1(($C)NAN));
+    return v$T_select(odd, v$T_select(v$T_gt(x, zero), x, low), y);
+}
+
 static inline void vu32_threefry_round(vu32 *a, vu32 *b, int turn) {
     *a = vu32_add(*a, *b);
     *b = vu32_bitxor(vu32_turn(*b, turn), *a);

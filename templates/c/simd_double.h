@@ -3,9 +3,9 @@
 #ifndef CHARL_SIMD_DOUBLE_H
 #define CHARL_SIMD_DOUBLE_H
 
-//: f64 | erf
+//: f64 | erf:erf tan:tan_far
 /* Lane by lane. */
-static inline vf64 vf64_$S(vf64 x) {
+static inline vf64 vf64_$X(vf64 x) {
     double lanes[VL64];
     vf64_store(lanes, x);
     for (int i = 0; i < VL64; ++i) {
@@ -150,14 +150,6 @@ static inline vf64 vf64_log_tail(vf64 f, vf64 low) {
     return vf64_sub(vf64_fma(s, vf64_fma(p, z, square), low), square);
 }
 
-/* `y` where x > 0 is finite, else what a logarithm gives there. */
-static inline vf64 vf64_log_edges(vf64 x, vf64 y) {
-    const vf64 zero = vf64_set1(0.0);
-    const vm64 odd = vm64_not(vm64_and(vf64_gt(x, zero), vf64_lt(x, vf64_set1((double)INFINITY))));
-    const vf64 low = vf64_select(vf64_eq(x, zero), vf64_set1(-(double)INFINITY), vf64_set1((double)NAN));
-    return vf64_select(odd, vf64_select(vf64_gt(x, zero), x, low), y);
-}
-
 static inline vf64 vf64_log(vf64 x) {
     vf64 e;
     const vf64 f = vf64_split(x, &e);
@@ -226,46 +218,6 @@ static inline vf64 vf64_cos_near(vf64 r) {
     p = vf64_fma(p, z, vf64_set1(-0.0013888888888887389));
     p = vf64_fma(p, z, vf64_set1(0.041666666666666664));
     return vf64_add(most, vf64_fma(vf64_mul(p, z), z, lost));
-}
-
-/* Whether bit `bit` of whole numbers is set. */
-static inline vm64 vi64_has(vi64 x, int64_t bit) {
-    return vi64_ne(vi64_bitand(x, vi64_set1(bit)), vi64_set1(0));
-}
-
-/* sin of r plus `quadrant` right angles. */
-static inline vf64 vf64_sin_turned(vf64 r, vi64 quadrant) {
-    const vf64 y = vf64_select(vi64_has(quadrant, 1), vf64_cos_near(r), vf64_sin_near(r));
-    return vf64_select(vi64_has(quadrant, 2), vf64_neg(y), y);
-}
-
-//: f64 | sin cos tan
-/* For large arguments, whose whole turns need more digits. */
-static inline vf64 vf64_$S_far(vf64 x) {
-    double lanes[VL64];
-    vf64_store(lanes, x);
-    for (int i = 0; i < VL64; ++i) {
-        lanes[i] = $S(lanes[i]);
-    }
-    return vf64_load(lanes);
-}
-
-static inline vf64 vf64_sin(vf64 x) {
-    vi64 quadrant;
-    const vf64 r = vf64_turn_rest(x, &quadrant);
-    if (vf64_turns_much(x)) {
-        return vf64_sin_far(x);
-    }
-    return vf64_select(vf64_eq(x, vf64_set1(0.0)), x, vf64_sin_turned(r, quadrant));
-}
-
-static inline vf64 vf64_cos(vf64 x) {
-    vi64 quadrant;
-    const vf64 r = vf64_turn_rest(x, &quadrant);
-    if (vf64_turns_much(x)) {
-        return vf64_cos_far(x);
-    }
-    return vf64_sin_turned(r, vi64_add(quadrant, vi64_set1(1)));
 }
 
 static inline vf64 vf64_tan(vf64 x) {

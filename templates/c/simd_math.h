@@ -148,14 +148,6 @@ static inline vf32 vf32_log_tail(vf32 f, vf32 e) {
     return vf32_fma(z, vf32_set1(-0.5f), vf32_add(p, e));
 }
 
-/* `y` where x > 0 is finite, else what a logarithm gives there. */
-static inline vf32 vf32_log_edges(vf32 x, vf32 y) {
-    const vf32 zero = vf32_set1(0.0f);
-    const vm32 odd = vm32_not(vm32_and(vf32_gt(x, zero), vf32_lt(x, vf32_set1(INFINITY))));
-    const vf32 low = vf32_select(vf32_eq(x, zero), vf32_set1(-INFINITY), vf32_set1(NAN));
-    return vf32_select(odd, vf32_select(vf32_gt(x, zero), x, low), y);
-}
-
 static inline vf32 vf32_log(vf32 x) {
     vf32 e;
     const vf32 f = vf32_split(x, &e);
@@ -217,44 +209,42 @@ static inline vf32 vf32_cos_near(vf32 r) {
     return vf32_fma(vf32_mul(p, z), z, vf32_fma(z, vf32_set1(-0.5f), vf32_set1(1.0f)));
 }
 
-/* Whether bit `bit` of whole numbers is set. */
-static inline vm32 vi32_has(vi32 x, int32_t bit) {
-    return vi32_ne(vi32_bitand(x, vi32_set1(bit)), vi32_set1(0));
-}
-
+//: f32 f64
 /* sin of r plus `quadrant` right angles. */
-static inline vf32 vf32_sin_turned(vf32 r, vi32 quadrant) {
-    const vf32 y = vf32_select(vi32_has(quadrant, 1), vf32_cos_near(r), vf32_sin_near(r));
-    return vf32_select(vi32_has(quadrant, 2), vf32_neg(y), y);
+static inline v$T v$T_sin_turned(v$T r, vi$N quadrant) {
+    const v$T y = v$T_select(vi$N_has(quadrant, 1), v$T_cos_near(r), v$T_sin_near(r));
+    return v$T_select(vi$N_has(quadrant, 2), v$T_neg(y), y);
 }
 
-//: f32 | sin cos
+//: f32 f64 | sin cos
 /* For large arguments, whose whole turns need more digits. */
-static inline vf32 vf32_$S_far(vf32 x) {
-    float lanes[VL32];
-    vf32_store(lanes, x);
-    for (int i = 0; i < VL32; ++i) {
-        lanes[i] = $Sf(lanes[i]);
+static inline v$T v$T_$S_far(v$T x) {
+    $C lanes[VL$N];
+    v$T_store(lanes, x);
+    for (int i = 0; i < VL$N; ++i) {
+        lanes[i] = $S$F(lanes[i]);
     }
-    return vf32_load(lanes);
+    return v$T_load(lanes);
 }
 
-static inline vf32 vf32_sin(vf32 x) {
-    vi32 quadrant;
-    const vf32 r = vf32_turn_rest(x, &quadrant);
-    if (vf32_turns_much(x)) {
-        return vf32_sin_far(x);
+//: f32 f64
+static inline v$T v$T_sin(v$T x) {
+    vi$N quadrant;
+    const v$T r = v$T_turn_rest(x, &quadrant);
+    if (v$T_turns_much(x)) {
+        return v$T_sin_far(x);
     }
-    return vf32_select(vf32_eq(x, vf32_set1(0.0f)), x, vf32_sin_turned(r, quadrant));
+    return v$T_select(v$T_eq(x, v$T_set1(0)), x, v$T_sin_turned(r, quadrant));
 }
 
-static inline vf32 vf32_cos(vf32 x) {
-    vi32 quadrant;
-    const vf32 r = vf32_turn_rest(x, &quadrant);
-    if (vf32_turns_much(x)) {
-        return vf32_cos_far(x);
+//: f32 f64
+static inline v$T v$T_cos(v$T x) {
+    vi$N quadrant;
+    const v$T r = v$T_turn_rest(x, &quadrant);
+    if (v$T_turns_much(x)) {
+        return v$T_cos_far(x);
     }
-    return vf32_sin_turned(r, vi32_add(quadrant, vi32_set1(1)));
+    return v$T_sin_turned(r, vi$N_add(quadrant, vi$N_set1(1)));
 }
 
 /* After N. Juffa's minimax approximations in two ranges. */
