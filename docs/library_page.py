@@ -20,9 +20,8 @@ optimizer](your-own-optimizer.md), [your own schedule](your-own-schedule.md).
 
 Layers, losses, activations and optimizers are tested against PyTorch, values and gradients: within 1e-9 in float64
 (`f32="f64"` of `charl.load`, `--f32 f64` of `charl transpile`), within 1e-5 in float32, in NumPy, C and WGSL. What PyTorch
-lacks (LAMB, Lion, sharpness-aware steps, metrics) is tested against its paper's formula; what draws random numbers, by what
-does not depend on the draw.
-`python docs/make.py` writes this page from the comments in the files.
+lacks (LAMB, Lion, sharpness-aware steps, metrics) is tested against its paper's formula; what draws random numbers, by its
+distribution. `python docs/make.py` writes this page from the comments in the files.
 
 """
 

@@ -16,7 +16,8 @@ export fn dropped(net: Dropped, x: f32[30, 40], mut rng: Rng) -> (f32[30, 50], f
 
 export fn order(x: f32[N, 3], y: i32[N], mut rng: Rng) -> (f32[N, 3], i32[N]) = shuffled(x, y, mut rng)
 
-export fn mixed(x: f32[8, 2, 3], y: f32[8, 4], mut rng: Rng) -> (f32[8, 2, 3], f32[8, 4]) = mixup(x, y, mut rng, alpha: 0.4)
+export fn mixed(x: f32[8, 2, 3], y: f32[8, 4], mut rng: Rng) -> (f32[8, 2, 3], f32[8, 4]) =
+    mixup(x, y, mut rng, alpha: 0.4)
 
 export fn erased(x: f32[20, 2, 6, 7], mut rng: Rng) -> f32[20, 2, 6, 7] = cutout(x, 3, mut rng)
 

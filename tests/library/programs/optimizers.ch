@@ -8,11 +8,6 @@ struct P {
     b: f32[2, 2]
 }
 
-fn three(mut p: P, opt, g: [P; 3], step) {
-    let mut o = opt
-    for const k in 0..3 { step(mut o, mut p, g[k]) }
-}
-
 export fn sgd(mut p: P, g: [P; 3]) {
     let mut o = Sgd.init(p)
     for d in g { o.update(mut p, d, lr: 0.1) }
