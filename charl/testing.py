@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl.elaborate.testing import DIFFERENCES, Site, TestCase, export_of
+from charl.elaborate.testing import DIFFERENCES, TestCase, export_of
 from charl.errors import CharlError, code, fail
 from charl.source import Source
 
@@ -249,6 +249,3 @@ def _difference(a: Array, b: Array) -> Iterator[str]:
     at = np.unravel_index(np.argmax(np.where(np.isnan(far), np.inf, far)), far.shape)
     where = f" at [{', '.join(map(str, at))}]" if far.ndim else ""
     yield f"the largest difference is {far[at]:.6g}{where}"
-
-
-__all__ = ["BACKENDS", "CharlError", "Outcome", "Site", "blocks_of", "run"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from charl import dtypes, ops
+from charl import dtypes, ops, program
 from charl.elaborate import numbers, operators, statements
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant, tensor
@@ -26,7 +26,6 @@ from charl.elaborate.scope import Binding, Scope, Variable
 from charl.errors import code, fail
 from charl.graph.evaluate import Evaluator
 from charl.graph.ir import Graph, Node, TensorType, at_span, topological
-from charl.program import Argument as Argument_
 from charl.program import Export, Field, Record, Test
 from charl.source import Span
 from charl.syntax import ast
@@ -141,7 +140,7 @@ def export_of(case: TestCase, name: str, values: bool = True) -> Export:
     """A test as an export of a package; with `values` it also gives what its assertions compare."""
     results = case.graph.results if values else case.graph.results[:1]
     graph = Graph(name, case.graph.params, results, case.graph.span)
-    arguments = tuple(Argument_(f"given_{i}", p.type) for i, p in enumerate(graph.params))
+    arguments = tuple(program.Argument(f"given_{i}", p.type) for i, p in enumerate(graph.params))
     tree = Record("", "tuple", tuple(Field(str(i), n.type) for i, n in enumerate(results)))
     return Export(name, case.doc, arguments, tree if values else results[0].type, graph, (), (), graph.span)
 
