@@ -61,7 +61,11 @@ def pullback(el: Elaborator, d: v.Derived, call: Call) -> Any:
     """
     from charl.grad import vjp
 
-    variables, result = called(el, d, call)
+    el.host, host = None, el.host  # in `main`, too, the graph is kept for the pullback
+    try:
+        variables, result = called(el, d, call)
+    finally:
+        el.host = host
     outputs = [n for _, n in v.leaves(result) if n.dtype.is_float]
     if not outputs:
         raise fail(

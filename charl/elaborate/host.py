@@ -78,8 +78,10 @@ class Host:
         return bool(self.array(condition))
 
     def takes(self, callee: Any) -> bool:
-        """Whether a call is worth a graph of its own: all but primitives."""
-        return isinstance(callee, (v.Function, v.Method, v.Derived)) or (
+        """Whether a call is worth a graph of its own: all but primitives, and `vjp`, whose pullback needs the graph later."""
+        if isinstance(callee, v.Derived):
+            return callee.operator != "vjp"
+        return isinstance(callee, (v.Function, v.Method)) or (
             isinstance(callee, v.Builtin) and callee.name == "init"
         )
 

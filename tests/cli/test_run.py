@@ -162,3 +162,30 @@ def test_load_reads_tables_idx_and_safetensors(tmp_path: Path) -> None:
     finally:
         os.chdir(before)
     assert lines == ["12.5 9 6 3.5"]
+
+
+DERIVATIVES = """
+struct Spring { length: f32[3], stiffness: f32 }
+
+fn f(x: f32[3]) -> f32[3] = x * sum(x)
+fn energy(s: Spring) -> f32 = s.stiffness * sum(s.length ** 2)
+fn made(length: f32[3], stiffness: f32) -> Spring = Spring(length: length, stiffness: stiffness)
+
+fn main() {
+    let x = tensor([1.0, 2.0, 3.0])
+    let (y, pull) = vjp(f)(x)
+    print(y)
+    print(pull(x))
+    print(jacobian(checkpoint(f))(x)[0])
+    print(hessian(energy)(made(x, 2.0)).length.stiffness)
+    print(vmap(energy)(vmap(made)(tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), tensor([1.0, 2.0]))))
+}
+"""
+
+
+def test_operators_on_functions_in_main(tmp_path: Path) -> None:
+    (tmp_path / "main.ch").write_text(DERIVATIVES)
+    done = run(tmp_path, "main.ch", "--backend", "evaluator")
+    assert done.returncode == 0, done.stderr
+    wanted = ["6. 12. 18.", "20. 26. 32.", "7. 1. 1.", "2. 4. 6.", "14. 154."]
+    assert [" ".join(line.strip("[]").split()) for line in done.stdout.splitlines()] == wanted
