@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,14 +81,16 @@ def show(diagnostics: list[Diagnostic]) -> None:
 
 
 @contextmanager
-def reporting(command: str, file: Path, leave: bool = True) -> Iterator[Callable[[str], None]]:
+def reporting(
+    command: str, file: Path, leave: bool = True, live: bool = True
+) -> Iterator[Callable[[str], None]]:
     """Shows progress while the body runs, and turns what it raises into text and an exit status.
 
-    With `leave` false, a CharlError goes on to the caller.
+    With `leave` false, a CharlError goes on to the caller; with `live` false, the body shows its progress itself.
     """
     progress = Progress()
     try:
-        with progress:
+        with progress if live else nullcontext():
             yield progress
     except CharlError as e:
         if not leave:

@@ -211,7 +211,7 @@ def train(file: Path, out: Path | None, **options: Any) -> None:
         click.echo("interrupted before the first step; nothing has changed", err=True)
         sys.exit(130)
     interrupted = False
-    with reporting("train", file):
+    with reporting("train", file, live=False):
         try:
             train_run(run)
         except Interrupted:

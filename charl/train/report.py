@@ -30,6 +30,7 @@ class Report:
         self._progress: Any = None
         self._task: Any = None
         self._last = 0.0
+        self._numbers = ""  # metrics of the last epoch
 
     def __enter__(self) -> Report:
         if sys.stderr.isatty() and not self.quiet:
@@ -39,11 +40,15 @@ class Report:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps  loss {task.fields[loss]}"),
+                TextColumn(
+                    "{task.completed}/{task.total} steps  loss {task.fields[loss]}{task.fields[numbers]}"
+                ),
                 TimeRemainingColumn(),
             )
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task("", total=self.total, completed=self.done, loss="-")
+            self._task = self._progress.add_task(
+                "", total=self.total, completed=self.done, loss="-", numbers=""
+            )
             self._progress.start()
         return self
 
@@ -61,10 +66,13 @@ class Report:
         if now - self._last >= INTERVAL or step == self.total:
             self._last = now
             description = f"epoch {epoch + 1}/{self.epochs}"
-            self._progress.update(self._task, completed=step, description=description, loss=f"{loss:.4f}")
+            shown = {"loss": f"{loss:.4f}", "numbers": self._numbers}
+            self._progress.update(self._task, completed=step, description=description, **shown)
 
     def epoch(self, line: Mapping[str, Any], best: bool) -> None:
         """After every epoch."""
+        metrics = [f"  {n} {v:.4g}" for n, v in line.items() if n not in ("epoch", "step", "loss", "lr")]
+        self._numbers = "".join(metrics)
         if not self.quiet:
             text = describe(line, self.epochs) + ("  best" if best else "")
             (self._progress.console.print if self._progress is not None else _print)(text)
