@@ -21,7 +21,6 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
-    Prefetch,
     Role,
     Simd,
     Stmt,
@@ -122,8 +121,6 @@ class _Renamer:
             start, stride = self.size(s.start), self.size(s.stride)
             rows, columns = self.size(s.rows), self.size(s.columns)
             return Transpose(s.target, to, to_stride, s.source, start, stride, rows, columns)
-        if isinstance(s, Prefetch):
-            return replace(s, index=self.size(s.index))
         if isinstance(s, If):
             return If(self.expr(s.condition), self.body(s.body), self.body(s.otherwise))
         assert isinstance(s, Check)
@@ -174,8 +171,6 @@ def _with_buffers(
             return s if s.initial is None else replace(s, initial=expr(s.initial))
         if isinstance(s, Transpose):
             return replace(s, target=table[s.target], source=table[s.source])
-        if isinstance(s, Prefetch):
-            return replace(s, buffer=table[s.buffer])
         if isinstance(s, Update):
             return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
         if isinstance(s, Store):

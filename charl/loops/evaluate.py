@@ -26,7 +26,6 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
-    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -160,8 +159,6 @@ class _Run:
             self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.numpy)
         elif isinstance(s, Transpose):
             self._transpose(s)
-        elif isinstance(s, Prefetch):
-            pass
         elif isinstance(s, Accumulator):
             self._accumulator(s)
         elif isinstance(s, Update):

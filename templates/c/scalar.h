@@ -52,15 +52,6 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
-/* Ask for the cache line at `p`. */
-static inline void line_prefetch(const void *p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p);
-#else
-    (void)p;
-#endif
-}
-
 //: f32 f64
 /* The first cache line in `space`, which has one more than is needed. */
 static inline $C *$T_aligned($C *space) {
