@@ -83,15 +83,19 @@ static inline vf32 vf32_exp_normal(vf32 x) {
 }
 
 static inline vf32 vf32_exp(vf32 x) {
-    const vf32 y = vf32_clamp(x, -104.0f, 89.0f);
+    const vf32 zero = vf32_set1(0.0f);
+    const vm32 gone = vf32_lt(x, vf32_set1(-104.0f)); /* a subnormal on the way would take its time */
+    const vf32 y = vf32_select(gone, zero, vf32_least(vf32_set1(89.0f), x));
     const vf32 n = vf32_number(vf32_whole(y, 1.44269504f));
-    return vf32_scale(vf32_exp_near(vf32_exp_rest(y, n)), n);
+    return vf32_select(gone, zero, vf32_scale(vf32_exp_near(vf32_exp_rest(y, n)), n));
 }
 
 static inline vf32 vf32_exp2(vf32 x) {
-    const vf32 y = vf32_clamp(x, -151.0f, 129.0f);
+    const vf32 zero = vf32_set1(0.0f);
+    const vm32 gone = vf32_lt(x, vf32_set1(-151.0f)); /* a subnormal on the way would take its time */
+    const vf32 y = vf32_select(gone, zero, vf32_least(vf32_set1(129.0f), x));
     const vf32 n = vf32_number(vf32_whole(y, 1.0f));
-    return vf32_scale(vf32_exp_near(vf32_mul(vf32_sub(y, n), vf32_set1(0.693147181f))), n);
+    return vf32_select(gone, zero, vf32_scale(vf32_exp_near(vf32_mul(vf32_sub(y, n), vf32_set1(0.693147181f))), n));
 }
 
 static inline vf32 vf32_expm1(vf32 x) {
