@@ -3,19 +3,21 @@
 Enters: what the derivative of an iteration reads of it. Leaves: the values from which all of that can be computed again, and
 which take the least memory to keep: a minimum cut between what an iteration starts with and what its derivative reads (Ford
 and Fulkerson, Flows in Networks, 1962; recomputation as in Griewank and Walther, Evaluating Derivatives, 2008, chapter 12).
-What depends on nothing but the number of the iteration and on captured values is computed again. Products and inner loops cost
-more than elementwise work to do twice: their results count for a fraction of their size.
+Elementwise work and views are computed again, and what depends on nothing but the number of the iteration and on captured values.
+A product never is, unless its result is much larger than what it is made of; an inner loop is only where keeping what it went
+through takes very much more memory than keeping what it started with. What a checkpoint computes again is never kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from charl import dims
 from charl.graph.ir import Node, TensorType, topological
 
-_HEAVY = 16  # a result of one of these operations counts for 1/16 of its bytes
-_HEAVY_OPERATIONS = frozenset(("contract", "window_contract", "cumsum", "item"))
+_LOOPED = 256  # the results of an inner loop count for this fraction of their bytes
+_PRODUCTS = frozenset(("contract", "window_contract", "cumsum"))
+_LARGER = 8  # a product with so many times the elements of its operands is rather computed again
 _UNKNOWN = 64  # what a dimension variable counts for
 _LIMIT = 4000  # values: beyond, the starts of the iterations are kept
 _ENDLESS = 1 << 60
@@ -27,11 +29,13 @@ def kept(wanted: Iterable[Node], starts: Sequence[Node], index: Node) -> list[No
     order = topological(targets)
     if len(order) > _LIMIT:
         return [n for n in order if n in set(starts)]
-    counting = _dependent(order, [index])
-    sources = {n for n in order if n in set(starts) or (n in counting and n.op in _HEAVY_OPERATIONS)}
+    barriers = [n for n in order if n.op == "barrier"]
+    again = _dependent(order, barriers)  # a checkpoint wants these computed twice
+    varying = _dependent(order, [index, *starts]) - again
+    sources = {n for n in order if n in set(starts) or (n in varying and _product(n, varying))}
     changing = _dependent(order, sources)
-    nodes = [n for n in order if n in changing]
-    return _Cut(nodes, sources, [t for t in targets if t in changing]).nodes()
+    weights = {n: _ENDLESS if n in again else _weight(n) for n in order if n in changing}
+    return _Cut(weights, sources, [t for t in targets if t in changing]).nodes()
 
 
 def _dependent(order: Sequence[Node], on: Iterable[Node]) -> set[Node]:
@@ -47,32 +51,37 @@ def _weight(n: Node) -> int:
     """What it costs to keep a value, in bytes."""
     if not isinstance(n.type, TensorType):
         return _ENDLESS
+    total = _size(n) * n.dtype.bytes
+    looped = n.op == "item" and n.inputs[0].op == "loop"
+    return max(1, total // _LOOPED) if looped else total + (n.op != "parameter")
+
+
+def _size(n: Node) -> int:
+    """Elements, dimension variables counted as if they were some number."""
     size = dims.product(n.shape)
-    if not isinstance(size, int):
-        size = max(1, dims.evaluate(size, dict.fromkeys(dims.symbols(size), _UNKNOWN)))
-    total = size * n.dtype.bytes
-    return max(1, total // _HEAVY) if _heavy(n) else total + (n.op != "parameter")
+    if isinstance(size, int):
+        return size
+    return max(1, dims.evaluate(size, dict.fromkeys(dims.symbols(size), _UNKNOWN)))
 
 
-def _heavy(n: Node, depth: int = 3) -> bool:
-    """Whether a value is a costly result, or a sum of such."""
-    if n.op == "add" and depth:
-        return any(_heavy(x, depth - 1) for x in n.inputs)
-    return n.op in _HEAVY_OPERATIONS
+def _product(n: Node, varying: set[Node]) -> bool:
+    """Whether a value is costly to compute again, and not much larger than what changes in it."""
+    operands = [x for x in n.inputs if x in varying]
+    return n.op in _PRODUCTS and _size(n) <= _LARGER * sum(map(_size, operands))
 
 
 class _Cut:
     """Flow through values: an edge from each to itself with its weight, and endless ones to whoever reads it."""
 
-    def __init__(self, nodes: Sequence[Node], starts: set[Node], targets: Sequence[Node]) -> None:
-        self.order = nodes
-        at = {n: i for i, n in enumerate(nodes)}
-        self.source, self.sink = 2 * len(nodes), 2 * len(nodes) + 1
-        self.edges: list[list[int]] = [[] for _ in range(2 * len(nodes) + 2)]
+    def __init__(self, weights: Mapping[Node, int], starts: set[Node], targets: Sequence[Node]) -> None:
+        self.order = list(weights)
+        at = {n: i for i, n in enumerate(self.order)}
+        self.source, self.sink = 2 * len(at), 2 * len(at) + 1
+        self.edges: list[list[int]] = [[] for _ in range(2 * len(at) + 2)]
         self.to: list[int] = []
         self.room: list[int] = []
         for n, i in at.items():
-            self._edge(2 * i, 2 * i + 1, _weight(n))
+            self._edge(2 * i, 2 * i + 1, weights[n])
             if n in starts:
                 self._edge(self.source, 2 * i, _ENDLESS)
             for x in dict.fromkeys(n.inputs):

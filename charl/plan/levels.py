@@ -122,14 +122,20 @@ def _moved(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph,
 
 
 def prepared(graph: Graph) -> Graph:
-    """The graph with a buffer of its own for each carried value: its start is a copy, and every result is taken."""
+    """The graph with a buffer of its own for each carried value: its start is a copy, and every result is taken.
+
+    Barriers have served, and are looked through.
+    """
     order = graph.nodes()
-    if not any(n.regions for n in order):
+    if not any(n.regions or n.op == "barrier" for n in order):
         return graph
     new: dict[Node, Node] = {}
     items: dict[Node, list[Node]] = {}
     for n in order:
         inputs = tuple(new[x] for x in n.inputs)
+        if n.op == "barrier":
+            new[n] = inputs[0]
+            continue
         if n.op == "item":
             new[n] = items[inputs[0]][n.attrs["position"]]
             continue

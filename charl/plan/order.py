@@ -27,13 +27,16 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chai
     writes, and no group that must run later may read the old value. The same holds for the takeovers of `chains`, one of which
     is given where it stands in the way.
     """
+    results = set(fusion.graph.results)
     for value, parameter in updates.items():
-        last = chains.last(parameter)
-        if chains.first(value) is parameter:
+        first, last = chains.first(value), chains.last(parameter)
+        if first is parameter:
             continue
-        if last is not parameter and not _reads_own_element(fusion, value, value, last):
+        if first.op == "parameter":  # it would lie where that one does
+            return chains.taker[first]
+        if last is not parameter and (last in results or not _reads_own_element(fusion, value, value, last)):
             return chains.taker[parameter]
-        if last is parameter and not _reads_own_element(fusion, chains.first(value), value, parameter):
+        if last is parameter and not _reads_own_element(fusion, first, value, parameter):
             return value
     stuck = _cycle(dependencies(fusion, updates, chains))
     if not stuck:

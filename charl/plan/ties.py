@@ -74,6 +74,9 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
             )
             if taken in results or not (computed or taken in mutable):
                 continue
+            rooted = taken.op in ("item", "parameter") or taken in out or n.regions
+            if not rooted:
+                continue
             owner = n if n.regions else taker
             if any(
                 _depends(r, owner, order) for r in seen_by.get(taken, ()) if r is not owner and r is not taker
