@@ -16,8 +16,8 @@ from charl.plan.access import nodes_of
 def lane_width(exprs: Iterable[Expr], symbol: str) -> int | None:
     """32 or 64 when everything that depends on `symbol` has elements of that width (bool values are masks).
 
-    None when widths mix, when a stored bool or a narrow type varies along the lanes, when a bound or a run-time
-    index does, when the lanes that a guard lets pass are no interval, or when a position of an extreme is asked for.
+    None when widths mix, when a stored bool or a narrow type varies along the lanes, when a bound or a run-time index does,
+    or when the lanes that a guard lets pass are no interval.
     """
     widths: set[int] = set()
     for root in exprs:
@@ -28,9 +28,7 @@ def lane_width(exprs: Iterable[Expr], symbol: str) -> int | None:
                 if not _interval(e, symbol):
                     return None
                 continue
-            if isinstance(e, Reduce) and (
-                e.fn.startswith("arg") or any(symbol in dims.symbols(x) for _, x in e.over)
-            ):
+            if isinstance(e, Reduce) and any(symbol in dims.symbols(x) for _, x in e.over):
                 return None
             if any(_opaque(i, symbol) for i in e.indices()):
                 return None

@@ -111,6 +111,12 @@ class Facts:
         return len({e.dtype.bits for e in found if e.dtype.kind != "bool"}) > 1
 
     @cached_property
+    def slides(self) -> bool:
+        """Whether windows that overlap are reduced: elements are read again for neighbours of the result."""
+        extents = {n: size for e in nodes_of(self.expr) if isinstance(e, Reduce) for n, size in e.over}
+        return any(_overlaps(i, extents) for r in self.reads if r.reduced for i in r.index)
+
+    @cached_property
     def cost(self) -> int:
         """Additions to evaluate one element, reductions counted once."""
         return expr_cost(self.expr)
@@ -123,6 +129,18 @@ class Facts:
                 break
             k += 1
         return k
+
+
+def _overlaps(index: Size, extents: Mapping[str, Size]) -> bool:
+    """Whether a step of an own index is less than what the taps of a window, of these extents, reach."""
+    names = dims.symbols(index)
+    steps = [dims.coefficient(index, s) for s in names - extents.keys()]
+    for tap in names & extents.keys():
+        reach, size = dims.coefficient(index, tap), extents[tap]
+        known = isinstance(reach, int) and isinstance(size, int)
+        if known and any(isinstance(s, int) and reach * (size - 1) >= s > 0 for s in steps):  # type: ignore[operator]
+            return True
+    return False
 
 
 REGIONS = ("loop", "branch", "item")

@@ -153,7 +153,7 @@ class Fusion:
             if node in self.views:
                 if node in spoiled:
                     spoiled.update(node.inputs)
-            elif not self.leaf(node) and (self.writes(node) or self._through_views(node).heavy):
+            elif not self.leaf(node) and (self.writes(node) or self._reads_again(node)):
                 spoiled.update(node.inputs)
         total: dict[Node, int] = {}
         for node in self.order:
@@ -170,6 +170,10 @@ class Fusion:
                 total[node] = cost
                 self.cheap.add(node)
         self._mark_moved(spoiled)
+
+    def _reads_again(self, node: Node) -> bool:
+        facts = self._through_views(node)
+        return facts.heavy or facts.slides
 
     def _mark_moved(self, spoiled: set[Node]) -> None:
         """Elementwise values whose one use takes them through views (transposed, cut, …): computed where they are used."""

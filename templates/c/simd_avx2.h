@@ -438,6 +438,50 @@ static inline vu32 vu32_turn(vu32 x, int count) {
     return _mm256_or_si256(_mm256_sllv_epi32(x, n), _mm256_srlv_epi32(x, _mm256_sub_epi32(_mm256_set1_epi32(32), n)));
 }
 
+/* p[0], p[stride], p[2 * stride], ...; nothing else is read. Every other element comes from two loads, not from eight. */
+static inline vf32 vf32_load_strided(const float *p, ptrdiff_t stride) {
+    if (stride == 2) {
+        const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), _mm256_set_epi32(6, 4, 2, 0, 6, 4, 2, 0));
+        const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p + 7), _mm256_set_epi32(7, 5, 3, 1, 7, 5, 3, 1));
+        return _mm256_blend_ps(low, high, 0xf0);
+    }
+    float lanes[VL32];
+    for (int i = 0; i < VL32; ++i) {
+        lanes[i] = p[i * stride];
+    }
+    return vf32_load(lanes);
+}
+
+static inline vf32 vf32_load_strided_mask(const float *p, ptrdiff_t stride, vm32 m) {
+    float lanes[VL32];
+    bool on[VL32];
+    vm32_store(on, m);
+    for (int i = 0; i < VL32; ++i) {
+        lanes[i] = on[i] ? p[i * stride] : 0;
+    }
+    return vf32_load(lanes);
+}
+
+static inline void vf32_store_strided(float *p, ptrdiff_t stride, vf32 x) {
+    float lanes[VL32];
+    vf32_store(lanes, x);
+    for (int i = 0; i < VL32; ++i) {
+        p[i * stride] = lanes[i];
+    }
+}
+
+static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, vm32 m) {
+    float lanes[VL32];
+    bool on[VL32];
+    vf32_store(lanes, x);
+    vm32_store(on, m);
+    for (int i = 0; i < VL32; ++i) {
+        if (on[i]) {
+            p[i * stride] = lanes[i];
+        }
+    }
+}
+
 #include "simd_common.h"
 
 #include "simd_double.h"

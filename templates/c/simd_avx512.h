@@ -343,6 +343,82 @@ static inline vu32 vu32_turn(vu32 x, int count) {
     return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
 }
 
+/* Bit i of the lower eight at bit 2 i. */
+static inline vm32 vm32_spread(unsigned m) {
+    unsigned x = m & 0xffu;
+    x = (x | (x << 4)) & 0x0f0fu;
+    x = (x | (x << 2)) & 0x3333u;
+    return (vm32)((x | (x << 1)) & 0x5555u);
+}
+
+/* p[0], p[stride], p[2 * stride], ...; nothing else is read. Every other element comes from two loads, not from sixteen. */
+static inline vf32 vf32_load_strided(const float *p, ptrdiff_t stride) {
+    if (stride == 2) {
+        const __m512i even = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 14, 12, 10, 8, 6, 4, 2, 0);
+        return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 15));
+    }
+    if (stride >= -(1 << 26) && stride <= (1 << 26)) {
+        const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        return _mm512_i32gather_ps(_mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride)), p, 4);
+    }
+    float lanes[VL32];
+    for (int i = 0; i < VL32; ++i) {
+        lanes[i] = p[i * stride];
+    }
+    return vf32_load(lanes);
+}
+
+static inline vf32 vf32_load_strided_mask(const float *p, ptrdiff_t stride, vm32 m) {
+    if (stride == 2) {
+        const __m512i even = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 14, 12, 10, 8, 6, 4, 2, 0);
+        const vm32 last = (vm32)(vm32_spread((unsigned)m >> 8) << 1);
+        const vf32 low = _mm512_maskz_loadu_ps(vm32_spread((unsigned)m), p);
+        return _mm512_permutex2var_ps(low, even, _mm512_maskz_loadu_ps(last, p + 15));
+    }
+    if (stride >= -(1 << 26) && stride <= (1 << 26)) {
+        const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride));
+        return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, at, p, 4);
+    }
+    float lanes[VL32];
+    for (int i = 0; i < VL32; ++i) {
+        lanes[i] = ((unsigned)m >> i & 1u) != 0 ? p[i * stride] : 0;
+    }
+    return vf32_load(lanes);
+}
+
+static inline void vf32_store_strided(float *p, ptrdiff_t stride, vf32 x) {
+    if (stride >= -(1 << 26) && stride <= (1 << 26)) {
+        const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride));
+        _mm512_i32scatter_ps(p, at, x, 4);
+        return;
+    }
+    float lanes[VL32];
+    vf32_store(lanes, x);
+    for (int i = 0; i < VL32; ++i) {
+        p[i * stride] = lanes[i];
+    }
+}
+
+static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, vm32 m) {
+    if (stride >= -(1 << 26) && stride <= (1 << 26)) {
+        const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        const __m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride));
+        _mm512_mask_i32scatter_ps(p, m, at, x, 4);
+        return;
+    }
+    float lanes[VL32];
+    bool on[VL32];
+    vf32_store(lanes, x);
+    vm32_store(on, m);
+    for (int i = 0; i < VL32; ++i) {
+        if (on[i]) {
+            p[i * stride] = lanes[i];
+        }
+    }
+}
+
 #include "simd_common.h"
 
 #include "simd_double.h"

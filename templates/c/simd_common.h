@@ -24,7 +24,7 @@ static inline void $T_transpose($C *to, ptrdiff_t to_stride, const $C *from, ptr
     }
 }
 
-//: f32 f64 i32 u32 i64 u64
+//: f64 i32 u32 i64 u64
 static inline v$T v$T_load_strided(const $C *p, ptrdiff_t stride) {
     $C lanes[VL$N];
     for (int i = 0; i < VL$N; ++i) {
@@ -33,7 +33,7 @@ static inline v$T v$T_load_strided(const $C *p, ptrdiff_t stride) {
     return v$T_load(lanes);
 }
 
-//: f32 f64 i32 u32 i64 u64
+//: f64 i32 u32 i64 u64
 static inline v$T v$T_load_strided_mask(const $C *p, ptrdiff_t stride, vm$N m) {
     $C lanes[VL$N];
     bool on[VL$N];
@@ -44,7 +44,7 @@ static inline v$T v$T_load_strided_mask(const $C *p, ptrdiff_t stride, vm$N m) {
     return v$T_load(lanes);
 }
 
-//: f32 f64 i32 u32 i64 u64
+//: f64 i32 u32 i64 u64
 static inline void v$T_store_strided($C *p, ptrdiff_t stride, v$T x) {
     $C lanes[VL$N];
     v$T_store(lanes, x);
@@ -53,7 +53,7 @@ static inline void v$T_store_strided($C *p, ptrdiff_t stride, v$T x) {
     }
 }
 
-//: f32 f64 i32 u32 i64 u64
+//: f64 i32 u32 i64 u64
 static inline void v$T_store_strided_mask($C *p, ptrdiff_t stride, v$T x, vm$N m) {
     $C lanes[VL$N];
     bool on[VL$N];

@@ -12,18 +12,23 @@ from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Reduce
 from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
-from charl.loops.nests.axes import Axis, Part, collapse, store_width, wrap
+from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.form import contraction
-from charl.loops.nests.contraction.schedule import choose
+from charl.loops.nests.contraction.schedule import along_the_sum, choose
+from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row
+from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
 
 __all__ = ["Axis", "Part", "build_nest"]
+
+# Elements of a reduction below which lanes do not pay along it: those of a pool's window.
+_SHORT = 8
 
 
 def build_nest(
@@ -34,15 +39,26 @@ def build_nest(
         return wrap(rows, row(emitter, parts))
     if len(parts) == 1 and not parts[0].inner:
         return _full(emitter, caps, list(rows), parts[0].sinks, heavy)
+    few = written_out(parts) if rows and emitter.vectors else None
+    if few is not None and store_width(emitter, rows[-1], few, HOPS) is not None:
+        return _full(emitter, caps, list(rows), few, heavy)
     return wrap(rows, row(emitter, parts))
 
 
 def _full(
-    emitter: Emitter, caps: Capabilities, rows: list[Axis], sinks: Sequence[Sink], heavy: bool
+    emitter: Emitter,
+    caps: Capabilities,
+    rows: list[Axis],
+    sinks: Sequence[Sink],
+    heavy: bool,
+    cut: bool = False,
 ) -> tuple[Stmt, ...]:
+    """Values with one element a row; `cut`: where guards change, the axes have been cut."""
     reduces = [e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)]
     if not rows:
         return emitter.block(sinks)
+    if not reduces and not cut:
+        return segmented(emitter, rows, sinks, lambda r, s: _full(emitter, caps, list(r), s, heavy, True))
     if not reduces:
         rows, sinks = collapse(rows, sinks)
     if heavy and emitter.vectors:
@@ -50,11 +66,16 @@ def _full(
         schedule = choose(found, caps) if found else None
         if found and schedule:
             return Blocks(emitter, caps, found, schedule).nest()
-    width = store_width(emitter, rows[-1], sinks)
+        if found and along_the_sum(found):
+            return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
+    if not reduces and emitter.vectors:
+        rows, sinks = phased(emitter, rows, sinks)
+    width = store_width(emitter, rows[-1], sinks, HOPS)
     bodies = [r.body for r in reduces]
     if width is not None and reduces and strided_loads(bodies, rows[-1].name):
-        along = reduces[0].over[-1][0]
-        if not strided_loads(bodies, along) and contiguous_loads(bodies, along):
+        along, extent = reduces[0].over[-1]
+        short = isinstance(extent, int) and extent < _SHORT
+        if not short and not strided_loads(bodies, along) and contiguous_loads(bodies, along):
             width = None
     if width is None:
         return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)

@@ -19,6 +19,9 @@ from charl.plan.access import nodes_of
 
 Size = int | Dim
 
+# Elements up to which neighbours of a vector may lie apart, where they would be scalars otherwise.
+HOPS = 4
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -43,8 +46,8 @@ def wrap(axes: Sequence[Axis], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     return body
 
 
-def store_width(emitter: Emitter, axis: Axis, sinks: Sequence[Sink]) -> int | None:
-    """The width for lanes along `axis` if every sink stores contiguously and can be a vector."""
+def store_width(emitter: Emitter, axis: Axis, sinks: Sequence[Sink], hops: int = 1) -> int | None:
+    """The width for lanes along `axis` if every sink can be a vector and stores neighbours at most `hops` elements apart."""
     if not emitter.vectors or (isinstance(axis.extent, int) and axis.extent < 4):
         return None
     width = lane_width([s.value for s in sinks], axis.name)
@@ -52,7 +55,8 @@ def store_width(emitter: Emitter, axis: Axis, sinks: Sequence[Sink]) -> int | No
         return None
     for s in sinks:
         assert s.buffer is not None
-        if dims.coefficient(s.index, axis.name) != 1 or s.buffer.dtype.bits != width or s.add:
+        step = dims.coefficient(s.index, axis.name)
+        if not isinstance(step, int) or not 0 < step <= hops or s.buffer.dtype.bits != width or s.add:
             return None
         if s.value.dtype.kind == "bool" or s.value.dtype.bits != width:
             return None

@@ -38,11 +38,13 @@ def lane_rows(
         names = frozenset([last.name])
         lets, sinks = emitter.hoist(sinks, names)
         return wrap(before, (*lets, *emitter.lane_loop(last.name, last.extent, width, sinks, "parallel")))
-    vectors = 2 if heavy and rereads(reduces, last.name) else 1
-    if not heavy:
+    vectors = 2 if rereads(reduces, last.name) else 1
+    outer: list[Axis] = []
+    if not heavy:  # rows in the order of memory
         vectors = _together(last.extent, width, len(reduces))
+        outer, before = before, []
     tile = {}
-    if heavy and before and rereads(reduces, before[-1].name):
+    if before and rereads(reduces, before[-1].name):
         tile = {before[-1].name: _tile_rows(before[-1].extent, caps.registers)}
 
     def columns(start: Size, stop: Size, count: int, partial: bool) -> tuple[Stmt, ...]:
@@ -62,7 +64,7 @@ def lane_rows(
         tiles = tiled(emitter, before, tile, body)
         return (For(j, stop, tiles, "parallel", start, lanes(width) * count),)
 
-    return _column_loops(columns, last.extent, width, vectors)
+    return wrap(outer, _column_loops(columns, last.extent, width, vectors))
 
 
 def _together(extent: Size, width: int, reduces: int) -> int:
@@ -106,5 +108,5 @@ def _tile_rows(extent: Size, registers: int) -> int:
     if not isinstance(extent, int):
         return registers // 4
     if extent <= limit:
-        return extent
+        return max(extent, 1)
     return max(range(max(limit // 2, 1), limit + 1), key=lambda r: (-(extent % r), r))

@@ -1,24 +1,30 @@
 """Scalar elements, one after another; reductions may run on lanes along themselves.
 
-Enters: sinks with one element a row. Leaves: their loops. Contractions take a few elements at once, whose operands are shared.
+Enters: sinks with one element a row. Leaves: their loops. Contractions take a tile of elements at once, whose operands are
+shared: that of the fewest cycles, bound by multiply-adds, by loads, or by the latency of few sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations, product
+from collections.abc import Sequence
+from itertools import product
 from math import prod
 
+from charl import dims
 from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
 from charl.graph.scalar import Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
-from charl.loops.nests.axes import Axis, instances, tiled
+from charl.loops.nests.axes import Axis, instances, rereads, tiled
 from charl.loops.sinks import Sink
 from charl.plan.access import nodes_of
 
-# Registers beside the sums of a cell: operands that wait to be used again.
-_OPERANDS = 6
+Size = int | Dim
+
+_OPEN = (1, 2, 4)  # elements of an axis whose extent is not known, or that none of up to _WHOLE divides
+_WHOLE = 8
+_CANDIDATES = 4  # of the last axes
 
 
 def scalar_rows(
@@ -29,38 +35,50 @@ def scalar_rows(
     reduces: Sequence[Reduce],
     heavy: bool,
 ) -> tuple[Stmt, ...]:
-    """Scalar elements; reductions may run on lanes along themselves. Contractions take a cell of elements at once."""
-    tile = _cell(caps, rows, reduces) if heavy else {}
+    """Scalar elements; reductions may run on lanes along themselves. Contractions take several elements at once."""
+    tile = _tile(caps, rows, reduces) if heavy else {}
     body = lambda env: emitter.block(instances(sinks, env))  # noqa: E731
     return tiled(emitter, rows, tile, body)
 
 
-def _cell(caps: Capabilities, rows: Sequence[Axis], reduces: Sequence[Reduce]) -> dict[str, int]:
-    """How many elements along which one or two axes are summed at once: the fewest cycles for each."""
-    loads = [
-        x.symbols()
-        for x in dict.fromkeys(e for r in reduces for e in nodes_of(r.body) if isinstance(e, Load))
-    ]
-    best: tuple[float, dict[str, int]] = (float("inf"), {})
-    for cell in _cells(rows, caps.registers - _OPERANDS):
-        work = prod(cell.values())
-        read = sum(prod(n for name, n in cell.items() if name in symbols) for symbols in loads)
-        cycles = max(work, read, caps.latency * caps.ports) / work
-        for axis in rows:
-            if isinstance(axis.extent, int) and axis.name in cell:  # what is left goes one by one
-                cycles *= 1 + axis.extent % cell[axis.name] / axis.extent
-        if cycles < best[0] * 0.99:
-            best = (cycles, cell)
-    return {name: n for name, n in best[1].items() if n > 1}
+def _tile(caps: Capabilities, rows: Sequence[Axis], reduces: Sequence[Reduce]) -> dict[str, int]:
+    """Elements at once along up to three axes; of equally good tiles the one that grows along the last axes."""
+    found = {(e.source, e.index): e for r in reduces for e in nodes_of(r.body) if isinstance(e, Load)}
+    loads = list(found.values())
+    axes = [a for a in rows[-_CANDIDATES:] if rereads(reduces, a.name)]
+    most = max(caps.registers * 5 // 8, 8)
+    best: tuple[float, dict[str, int]] = (_cycles(caps, loads, {}), {})
+    for sizes in product(*(_sizes(a.extent) for a in axes)):
+        tile = {a.name: n for a, n in zip(axes, sizes, strict=True) if n > 1}
+        if len(tile) > 3 or prod(tile.values()) > most:
+            continue
+        cycles = _cycles(caps, loads, tile)
+        if cycles <= best[0]:
+            best = (cycles, tile)
+    return best[1]
 
 
-def _cells(rows: Sequence[Axis], most: int) -> Iterator[dict[str, int]]:
-    """Sizes of one or two axes, the small ones first."""
-    pairs: list[tuple[Axis, ...]] = [*combinations(reversed(rows), 2)] or [(rows[0],)]
-    for pair in pairs:
-        sizes = [
-            [n for n in (1, 2, 3, 4, 6, 8) if not isinstance(a.extent, int) or n <= a.extent] for a in pair
-        ]
-        for chosen in product(*sizes):
-            if prod(chosen) <= most:
-                yield {a.name: n for a, n in zip(pair, chosen, strict=True)}
+def _sizes(extent: Size) -> list[int]:
+    """Elements of an axis that a tile may take: those that leave no rest, where there are."""
+    if not isinstance(extent, int):
+        return list(_OPEN)
+    even = [n for n in range(1, _WHOLE + 1) if extent % n == 0]
+    return even if len(even) > 1 else list(_OPEN)
+
+
+def _cycles(caps: Capabilities, loads: Sequence[Load], tile: dict[str, int]) -> float:
+    """Cycles of a step of the sums, for one of them: multiply-adds, loads, latency, and what comes from behind the nearest cache.
+
+    Elements a few places apart are in lines that are there already.
+    """
+    work = prod(tile.values())
+    read = sum(prod(n for name, n in tile.items() if name in x.symbols()) for x in loads)
+    far = sum(prod(n for name, n in tile.items() if _far(caps, x, name)) for x in loads)
+    fetched = far * 64 / caps.bandwidth[0]
+    return max(work / caps.ports, read / caps.ports, caps.latency, fetched) / work
+
+
+def _far(caps: Capabilities, load: Load, name: str) -> bool:
+    """Whether neighbours along an index lie so far apart that they are streams of their own."""
+    step = dims.coefficient(load.index[0], name)
+    return step != 0 and not (isinstance(step, int) and abs(step) * load.dtype.bytes < caps.far)

@@ -6,10 +6,13 @@ Enters: parts. Leaves: the statements of a row. Lanes run along an inner axis wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from charl.loops.emit import Emitter
 from charl.loops.ir import For, Stmt
-from charl.loops.nests.axes import Axis, Part, collapse, store_width
+from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width
+from charl.loops.nests.phases import phased
+from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 
 
@@ -30,13 +33,19 @@ def row(emitter: Emitter, parts: Sequence[Part]) -> tuple[Stmt, ...]:
 
 
 def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+    return segmented(emitter, list(axes), sinks, partial(_piece, emitter))
+
+
+def _piece(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
     axes, sinks = collapse(list(axes), sinks)
     axis, rest = axes[0], axes[1:]
     if rest:
         names = frozenset(a.name for a in rest)
         lets, sinks = emitter.hoist(sinks, names)
-        return (For(axis.name, axis.extent, (*lets, *_inner(emitter, rest, sinks))),)
-    width = store_width(emitter, axis, sinks)
+        return (For(axis.name, axis.extent, (*lets, *_piece(emitter, rest, sinks))),)
+    if emitter.vectors:
+        (axis,), sinks = phased(emitter, [axis], sinks)
+    width = store_width(emitter, axis, sinks, HOPS)
     if width is None:
         return (For(axis.name, axis.extent, emitter.block(sinks)),)
     return emitter.lane_loop(axis.name, axis.extent, width, sinks)

@@ -15,7 +15,7 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Load
-from charl.loops.nests.axes import Axis
+from charl.loops.nests.axes import HOPS, Axis
 from charl.loops.nests.contraction.form import Contraction, stride
 
 Size = int | Dim
@@ -27,6 +27,7 @@ _SIDEWAYS = 6.0  # to add up the lanes of one sum
 _FAR = 0.35  # more for an element whose neighbours along the sum lie far apart, each time it is read
 _KIND = 0.01  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
+_GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 _TOGETHER = 4  # strips that share a block of a large product
 _ROW = 1024  # results of a row that take such a block in turn
 _DEPTH = 8  # elements of the sum that one pass over the results of such a thin product takes
@@ -82,9 +83,13 @@ def _schedules(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
 
 def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -> Iterator[Schedule]:
     packed: list[Load] = []
+    hops = 0.0  # cycles for loads that skip elements
     for load in c.loads:
         step = stride(load, lane.name)
         if step in (0, 1):
+            continue
+        if isinstance(step, int) and 1 < step <= HOPS and len(c.over) > 1:
+            hops += step == 2 or _GATHER
             continue
         if c.guarded or len(c.over) != 1 or stride(load, c.over[0].name) != 1:
             return
@@ -107,6 +112,8 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         rows, _known(lane.extent), depth, caps, c.width, tile is not None and not _whole(tile)
     )
     columns = _known(lane.extent)
+    vectors = -(-_known(lane.extent) // lanes_of(caps, c.width))
+    cycles += hops * -(-rows // shape.rows) * vectors * depth
     cost = cycles + len(packed) * _TURN * columns * depth + (_TURN + 0.1) * rows * columns * flipped
     base = replace(base, shape=shape, cost=cost * prod(_known(a.extent) for a in outer))
     yield _blocked(c, caps, base, reads)
@@ -188,13 +195,17 @@ def _along_the_sum(c: Contraction, caps: Capabilities) -> float:
     """Cycles with lanes along the sum, or of plain loops where they cannot run along it."""
     outputs = prod(_known(a.extent) for a in c.rows)
     depth = prod(_known(a.extent) for a in c.over)
-    last = c.over[-1].name
-    steps = [stride(x, last) for x in c.loads]
-    if all(x in (0, 1) for x in steps) and 1 in steps and not c.guarded:
+    if along_the_sum(c):
         width = lanes_of(caps, c.width)
         inner = _known(c.over[-1].extent)
         return outputs * (depth / inner * -(-inner // width) * 0.75 + _SIDEWAYS)
     return outputs * depth * 2.0
+
+
+def along_the_sum(c: Contraction) -> bool:
+    """Whether lanes can run along the sum: every operand lies in order there."""
+    steps = [stride(x, c.over[-1].name) for x in c.loads]
+    return all(x in (0, 1) for x in steps) and 1 in steps and not c.guarded
 
 
 def _known(x: Size) -> int:

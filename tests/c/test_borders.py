@@ -1,0 +1,86 @@
+"""Pads, pools and convolutions on every instruction set: borders cut off, windows on lanes, what lies a few elements apart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charl
+from charl.compile import Options, compile_source
+from charl.source import Source
+from tests.c import build
+from tests.support import needs_cc
+
+PROGRAM = """
+from conv import convolve, max_pool, average_pool
+
+fn apart(x: f32[2, 3, 28, 28], w: f32[2, 3, 14, 14]) -> f32 = sum(max_pool(max(x, 0.0), 2) * w)
+fn odd(x: f32[2, 3, 9, 13], w: f32[2, 3, 4, 6]) -> f32 = sum(max_pool(max(x, 0.0), 2) * w)
+fn over(x: f32[2, 3, 11, 20], w: f32[2, 3, 6, 10]) -> f32 = sum(max_pool(max(x, 0.0), 3, stride: 2, padding: 1) * w)
+
+export fn pool_apart(x: f32[2, 3, 28, 28], w: f32[2, 3, 14, 14]) -> f32[2, 3, 28, 28] = grad(apart)(x, w)
+export fn pool_odd(x: f32[2, 3, 9, 13], w: f32[2, 3, 4, 6]) -> f32[2, 3, 9, 13] = grad(odd)(x, w)
+export fn pool_over(x: f32[2, 3, 11, 20], w: f32[2, 3, 6, 10]) -> f32[2, 3, 11, 20] = grad(over)(x, w)
+export fn pool_three(x: f32[2, 3, 12, 18]) -> f32[2, 3, 4, 6] = max_pool(x, 3)
+export fn average(x: f32[2, 3, 12, 18]) -> f32[2, 3, 7, 10] = average_pool(x, 2, padding: 1)
+
+fn strided(x: f32[2, 3, 17, 35], w: f32[4, 3, 3, 3]) = relu(convolve(x, w, stride: 2, padding: 1))
+
+export fn conv_strided(x: f32[2, 3, 17, 35], w: f32[4, 3, 3, 3]) -> f32[2, 4, 9, 18] = strided(x, w)
+export fn conv_strided_x(x: f32[2, 3, 17, 35], w: f32[4, 3, 3, 3]) = grad(|x| sum(strided(x, w) ** 2))(x)
+export fn conv_strided_w(x: f32[2, 3, 17, 35], w: f32[4, 3, 3, 3]) = grad(|w| sum(strided(x, w) ** 2))(w)
+
+/// A bias, a residual and a border, all where the convolution leaves its sums.
+export fn conv_after(x: f32[1, 4, 10, 10], w: f32[4, 4, 3, 3], b: f32[4]) -> f32[1, 4, 14, 14] {
+    pad(relu(convolve(x, w, padding: 1) + b[:, None, None] + x), low: (0, 0, 2, 2), high: (0, 0, 2, 2))
+}
+
+export fn conv_deep_w(x: f32[3, 5, 14, 14], d: f32[3, 6, 10, 10]) = grad(|w| sum(convolve(x, w) * d))(zeros(6, 5, 5, 5))
+"""
+
+SHAPES = re.compile(r"export fn (\w+)\((.*?)\)(?: ->| =)")
+
+
+def _arguments(name: str) -> dict[str, Any]:
+    parameters = next(m[2] for m in SHAPES.finditer(PROGRAM) if m[1] == name)
+    r = np.random.default_rng(0)
+    found = re.findall(r"(\w+): f32\[([\d, ]+)\]", parameters)
+    return {p: r.standard_normal([int(n) for n in s.split(",")]).astype(np.float32) for p, s in found}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("borders") / "borders.ch"
+    path.write_text(PROGRAM, encoding="utf-8")
+    return path
+
+
+@needs_cc
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+def test_agrees_with_the_evaluator(program: Path, isa: str) -> None:
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    wanted, got = charl.load(program, backend="evaluator"), charl.load(program, simd=isa)
+    for name in [m[1] for m in SHAPES.finditer(PROGRAM)]:
+        a = _arguments(name)
+        expected, actual = getattr(wanted, name)(**a), getattr(got, name)(**a)
+        np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-4, err_msg=name)
+
+
+def test_no_kernel_is_left_scalar() -> None:
+    """Inside a border and in windows apart, everything runs on lanes."""
+    options = Options(targets=("c",), simd="avx512")
+    code = compile_source(Source("borders.ch", PROGRAM), options).files["borders.c"].decode()
+    kernels = [
+        k
+        for k in code.split("\nstatic void ")[1:]
+        if k.startswith(("borders_pool", "borders_average", "borders_conv"))
+    ]
+    assert len(kernels) > 10
+    for kernel in kernels:
+        assert "VL32" in kernel or "vf32_" in kernel, kernel
+    assert "vf32_load_strided" in code
