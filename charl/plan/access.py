@@ -137,8 +137,10 @@ def _overlaps(index: Size, extents: Mapping[str, Size]) -> bool:
     steps = [dims.coefficient(index, s) for s in names - extents.keys()]
     for tap in names & extents.keys():
         reach, size = dims.coefficient(index, tap), extents[tap]
-        known = isinstance(reach, int) and isinstance(size, int)
-        if known and any(isinstance(s, int) and reach * (size - 1) >= s > 0 for s in steps):  # type: ignore[operator]
+        if not (isinstance(reach, int) and isinstance(size, int)):
+            continue
+        far = reach * (size - 1)
+        if any(isinstance(s, int) and far >= s > 0 for s in steps):
             return True
     return False
 
