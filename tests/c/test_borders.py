@@ -11,6 +11,7 @@ import pytest
 
 import charl
 from charl.compile import Options, compile_source
+from charl.runtime.native import import_package
 from charl.source import Source
 from tests.c import build
 from tests.support import needs_cc
@@ -69,6 +70,28 @@ def test_agrees_with_the_evaluator(program: Path, isa: str) -> None:
         a = _arguments(name)
         expected, actual = getattr(wanted, name)(**a), getattr(got, name)(**a)
         np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-4, err_msg=name)
+
+
+UPDATE = """
+export fn update(mut w: f32[84, 10], x: f32[32, 84], d: f32[32, 10]) { w = w - 0.1 * (x.T @ d) }
+"""
+
+
+@needs_cc
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+def test_no_row_is_updated_twice(tmp_path: Path, isa: str) -> None:
+    """84 rows are whole strips, whole vectors and a part of one; what lies behind the weight stays as it is."""
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    options = Options(targets=("c",), simd=isa)
+    files = compile_source(Source("update.ch", UPDATE), options).files
+    package = import_package(files, tmp_path / isa).load("c", simd=isa)
+    r = np.random.default_rng(0)
+    memory = np.full((84 + 40, 10), np.float32(7))
+    w, x, d = memory[:84], r.standard_normal((32, 84), np.float32), r.standard_normal((32, 10), np.float32)
+    package.update(w, x, d)
+    np.testing.assert_allclose(w, 7 - 0.1 * (x.T @ d), rtol=1e-4, atol=1e-4)
+    assert (memory[84:] == 7).all()
 
 
 def test_no_kernel_is_left_scalar() -> None:

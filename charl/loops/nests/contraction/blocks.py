@@ -416,7 +416,7 @@ def _exact_segments(extent: int, width: int, vectors: int, again: bool) -> Itera
         start = full * vectors * width
         yield 0, start, vectors, False
     if more:
-        yield max(min(start, extent - more * width), 0), extent, more, False
+        yield max(min(start, extent - more * width), 0), min(start + more * width, extent), more, False
         start += more * width
     if rest:
         yield start, extent, 1, True
