@@ -69,13 +69,9 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
     takers: dict[Node, Node] = {}
     for n in order:
         for taker, taken in _wanted(n, caps):
-            computed = taken.op == "item" or (
-                taken.op not in ("parameter", "constant") and not is_view(taken)
-            )
-            if taken in results or not (computed or taken in mutable):
-                continue
-            rooted = taken.op in ("item", "parameter") or taken in out or n.regions
-            if not rooted:
+            # What a kernel computes may be computed again where it is read: only what is kept for good is written over.
+            kept = taken.op == "item" or taken in out or taken in mutable
+            if taken in results or not kept:
                 continue
             owner = n if n.regions else taker
             if any(
