@@ -174,7 +174,7 @@ class Apply(Expr):
 class Guard(Expr):
     """`then` where `low <= index < high` for every (index, low, high), else `other`.
 
-    Unlike select, `then` is evaluated only inside the range (its loads may be out of bounds elsewhere).
+    Unlike select, `then` is evaluated only inside the ranges and `other` only outside (loads may be out of bounds elsewhere).
     """
 
     ranges: tuple[tuple[Size, Size, Size], ...]

@@ -170,3 +170,23 @@ def odd_vectors(width_of: DType) -> Kernel:
         Store(z, 3 * (i + lane), IndexValue(dims.floordiv(i + lane, 3), t)),
     ]
     return Kernel(f"odd_vectors_{t}", (x, y, z, index), ("N",), (over_lanes(N, t.bits, body),))
+
+
+def joined(t: DType) -> Kernel:
+    """Arrays joined along the lanes and across them, of exact sizes: whatever a guard leaves out is out of bounds.
+
+    a: 2 * N rows of y as three parts along the lanes. b: a vector under a test of the rows alone, and one under tests of
+    rows and lanes whose value is one element for all lanes.
+    """
+    x, y, one = Buffer("x", t, 3, "input"), Buffer("y", t, N - 3, "input"), Buffer("one", t, 1, "input")
+    a, b = Buffer("a", t, 2 * N, "output"), Buffer("b", t, 2 * N, "output")
+    rest = Guard(((i + lane, 0, N - 1),), load(y, i + lane - 3), load(one, N - 1 - i - lane))
+    parts = Guard(((i + lane, 0, 3),), load(x, i + lane), rest)
+    inner = Guard(((i + lane, 3, N),), load(y, i + lane - 3), load(x, i + lane))
+    rows = Guard(((j, 1, 2),), inner, load(one, j))
+    both = Guard(((j, 1, 2), (i + lane, 2, 5)), load(one, j - 1), Const(7.0 if t.is_float else 7, t))
+    body: list[Stmt] = [
+        Store(a, j * N + i + lane, parts),
+        Store(b, j * N + i + lane, apply("add", rows, both)),
+    ]
+    return Kernel(f"joined_{t}", (x, y, one, a, b), ("N",), ((For("j.2", 2, over_lanes(N, t.bits, body)),),))

@@ -77,16 +77,24 @@ def test_headers_carry_only_what_is_called() -> None:
 _SANITIZED = """
 import sys
 from pathlib import Path
-from tests.c import build, graphs
+import numpy as np
+from charl.dtypes import f32, f64, i32
+from tests.c import build, graphs, kernels
 isa, folder = sys.argv[1], Path(sys.argv[2])
 library = build.Library("sanitized", folder, guard=0)
 cases = list(graphs.merged(orders=(0, 1)))
 for case in cases:
     library.add_plan(case.id, build.plan_graph(case.graph))
+for t in (f32, f64, i32):
+    library.add_kernel(f"joined {t}", kernels.joined(t))
 library.build(isa, ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], "gcc")
 for case in cases:
     print(case.id, flush=True)
     library.run_plan(isa, case.id, case.arrays)
+for t in (f32, f64, i32):
+    print(f"joined {t}", flush=True)
+    for n in (5, 16, 37):
+        library.run_kernel(isa, f"joined {t}", [np.ones(s, t.numpy) for s in (3, n - 3, 1, 2 * n, 2 * n)], {"N": n})
 print("done")
 """
 

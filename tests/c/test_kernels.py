@@ -33,6 +33,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> build.Library:
     out.add_kernel("scatter", kernels.scatter(7))
     for t in ODD:
         out.add_kernel(f"odd {t}", kernels.odd_vectors(t))
+        out.add_kernel(f"joined {t}", kernels.joined(t))
     return out
 
 
@@ -122,3 +123,19 @@ def test_odd_vectors(library: build.Library, isa: str, t: DType, n: int, seed: i
     x, z = (rng.integers(0, 50, 3 * n).astype(t.numpy) for _ in range(2))
     index = rng.integers(0, 3 * n, n).astype(np.int32)
     both(library, isa, f"odd {t}", [x, np.zeros(n, t.numpy), z, index], n)
+
+
+@pytest.mark.parametrize("n", [5, 16, 37])
+@pytest.mark.parametrize("t", ODD, ids=str)
+def test_guards_are_lazy_on_both_sides(library: build.Library, isa: str, t: DType, n: int) -> None:
+    """Parts joined along lanes and across them; `test_sanitizers_find_nothing` watches what the same kernel reads."""
+    rng = np.random.default_rng(n)
+    x, y, one = (rng.integers(0, 50, s).astype(t.numpy) for s in (3, n - 3, 1))
+    a, b = both(library, isa, f"joined {t}", [x, y, one, *np.zeros((2, 2 * n), t.numpy)], n)[3:]
+    row = np.concatenate([x, y])
+    row_a = np.concatenate([row[: n - 1], one])
+    inside = (np.arange(n) >= 2) & (np.arange(n) < 5)
+    np.testing.assert_array_equal(a, np.concatenate([row_a, row_a]))
+    np.testing.assert_array_equal(
+        b, np.concatenate([np.full(n, one[0] + 7), row + np.where(inside, one[0], 7)])
+    )

@@ -109,22 +109,33 @@ def run_time_values(x: Size) -> Iterator[Expr]:
                 yield from run_time_values(arg)
 
 
-def references(e: Expr) -> Iterator[Ref]:
-    """Every register an expression reads, each once, in order."""
+def below(e: Expr) -> Iterator[Expr]:
+    """Every distinct expression from `e` down, those inside run-time indices too, in order."""
     seen: set[int] = set()
-    names: set[str] = set()
     stack: list[Expr] = [e]
     while stack:
         x = stack.pop()
         if id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, Ref) and x.name not in names:
-            names.add(x.name)
-            yield x
+        yield x
         stack += reversed(x.children())
         for i in x.indices():
             stack += run_time_values(i)
+
+
+def references(e: Expr) -> Iterator[Ref]:
+    """Every register an expression reads, each once, in order."""
+    names: set[str] = set()
+    for x in below(e):
+        if isinstance(x, Ref) and x.name not in names:
+            names.add(x.name)
+            yield x
+
+
+def _reads(e: Expr) -> bool:
+    """Whether an expression reads memory, which must not happen where a guard leaves it out."""
+    return any(isinstance(x, Load) for x in below(e))
 
 
 class Vectors:
@@ -195,12 +206,12 @@ class Vectors:
         yield
         self.region.mask, self.region.count = kept, count
 
-    def narrowed(self, condition: str) -> str:
+    def narrowed(self, condition: str, wanted: str = "inside") -> str:
         """Name of the mask `condition` and the region's own."""
         outer = self.mask()
         w = self.region.width
         text = f"vm{w}_and({outer}, {condition})" if outer else condition
-        name = self.host.scope.allocate("inside")
+        name = self.host.scope.allocate(wanted)
         self.host.emit(f"const vm{w} {name} = {text};")
         return name
 
@@ -307,8 +318,12 @@ class Vectors:
     def _guard(self, e: Guard) -> str:
         if self.host.scalars.never(e):
             return self.vector(e.other)
-        if not any(self._varies(i) for i in e.indices()):
+        uniform = tuple(r for r in e.ranges if not any(self._varies(x) for x in r))
+        if len(uniform) == len(e.ranges):
             return self._uniform_guard(e)
+        if uniform and self._reads_one(e.then):  # no mask holds back what all lanes read at one place
+            varying = tuple(r for r in e.ranges if r not in uniform)
+            return self._uniform_guard(Guard(uniform, Guard(varying, e.then, e.other), e.other))
         condition = self._range_mask(e)
         if condition is None:
             return self.by_lane(e)
@@ -318,16 +333,34 @@ class Vectors:
             then = self.vector(e.then)
         if zero and isinstance(e.then, Load) and "_mask(" in then:
             return then
-        return f"{self.type(e.dtype)}_select({inside}, {then}, {self.vector(e.other)})"
+        return f"{self.type(e.dtype)}_select({inside}, {then}, {self._other(e, inside)})"
+
+    def _reads_one(self, e: Expr) -> bool:
+        """Whether all lanes read some element at one place."""
+        return any(isinstance(x, Load) and not self.depends(x) for x in below(e))
+
+    def _other(self, e: Guard, inside: str) -> str:
+        """The value outside a guard's ranges: only there is what it reads known to be in bounds."""
+        if not _reads(e.other):
+            return self.vector(e.other)
+        outside = self.narrowed(f"vm{self.region.width}_not({inside})", "outside")
+        with self.masked(outside):
+            return self.vector(e.other)
 
     def _uniform_guard(self, e: Guard) -> str:
         condition = self.host.scalars.condition(e)
         if condition is None:
             return self.vector(e.then)
         name = self.host.scope.allocate("guarded")
-        self.host.emit(f"{self.type(e.dtype)} {name} = {self.vector(e.other)};")
+        lazy = _reads(e.other)
+        first = "" if lazy else f" = {self.vector(e.other)}"
+        self.host.emit(f"{self.type(e.dtype)} {name}{first};")
         with self.host.block(f"if ({condition.text})"):
             self.host.emit(f"{name} = {self.vector(e.then)};")
+        if lazy:
+            self.host.lines.pop()
+            with self.host.block("} else"):
+                self.host.emit(f"{name} = {self.vector(e.other)};")
         return name
 
     def _range_mask(self, e: Guard) -> str | None:
