@@ -57,7 +57,9 @@ def live_bytes(lives: list[Life]) -> Size:
         now = now + changes[step]
         totals[now] = None
     largest: list[Size] = []  # sums of which none is provably above another
-    for total in totals:
+    for total in sorted(
+        totals, key=_typical, reverse=True
+    ):  # the likely ones first: they rule out most others
         if not any(dims.nonnegative(other - total) for other in largest):
             largest = [other for other in largest if not dims.nonnegative(total - other)] + [total]
     # No proof is tried on what already holds a maximum: it would look into every level again.
@@ -65,6 +67,11 @@ def live_bytes(lives: list[Life]) -> Size:
     for total in largest[1:]:
         best = dims.atom(dims.Func("max", (best, total)))
     return best
+
+
+def _typical(x: Size) -> int:
+    """The value of a size at sizes of some hundred."""
+    return dims.evaluate(x, dict.fromkeys(dims.symbols(x), 256)) if isinstance(x, dims.Dim) else x
 
 
 def _assign_constant(lives: list[Life]) -> int:

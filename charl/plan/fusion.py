@@ -45,6 +45,7 @@ class Group:
         False  # cut off from what it reads, so that both bind few enough buffers: never merged again
     )
     before: int = 0
+    latest: int = 0  # the number of the group that came with its latest member
     stored: list[Node] = field(default_factory=list)
 
 
@@ -181,8 +182,9 @@ class Fusion:
         for node in self.order:
             for i in node.inputs:
                 uses[i].append(node)
+        settled = self.results | spoiled | self.cheap
         for node in self.order:
-            if node in self.views or self.leaf(node) or {node} & (self.results | spoiled | self.cheap):
+            if node in self.views or node in settled or self.leaf(node):
                 continue
             last = node
             while (
@@ -230,7 +232,7 @@ class Fusion:
         """A loop or branch and all it leaves: a group of its own, behind what it reads."""
         self._made += 1
         items = [n for n in self.order if n.op == "item" and n.inputs[0] is node]
-        group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True)
+        group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True, latest=self._made)
         for read in self.fact(node).reads:
             source = self.group_of.get(read.node)
             if source:
@@ -245,6 +247,7 @@ class Fusion:
         group = Group(
             self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node) or node in self.apart
         )
+        group.latest = self._made
         for read in fact.reads:
             source = self.group_of.get(read.node)
             if source:
@@ -398,7 +401,13 @@ class Fusion:
         into.rows, into.space, into.heavy = rows, into.space[:rows], into.heavy or other.heavy
         into.before = (into.before | other.before) & ~bit & ~gone
         del self.groups[other.id]
-        for g in self.groups.values():
+        into.latest = self._made
+        self.groups[into.id] = self.groups.pop(
+            into.id
+        )  # in order of the latest member, so that the search may end
+        for g in reversed(self.groups.values()):
+            if g.latest < min(into.id, other.id):
+                break  # made whole before the first of them
             if g is not into and g.before & (bit | gone):
                 g.before = (g.before & ~gone) | bit | into.before
 

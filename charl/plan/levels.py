@@ -18,7 +18,7 @@ from charl.ops.record import OPS, make
 from charl.ops.regions import item, substituted
 from charl.ops.source import size_value
 from charl.plan.fusion import Fusion, Group
-from charl.plan.order import in_place_conflict, schedule
+from charl.plan.order import in_place_conflicts, schedule
 from charl.plan.ties import Chains, candidates, carried, fixed
 
 
@@ -92,14 +92,15 @@ def build(
         while cuts := fusion.overfull():
             fusion.cut(cuts)
         chains = Chains({**given, **taken})
-        conflict = in_place_conflict(fusion, updates, chains)
-        if conflict is None:
+        conflicts = in_place_conflicts(fusion, updates, chains)
+        if not conflicts:
             break
-        if conflict in taken:
-            del taken[conflict]
-            continue
-        graph, updates, copy = _moved(graph, updates, conflict)
-        apart |= {copy}
+        for conflict in conflicts:
+            if conflict in taken:
+                del taken[conflict]
+                continue
+            graph, updates, copy = _moved(graph, updates, conflict)
+            apart |= {copy}
     same = chains.shared(graph, updates)
     level = Level(
         fusion, updates, schedule(fusion, updates, chains), same, {}, ranges or {}, dict(rows or {})

@@ -20,30 +20,39 @@ _SMALL_BYTES = 1 << 16
 _SMALL = 1024
 
 
-def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> Node | None:
-    """A value that cannot be written over another one while it is computed, or None.
+def in_place_conflicts(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[Node]:
+    """Values that cannot be written over another one while they are computed.
 
     `updates`: new value → the parameter whose buffer takes it. Its group may read the parameter only at the element that it
     writes, and no group that must run later may read the old value. The same holds for the takeovers of `chains`, one of which
     is given where it stands in the way.
     """
-    results = set(fusion.graph.results)
-    for value, parameter in updates.items():
-        first, last = chains.first(value), chains.last(parameter)
-        if first is parameter:
-            continue
-        if first.op == "parameter":  # it would lie where that one does
-            return chains.taker[first]
-        if last is not parameter and (last in results or not _reads_own_element(fusion, value, value, last)):
-            return chains.taker[parameter]
-        if last is parameter and not _reads_own_element(fusion, first, value, parameter):
-            return value
+    found = [_unfit(fusion, v, p, chains) for v, p in updates.items()]
+    unfit = [x for x in dict.fromkeys(found) if x is not None]
+    return unfit or _closing(fusion, updates, chains)
+
+
+def _unfit(fusion: Fusion, value: Node, parameter: Node, chains: Chains) -> Node | None:
+    """What keeps `value` from being written over its parameter: itself, or a takeover before or behind it."""
+    first, last = chains.first(value), chains.last(parameter)
+    if first is parameter:
+        return None
+    if first.op == "parameter":  # it would lie where that one does
+        return chains.taker[first]
+    if last is not parameter:
+        needed = last in fusion.graph.results or not _reads_own_element(fusion, value, value, last)
+        return chains.taker[parameter] if needed else None
+    return None if _reads_own_element(fusion, first, value, parameter) else value
+
+
+def _closing(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[Node]:
+    """A value that closes a cycle of groups which wait for each other, if there is one."""
     stuck = _cycle(dependencies(fusion, updates, chains))
     if not stuck:
-        return None
+        return []
     takers = [t for t in fusion.taken if _writer(fusion, t) in stuck]
     if takers:
-        return takers[-1]
+        return [takers[-1]]
     readers = _readers(fusion)
     for value, parameter in updates.items():  # one that waits for a reader of what it overwrites
         writer = _writer(fusion, chains.first(value))
@@ -52,7 +61,7 @@ def in_place_conflict(fusion: Fusion, updates: Mapping[Node, Node], chains: Chai
             and writer in stuck
             and (readers.get(chains.last(parameter), set()) - {writer}) & stuck
         ):
-            return value
+            return [value]
     raise AssertionError("a cycle of groups that no update closes")
 
 
@@ -151,12 +160,13 @@ def _steps(
     waiting = sorted(before, key=lambda g: g.id)
     done: set[Group] = set()
     steps: list[list[Group]] = []
+    minor = {g for g in waiting if _is_small(g)}
     memory.reset()
     while waiting:
         ready = [g for g in waiting if before[g] <= done]
         assert ready, "a cycle of groups"
-        small = [g for g in ready if _is_small(g)]
-        large = [g for g in ready if g not in small]
+        small = [g for g in ready if g in minor]
+        large = [g for g in ready if g not in minor]
         if small and (not large or any(memory.growth(g) < -_SMALL_BYTES for g in small)):
             step = _within_limit(small, fusion)
         else:
