@@ -100,6 +100,7 @@ static void digits_predict_dropout(
         float *restrict dropout,
         ptrdiff_t N)
 {
+    PARALLEL_FOR_IF(1312 * N + 520 * (N / 4) >= 65536)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             vf32 sum = vf32_set1(0.0f);
@@ -113,33 +114,33 @@ static void digits_predict_dropout(
             for (ptrdiff_t k = 0; k < 64; ++k) {
                 const float x_element = x[64 * j + k];
                 const vf32 net_0_w_element = vf32_load(net_0_w + i + 64 * k);
-                const float x_element2 = x[64 * j + k + 64];
-                const float x_element3 = x[64 * j + k + 128];
-                const float x_element4 = x[64 * j + k + 192];
-                const vf32 net_0_w_element2 = vf32_load(net_0_w + i + 64 * k + VL32);
                 sum = vf32_fma(vf32_set1(x_element), net_0_w_element, sum);
-                sum2 = vf32_fma(vf32_set1(x_element2), net_0_w_element, sum2);
-                sum3 = vf32_fma(vf32_set1(x_element3), net_0_w_element, sum3);
-                sum4 = vf32_fma(vf32_set1(x_element4), net_0_w_element, sum4);
-                sum5 = vf32_fma(vf32_set1(x_element), net_0_w_element2, sum5);
-                sum6 = vf32_fma(vf32_set1(x_element2), net_0_w_element2, sum6);
-                sum7 = vf32_fma(vf32_set1(x_element3), net_0_w_element2, sum7);
+                const vf32 net_0_w_element2 = vf32_load(net_0_w + i + 64 * k + VL32);
+                sum2 = vf32_fma(vf32_set1(x_element), net_0_w_element2, sum2);
+                const float x_element2 = x[64 * j + k + 64];
+                sum3 = vf32_fma(vf32_set1(x_element2), net_0_w_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), net_0_w_element2, sum4);
+                const float x_element3 = x[64 * j + k + 128];
+                sum5 = vf32_fma(vf32_set1(x_element3), net_0_w_element, sum5);
+                sum6 = vf32_fma(vf32_set1(x_element3), net_0_w_element2, sum6);
+                const float x_element4 = x[64 * j + k + 192];
+                sum7 = vf32_fma(vf32_set1(x_element4), net_0_w_element, sum7);
                 sum8 = vf32_fma(vf32_set1(x_element4), net_0_w_element2, sum8);
             }
             const vf32 net_0_b_element = vf32_load(net_0_b + i);
             const vf32 net_0_b_element2 = vf32_load(net_0_b + i + VL32);
             vf32_store(dropout + i + 64 * j, vf32_max(vf32_add(sum, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 64, vf32_max(vf32_add(sum2, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 128,
-                    vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 192,
-                    vf32_max(vf32_add(sum4, net_0_b_element), vf32_set1(0.0f)));
             vf32_store(dropout + i + 64 * j + VL32,
-                    vf32_max(vf32_add(sum5, net_0_b_element2), vf32_set1(0.0f)));
+                    vf32_max(vf32_add(sum2, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + 64, vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
             vf32_store(dropout + i + 64 * j + VL32 + 64,
-                    vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
+                    vf32_max(vf32_add(sum4, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + 128,
+                    vf32_max(vf32_add(sum5, net_0_b_element), vf32_set1(0.0f)));
             vf32_store(dropout + i + 64 * j + VL32 + 128,
-                    vf32_max(vf32_add(sum7, net_0_b_element2), vf32_set1(0.0f)));
+                    vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
+            vf32_store(dropout + i + 64 * j + 192,
+                    vf32_max(vf32_add(sum7, net_0_b_element), vf32_set1(0.0f)));
             vf32_store(dropout + i + 64 * j + VL32 + 192,
                     vf32_max(vf32_add(sum8, net_0_b_element2), vf32_set1(0.0f)));
         }
@@ -168,6 +169,7 @@ static void digits_predict_dense(
         ptrdiff_t N)
 {
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
+        PARALLEL_FOR_IF(589 * (N / 4) >= 65536)
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
@@ -202,6 +204,7 @@ static void digits_predict_dense(
 /* digits.ch:18: softmax(net(x)) */
 static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
 {
+    PARALLEL_FOR_IF(82 * N >= 65536)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -242,9 +245,11 @@ static void digits_train_step_dropout(
         float *restrict dropout,
         ptrdiff_t N)
 {
+    PARALLEL_FOR_IF(2124 * N + 512 * (N / 4) >= 65536)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
-            float sums[8 * VL32];
+            float sums_space[8 * VL32 + 16];
+            float *const sums = f32_aligned(sums_space);
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             vf32 sum3 = vf32_set1(0.0f);
@@ -256,16 +261,16 @@ static void digits_train_step_dropout(
             for (ptrdiff_t k = 0; k < 64; ++k) {
                 const float x_element = x[64 * j + k];
                 const vf32 net_0_w_element = vf32_load(net_0_w + i + 64 * k);
-                const vf32 net_0_w_element2 = vf32_load(net_0_w + i + 64 * k + VL32);
-                const float x_element2 = x[64 * j + k + 64];
-                const float x_element3 = x[64 * j + k + 128];
-                const float x_element4 = x[64 * j + k + 192];
                 sum = vf32_fma(vf32_set1(x_element), net_0_w_element, sum);
+                const vf32 net_0_w_element2 = vf32_load(net_0_w + i + 64 * k + VL32);
                 sum2 = vf32_fma(vf32_set1(x_element), net_0_w_element2, sum2);
+                const float x_element2 = x[64 * j + k + 64];
                 sum3 = vf32_fma(vf32_set1(x_element2), net_0_w_element, sum3);
                 sum4 = vf32_fma(vf32_set1(x_element2), net_0_w_element2, sum4);
+                const float x_element3 = x[64 * j + k + 128];
                 sum5 = vf32_fma(vf32_set1(x_element3), net_0_w_element, sum5);
                 sum6 = vf32_fma(vf32_set1(x_element3), net_0_w_element2, sum6);
+                const float x_element4 = x[64 * j + k + 192];
                 sum7 = vf32_fma(vf32_set1(x_element4), net_0_w_element, sum7);
                 sum8 = vf32_fma(vf32_set1(x_element4), net_0_w_element2, sum8);
             }
@@ -335,7 +340,7 @@ static void digits_train_step_dropout(
 
 /* digits.ch:11: Dropout(0.2)
  * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
- * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
+ * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_small_updates(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
@@ -362,7 +367,7 @@ static void digits_train_step_small_updates(
 }
 
 /* digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
- * digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng) */
+ * digits.ch:28: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng) */
 static void digits_train_step_d_dense(
         const int32_t *restrict y,
         float *restrict loss,
@@ -377,6 +382,7 @@ static void digits_train_step_d_dense(
                 "digits.ch:23:5");
     }
 #endif
+    PARALLEL_FOR_IF(116 * N >= 65536)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -395,20 +401,19 @@ static void digits_train_step_d_dense(
                         vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
         }
         const float total2 = vf32_reduce_add(sum);
-        const float t2 = fabsf(total) < INFINITY ? total : 0.0f;
-        const int32_t t3 = i32_max(i32_min(y[i], 9), 0);
+        const int32_t t2 = i32_max(i32_min(y[i], 9), 0);
         const float d_loss = div_2[0];
-        const float t4 = logf(total2) + t2 - dense[10 * i + (ptrdiff_t)t3];
-        const float t5 = -d_loss;
-        const float t6 = d_loss / total2;
-        loss[i] = t4;
+        const float t3 = logf(total2) + t - dense[10 * i + (ptrdiff_t)t2];
+        const float t4 = -d_loss;
+        const float t5 = d_loss / total2;
+        loss[i] = t3;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(d_dense + 10 * i + j,
-                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t3)), vf32_set1(t5),
+                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t2)), vf32_set1(t4),
                             vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t6),
-                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t2))))),
+                        vf32_mul(vf32_set1(t5),
+                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t))))),
                     active);
         }
     }
@@ -425,8 +430,12 @@ static void digits_train_step_d_y(
         const float *restrict d_dense,
         ptrdiff_t N)
 {
-    for (ptrdiff_t i = 0; i < 2 * (N / 2); i += 2) {
-        for (ptrdiff_t j = 0; j < 64; j += 4) {
+    PARALLEL_FOR_IF(264 * N + 80 * (N / 4) >= 65528)
+    for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
+        float packed_space[20 * VL32 + 16];
+        float *const packed = f32_aligned(packed_space);
+        f32_transpose(packed, 2 * VL32, net_2_w + 10 * i, 10, 2 * VL32, 10);
+        for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             vf32 sum3 = vf32_set1(0.0f);
@@ -435,81 +444,95 @@ static void digits_train_step_d_y(
             vf32 sum6 = vf32_set1(0.0f);
             vf32 sum7 = vf32_set1(0.0f);
             vf32 sum8 = vf32_set1(0.0f);
-            for (ptrdiff_t k = 0; k < 10; k += VL32) {
-                const vm32 active = vm32_range(0, 10 - k);
-                const vf32 d_dense_element = vf32_load_mask(d_dense + 10 * i + k, active);
-                const vf32 net_2_w_element = vf32_load_mask(net_2_w + 10 * j + k, active);
-                const vf32 d_dense_element2 = vf32_load_mask(d_dense + 10 * i + k + 10, active);
-                const vf32 net_2_w_element2 = vf32_load_mask(net_2_w + 10 * j + k + 10, active);
-                const vf32 net_2_w_element3 = vf32_load_mask(net_2_w + 10 * j + k + 20, active);
-                const vf32 net_2_w_element4 = vf32_load_mask(net_2_w + 10 * j + k + 30, active);
-                sum = vf32_fma(d_dense_element, net_2_w_element, sum);
-                sum2 = vf32_fma(d_dense_element2, net_2_w_element, sum2);
-                sum3 = vf32_fma(d_dense_element, net_2_w_element2, sum3);
-                sum4 = vf32_fma(d_dense_element2, net_2_w_element2, sum4);
-                sum5 = vf32_fma(d_dense_element, net_2_w_element3, sum5);
-                sum6 = vf32_fma(d_dense_element2, net_2_w_element3, sum6);
-                sum7 = vf32_fma(d_dense_element, net_2_w_element4, sum7);
-                sum8 = vf32_fma(d_dense_element2, net_2_w_element4, sum8);
+            for (ptrdiff_t k = 0; k < 10; ++k) {
+                const float d_dense_element = d_dense[10 * j + k];
+                const vf32 packed_element = vf32_load(packed + 2 * k * VL32);
+                sum = vf32_fma(vf32_set1(d_dense_element), packed_element, sum);
+                const vf32 packed_element2 = vf32_load(packed + 2 * k * VL32 + VL32);
+                sum2 = vf32_fma(vf32_set1(d_dense_element), packed_element2, sum2);
+                const float d_dense_element2 = d_dense[10 * j + k + 10];
+                sum3 = vf32_fma(vf32_set1(d_dense_element2), packed_element, sum3);
+                sum4 = vf32_fma(vf32_set1(d_dense_element2), packed_element2, sum4);
+                const float d_dense_element3 = d_dense[10 * j + k + 20];
+                sum5 = vf32_fma(vf32_set1(d_dense_element3), packed_element, sum5);
+                sum6 = vf32_fma(vf32_set1(d_dense_element3), packed_element2, sum6);
+                const float d_dense_element4 = d_dense[10 * j + k + 30];
+                sum7 = vf32_fma(vf32_set1(d_dense_element4), packed_element, sum7);
+                sum8 = vf32_fma(vf32_set1(d_dense_element4), packed_element2, sum8);
             }
-            const float total = vf32_reduce_add(sum);
-            const float total2 = vf32_reduce_add(sum2);
-            const float total3 = vf32_reduce_add(sum3);
-            const float total4 = vf32_reduce_add(sum4);
-            const float total5 = vf32_reduce_add(sum5);
-            const float total6 = vf32_reduce_add(sum6);
-            const float total7 = vf32_reduce_add(sum7);
-            const float total8 = vf32_reduce_add(sum8);
-            d_y[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 64] = f32_max(add[64 * i + j + 64], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 64] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 1] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 65] = f32_max(add[64 * i + j + 65], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 65] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 2] < 0.8f ? total5 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 66] = f32_max(add[64 * i + j + 66], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 66] < 0.8f ? total6 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 3] < 0.8f ? total7 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 67] = f32_max(add[64 * i + j + 67], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 67] < 0.8f ? total8 : 0.0f) * 1.25f : 0.0f;
+            vf32_store(d_y + i + 64 * j,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
+                                sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + VL32,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
+                                    vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + 64,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 64), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 64),
+                                    vf32_set1(0.8f)), sum3, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + VL32 + 64,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 64), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 64),
+                                    vf32_set1(0.8f)), sum4, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + 128,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 128), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 128),
+                                    vf32_set1(0.8f)), sum5, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + VL32 + 128,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 128), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 128),
+                                    vf32_set1(0.8f)), sum6, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + 192,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 192), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 192),
+                                    vf32_set1(0.8f)), sum7, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + VL32 + 192,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 192), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 192),
+                                    vf32_set1(0.8f)), sum8, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
         }
-    }
-    for (ptrdiff_t i = 2 * (N / 2); i < N; ++i) {
-        for (ptrdiff_t j = 0; j < 64; j += 4) {
+        for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
-            vf32 sum3 = vf32_set1(0.0f);
-            vf32 sum4 = vf32_set1(0.0f);
-            for (ptrdiff_t k = 0; k < 10; k += VL32) {
-                const vm32 active = vm32_range(0, 10 - k);
-                const vf32 d_dense_element = vf32_load_mask(d_dense + 10 * i + k, active);
-                sum = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k, active), sum);
-                sum2 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 10, active), sum2);
-                sum3 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 20, active), sum3);
-                sum4 = vf32_fma(d_dense_element, vf32_load_mask(net_2_w + 10 * j + k + 30, active), sum4);
+            for (ptrdiff_t k = 0; k < 10; ++k) {
+                const float d_dense_element = d_dense[10 * j + k];
+                sum = vf32_fma(vf32_set1(d_dense_element), vf32_load(packed + 2 * k * VL32), sum);
+                sum2 = vf32_fma(vf32_set1(d_dense_element), vf32_load(packed + 2 * k * VL32 + VL32), sum2);
             }
-            const float total = vf32_reduce_add(sum);
-            const float total2 = vf32_reduce_add(sum2);
-            const float total3 = vf32_reduce_add(sum3);
-            const float total4 = vf32_reduce_add(sum4);
-            d_y[64 * i + j] = f32_max(add[64 * i + j], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j] < 0.8f ? total : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 1] = f32_max(add[64 * i + j + 1], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 1] < 0.8f ? total2 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 2] = f32_max(add[64 * i + j + 2], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 2] < 0.8f ? total3 : 0.0f) * 1.25f : 0.0f;
-            d_y[64 * i + j + 3] = f32_max(add[64 * i + j + 3], 0.0f) > 0.0f
-                    ? (unit_interval[64 * i + j + 3] < 0.8f ? total4 : 0.0f) * 1.25f : 0.0f;
+            vf32_store(d_y + i + 64 * j,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
+                                sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+            vf32_store(d_y + i + 64 * j + VL32,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32), vf32_set1(0.0f)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
+                                    vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
         }
     }
 }
 
 /* digits.ch:10: Dense(64, hidden, activation: relu)
- * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
+ * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_update_net_0_w(
         float *restrict adam_m_0_w,
         const float *restrict x,
@@ -520,9 +543,11 @@ static void digits_train_step_update_net_0_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
+    PARALLEL_FOR_IF(1368 * N >= 51536)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
-        for (ptrdiff_t j = 0; j < 64; j += 4) {
-            float sums[8 * VL32];
+        for (ptrdiff_t j = 0; j < 54; j += 6) {
+            float sums_space[12 * VL32 + 16];
+            float *const sums = f32_aligned(sums_space);
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             vf32 sum3 = vf32_set1(0.0f);
@@ -531,21 +556,31 @@ static void digits_train_step_update_net_0_w(
             vf32 sum6 = vf32_set1(0.0f);
             vf32 sum7 = vf32_set1(0.0f);
             vf32 sum8 = vf32_set1(0.0f);
+            vf32 sum9 = vf32_set1(0.0f);
+            vf32 sum10 = vf32_set1(0.0f);
+            vf32 sum11 = vf32_set1(0.0f);
+            vf32 sum12 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
                 const float x_element = x[j + 64 * k];
                 const vf32 d_y_element = vf32_load(d_y + i + 64 * k);
-                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
-                const float x_element2 = x[j + 64 * k + 1];
-                const float x_element3 = x[j + 64 * k + 2];
-                const float x_element4 = x[j + 64 * k + 3];
                 sum = vf32_fma(vf32_set1(x_element), d_y_element, sum);
+                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
                 sum2 = vf32_fma(vf32_set1(x_element), d_y_element2, sum2);
+                const float x_element2 = x[j + 64 * k + 1];
                 sum3 = vf32_fma(vf32_set1(x_element2), d_y_element, sum3);
                 sum4 = vf32_fma(vf32_set1(x_element2), d_y_element2, sum4);
+                const float x_element3 = x[j + 64 * k + 2];
                 sum5 = vf32_fma(vf32_set1(x_element3), d_y_element, sum5);
                 sum6 = vf32_fma(vf32_set1(x_element3), d_y_element2, sum6);
+                const float x_element4 = x[j + 64 * k + 3];
                 sum7 = vf32_fma(vf32_set1(x_element4), d_y_element, sum7);
                 sum8 = vf32_fma(vf32_set1(x_element4), d_y_element2, sum8);
+                const float x_element5 = x[j + 64 * k + 4];
+                sum9 = vf32_fma(vf32_set1(x_element5), d_y_element, sum9);
+                sum10 = vf32_fma(vf32_set1(x_element5), d_y_element2, sum10);
+                const float x_element6 = x[j + 64 * k + 5];
+                sum11 = vf32_fma(vf32_set1(x_element6), d_y_element, sum11);
+                sum12 = vf32_fma(vf32_set1(x_element6), d_y_element2, sum12);
             }
             vf32_store(sums, sum);
             vf32_store(sums + VL32, sum2);
@@ -555,19 +590,87 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 5 * VL32, sum6);
             vf32_store(sums + 6 * VL32, sum7);
             vf32_store(sums + 7 * VL32, sum8);
+            vf32_store(sums + 8 * VL32, sum9);
+            vf32_store(sums + 9 * VL32, sum10);
+            vf32_store(sums + 10 * VL32, sum11);
+            vf32_store(sums + 11 * VL32, sum12);
             const float rate = -div_[0];
             const float scale2 = scale[0];
-            for (ptrdiff_t k = 0; k < 4; ++k) {
+            for (ptrdiff_t k = 0; k < 6; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
-                    const vf32 sum9 = vf32_load(sums + 2 * k * VL32 + l * VL32);
+                    const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
                     const vf32 t =
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.1f), sum9));
+                            vf32_mul(vf32_set1(0.1f), sum13));
                     const vf32 t2 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum9, sum9)));
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum13, sum13)));
+                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t);
+                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t2);
+                    vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
+                            vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
+                                vf32_div(vf32_mul(vf32_set1(rate), t),
+                                    vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                }
+            }
+        }
+        for (ptrdiff_t j = 54; j < 64; j += 5) {
+            float sums_space[10 * VL32 + 16];
+            float *const sums = f32_aligned(sums_space);
+            vf32 sum = vf32_set1(0.0f);
+            vf32 sum2 = vf32_set1(0.0f);
+            vf32 sum3 = vf32_set1(0.0f);
+            vf32 sum4 = vf32_set1(0.0f);
+            vf32 sum5 = vf32_set1(0.0f);
+            vf32 sum6 = vf32_set1(0.0f);
+            vf32 sum7 = vf32_set1(0.0f);
+            vf32 sum8 = vf32_set1(0.0f);
+            vf32 sum9 = vf32_set1(0.0f);
+            vf32 sum10 = vf32_set1(0.0f);
+            for (ptrdiff_t k = 0; k < N; ++k) {
+                const float x_element = x[j + 64 * k];
+                const vf32 d_y_element = vf32_load(d_y + i + 64 * k);
+                sum = vf32_fma(vf32_set1(x_element), d_y_element, sum);
+                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
+                sum2 = vf32_fma(vf32_set1(x_element), d_y_element2, sum2);
+                const float x_element2 = x[j + 64 * k + 1];
+                sum3 = vf32_fma(vf32_set1(x_element2), d_y_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), d_y_element2, sum4);
+                const float x_element3 = x[j + 64 * k + 2];
+                sum5 = vf32_fma(vf32_set1(x_element3), d_y_element, sum5);
+                sum6 = vf32_fma(vf32_set1(x_element3), d_y_element2, sum6);
+                const float x_element4 = x[j + 64 * k + 3];
+                sum7 = vf32_fma(vf32_set1(x_element4), d_y_element, sum7);
+                sum8 = vf32_fma(vf32_set1(x_element4), d_y_element2, sum8);
+                const float x_element5 = x[j + 64 * k + 4];
+                sum9 = vf32_fma(vf32_set1(x_element5), d_y_element, sum9);
+                sum10 = vf32_fma(vf32_set1(x_element5), d_y_element2, sum10);
+            }
+            vf32_store(sums, sum);
+            vf32_store(sums + VL32, sum2);
+            vf32_store(sums + 2 * VL32, sum3);
+            vf32_store(sums + 3 * VL32, sum4);
+            vf32_store(sums + 4 * VL32, sum5);
+            vf32_store(sums + 5 * VL32, sum6);
+            vf32_store(sums + 6 * VL32, sum7);
+            vf32_store(sums + 7 * VL32, sum8);
+            vf32_store(sums + 8 * VL32, sum9);
+            vf32_store(sums + 9 * VL32, sum10);
+            const float rate = -div_[0];
+            const float scale2 = scale[0];
+            for (ptrdiff_t k = 0; k < 5; ++k) {
+                for (ptrdiff_t l = 0; l < 2; ++l) {
+                    const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
+                    const vf32 t =
+                            vf32_add(vf32_mul(vf32_set1(0.9f),
+                                vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
+                            vf32_mul(vf32_set1(0.1f), sum11));
+                    const vf32 t2 =
+                            vf32_add(vf32_mul(vf32_set1(0.999f),
+                                vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum11, sum11)));
                     vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t);
                     vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t2);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
@@ -581,7 +684,7 @@ static void digits_train_step_update_net_0_w(
 }
 
 /* digits.ch:12: Dense(hidden, CLASSES)
- * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
+ * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_update_net_2_w(
         float *restrict adam_m_2_w,
         float *restrict adam_v_2_w,
@@ -592,41 +695,72 @@ static void digits_train_step_update_net_2_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
-    for (ptrdiff_t i = 0; i < 10; i += VL32) {
-        for (ptrdiff_t j = 0; j < 64; j += 4) {
-            const vm32 active = vm32_range(0, 10 - i);
-            float sums[4 * VL32];
+    PARALLEL_FOR_IF(216 * N >= 61972)
+    for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
+        float sums_space[192 * VL32 + 16];
+        float *const sums = f32_aligned(sums_space);
+        for (ptrdiff_t j = 0; j < 10; j += 5) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             vf32 sum3 = vf32_set1(0.0f);
             vf32 sum4 = vf32_set1(0.0f);
+            vf32 sum5 = vf32_set1(0.0f);
+            vf32 sum6 = vf32_set1(0.0f);
+            vf32 sum7 = vf32_set1(0.0f);
+            vf32 sum8 = vf32_set1(0.0f);
+            vf32 sum9 = vf32_set1(0.0f);
+            vf32 sum10 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
-                const vf32 d_dense_element = vf32_load_mask(d_dense + i + 10 * k, active);
-                sum = vf32_fma(vf32_set1(dropout[j + 64 * k]), d_dense_element, sum);
-                sum2 = vf32_fma(vf32_set1(dropout[j + 64 * k + 1]), d_dense_element, sum2);
-                sum3 = vf32_fma(vf32_set1(dropout[j + 64 * k + 2]), d_dense_element, sum3);
-                sum4 = vf32_fma(vf32_set1(dropout[j + 64 * k + 3]), d_dense_element, sum4);
+                const vf32 dropout_element = vf32_load(dropout + i + 64 * k);
+                const float d_dense_element = d_dense[j + 10 * k];
+                sum = vf32_fma(dropout_element, vf32_set1(d_dense_element), sum);
+                const vf32 dropout_element2 = vf32_load(dropout + i + 64 * k + VL32);
+                sum2 = vf32_fma(dropout_element2, vf32_set1(d_dense_element), sum2);
+                const float d_dense_element2 = d_dense[j + 10 * k + 1];
+                sum3 = vf32_fma(dropout_element, vf32_set1(d_dense_element2), sum3);
+                sum4 = vf32_fma(dropout_element2, vf32_set1(d_dense_element2), sum4);
+                const float d_dense_element3 = d_dense[j + 10 * k + 2];
+                sum5 = vf32_fma(dropout_element, vf32_set1(d_dense_element3), sum5);
+                sum6 = vf32_fma(dropout_element2, vf32_set1(d_dense_element3), sum6);
+                const float d_dense_element4 = d_dense[j + 10 * k + 3];
+                sum7 = vf32_fma(dropout_element, vf32_set1(d_dense_element4), sum7);
+                sum8 = vf32_fma(dropout_element2, vf32_set1(d_dense_element4), sum8);
+                const float d_dense_element5 = d_dense[j + 10 * k + 4];
+                sum9 = vf32_fma(dropout_element, vf32_set1(d_dense_element5), sum9);
+                sum10 = vf32_fma(dropout_element2, vf32_set1(d_dense_element5), sum10);
             }
-            vf32_store_mask(sums, sum, active);
-            vf32_store_mask(sums + VL32, sum2, active);
-            vf32_store_mask(sums + 2 * VL32, sum3, active);
-            vf32_store_mask(sums + 3 * VL32, sum4, active);
+            vf32_store(sums + 2 * j * VL32, sum);
+            vf32_store(sums + 2 * j * VL32 + VL32, sum2);
+            vf32_store(sums + 2 * j * VL32 + 2 * VL32, sum3);
+            vf32_store(sums + 2 * j * VL32 + 3 * VL32, sum4);
+            vf32_store(sums + 2 * j * VL32 + 4 * VL32, sum5);
+            vf32_store(sums + 2 * j * VL32 + 5 * VL32, sum6);
+            vf32_store(sums + 2 * j * VL32 + 6 * VL32, sum7);
+            vf32_store(sums + 2 * j * VL32 + 7 * VL32, sum8);
+            vf32_store(sums + 2 * j * VL32 + 8 * VL32, sum9);
+            vf32_store(sums + 2 * j * VL32 + 9 * VL32, sum10);
+        }
+        float turned_space[192 * VL32 + 16];
+        float *const turned = f32_aligned(turned_space);
+        f32_transpose(turned, 96, sums, 2 * VL32, 10, 2 * VL32);
+        for (ptrdiff_t j = 0; j < 2 * VL32; ++j) {
             const float rate = -div_[0];
             const float scale2 = scale[0];
-            for (ptrdiff_t k = 0; k < 4; ++k) {
-                const vf32 sum5 = vf32_load_mask(sums + k * VL32, active);
+            for (ptrdiff_t k = 0; k < 10; k += VL32) {
+                const vm32 active = vm32_range(0, 10 - k);
+                const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
                 const vf32 t =
                         vf32_add(vf32_mul(vf32_set1(0.9f),
-                            vf32_load_mask(adam_m_2_w + i + 10 * j + 10 * k, active)),
-                        vf32_mul(vf32_set1(0.1f), sum5));
+                            vf32_load_mask(adam_m_2_w + 10 * i + 10 * j + k, active)),
+                        vf32_mul(vf32_set1(0.1f), turned_element));
                 const vf32 t2 =
                         vf32_add(vf32_mul(vf32_set1(0.999f),
-                            vf32_load_mask(adam_v_2_w + i + 10 * j + 10 * k, active)),
-                        vf32_mul(vf32_set1(0.001f), vf32_mul(sum5, sum5)));
-                vf32_store_mask(adam_m_2_w + i + 10 * j + 10 * k, t, active);
-                vf32_store_mask(adam_v_2_w + i + 10 * j + 10 * k, t2, active);
-                vf32_store_mask(net_2_w + i + 10 * j + 10 * k,
-                        vf32_sub(vf32_load_mask(net_2_w + i + 10 * j + 10 * k, active),
+                            vf32_load_mask(adam_v_2_w + 10 * i + 10 * j + k, active)),
+                        vf32_mul(vf32_set1(0.001f), vf32_mul(turned_element, turned_element)));
+                vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, t, active);
+                vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, t2, active);
+                vf32_store_mask(net_2_w + 10 * i + 10 * j + k,
+                        vf32_sub(vf32_load_mask(net_2_w + 10 * i + 10 * j + k, active),
                             vf32_div(vf32_mul(vf32_set1(rate), t),
                                 vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))),
                         active);
@@ -638,7 +772,7 @@ static void digits_train_step_update_net_2_w(
 /* digits.ch:10: Dense(64, hidden, activation: relu)
  * digits.ch:12: Dense(hidden, CLASSES)
  * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
- * digits.ch:30: adam.update(mut net, g, lr: 1e-3) */
+ * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
 static void digits_train_step_small_updates_2(
         float *restrict adam_m_0_b,
         float *restrict adam_v_0_b,
@@ -656,21 +790,36 @@ static void digits_train_step_small_updates_2(
 {
     {
         vf32 sum = vf32_set1(0.0f);
-        for (ptrdiff_t i = 0; i < (N / VL32) * VL32; i += VL32) {
+        vf32 sum2 = vf32_set1(0.0f);
+        vf32 sum3 = vf32_set1(0.0f);
+        vf32 sum4 = vf32_set1(0.0f);
+        for (ptrdiff_t i = 0; i < 4 * (N / (4 * VL32)) * VL32; i += 4 * VL32) {
+            sum = vf32_add(sum, vf32_load(loss + i));
+            sum2 = vf32_add(sum2, vf32_load(loss + i + VL32));
+            sum3 = vf32_add(sum3, vf32_load(loss + i + 2 * VL32));
+            sum4 = vf32_add(sum4, vf32_load(loss + i + 3 * VL32));
+        }
+        for (ptrdiff_t i = 4 * (N / (4 * VL32)) * VL32; i < (N / VL32) * VL32; i += VL32) {
             sum = vf32_add(sum, vf32_load(loss + i));
         }
         for (ptrdiff_t i = (N / VL32) * VL32; i < N; i += VL32) {
             const vm32 active = vm32_range(0, N - i);
             sum = vf32_add(sum, vf32_load_mask(loss + i, active));
         }
+        sum = vf32_add(sum, sum3);
+        sum2 = vf32_add(sum2, sum4);
+        sum = vf32_add(sum, sum2);
         const float total = vf32_reduce_add(sum);
         result[0] = total / (float)N;
     }
 
-    for (ptrdiff_t i = 0; i < 64; i += VL32) {
+    PARALLEL_FOR_IF(8 * N >= 65324)
+    for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         vf32 sum = vf32_set1(0.0f);
+        vf32 sum2 = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
             sum = vf32_add(sum, vf32_load(d_y + i + 64 * j));
+            sum2 = vf32_add(sum2, vf32_load(d_y + i + 64 * j + VL32));
         }
         const vf32 t =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)),
@@ -678,14 +827,29 @@ static void digits_train_step_small_updates_2(
         const vf32 t2 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)),
                 vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
+        const float rate = -div_[0];
+        const float scale2 = scale[0];
+        const vf32 t3 =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i + VL32)),
+                vf32_mul(vf32_set1(0.1f), sum2));
+        const vf32 t4 =
+                vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i + VL32)),
+                vf32_mul(vf32_set1(0.001f), vf32_mul(sum2, sum2)));
         vf32_store(adam_m_0_b + i, t);
         vf32_store(adam_v_0_b + i, t2);
         vf32_store(net_0_b + i,
                 vf32_sub(vf32_load(net_0_b + i),
-                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t),
-                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))));
+                    vf32_div(vf32_mul(vf32_set1(rate), t),
+                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+        vf32_store(adam_m_0_b + i + VL32, t3);
+        vf32_store(adam_v_0_b + i + VL32, t4);
+        vf32_store(net_0_b + i + VL32,
+                vf32_sub(vf32_load(net_0_b + i + VL32),
+                    vf32_div(vf32_mul(vf32_set1(rate), t3),
+                        vf32_add(vf32_mul(vf32_sqrt(t4), vf32_set1(scale2)), vf32_set1(1e-8f)))));
     }
 
+    PARALLEL_FOR_IF(2 * N >= 65484)
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
         const vm32 active = vm32_range(0, 10 - i);
         vf32 sum = vf32_set1(0.0f);
@@ -707,8 +871,8 @@ static void digits_train_step_small_updates_2(
     }
 }
 
-/* nn.ch:5: param w: f32[i, o] = glorot_uniform()
- * nn.ch:6: param b: f32[o] = zeros() if bias */
+/* nn.ch:15: param w: f32[i, o] = glorot_uniform()
+ * nn.ch:16: param b: f32[o] = zeros() if bias */
 static void digits_Digits_init_small(
         const uint32_t *restrict rng_key,
         const uint32_t *restrict rng_counter,
@@ -748,7 +912,7 @@ static void digits_Digits_init_small(
     }
 }
 
-/* nn.ch:5: param w: f32[i, o] = glorot_uniform() */
+/* nn.ch:15: param w: f32[i, o] = glorot_uniform() */
 static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_t *restrict random_bits)
 {
     const uint32_t random_bits_element = random_bits[0];
@@ -795,11 +959,11 @@ enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digi
 
     digits_Digits_init_small(
         rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
-    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:5:26");
-    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:5:26");
-    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "nn.ch:5:26");
+    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:15:26");
+    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:15:26");
+    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "nn.ch:15:26");
     digits_Digits_init_uniform(self->layer0.w, random_bits);
-    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "nn.ch:5:26");
+    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "nn.ch:15:26");
     digits_Digits_init_update_rng_counter(&rng->counter);
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -925,9 +1089,9 @@ enum digits_status digits_train_step(
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
     digits_train_step_small_updates(&adam->t, &rng->counter, div_, scale, div_2, N);
-    DIGITS_NAN_F32(div_, 1, "div", "digits.ch:30:5");
-    DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:30:5");
-    DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:30:5");
+    DIGITS_NAN_F32(div_, 1, "div", "digits.ch:29:5");
+    DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:29:5");
+    DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:29:5");
     digits_train_step_d_dense(y, loss, dense, d_dense, div_2, N);
     DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
     DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");

@@ -14,7 +14,7 @@
 
 /* Version of the conventions of this interface, and the hash of the source and options that it was made from. */
 #define DIGITS_ABI 1
-#define DIGITS_SOURCE_HASH "55d9dcfaafe9d7f9574d3bb4c09f083ff3566fb2f1f51e9377adef27013f46fa"
+#define DIGITS_SOURCE_HASH "68314fd1f0673baea8714c91f5f12a97146b2caeb6ca5170e6eb8eefca37c1d6"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,13 +51,13 @@ const char *digits_source_hash(void);
 const char *digits_debug_message(void);
 #endif
 
-/* activation(x @ w + b). */
+/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]. */
 struct digits_dense {
     float w[64 * 64]; /* [64, 64] */
     float b[64]; /* [64] */
 };
 
-/* activation(x @ w + b). */
+/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]. */
 struct digits_dense_2 {
     float w[64 * 10]; /* [64, 10] */
     float b[10]; /* [10] */

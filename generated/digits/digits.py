@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NAME = "digits"
 _PREFIX = "digits"
-SOURCE_HASH = "55d9dcfaafe9d7f9574d3bb4c09f083ff3566fb2f1f51e9377adef27013f46fa"
+SOURCE_HASH = "68314fd1f0673baea8714c91f5f12a97146b2caeb6ca5170e6eb8eefca37c1d6"
 
 # ---------------------------------------------------------------- errors
 
@@ -950,7 +950,13 @@ def _compile(
 class _C:
     """Runs exports in a compiled library."""
 
-    def __init__(self, folder: pathlib.Path, simd: str, debug: bool) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        simd: str,
+        debug: bool,
+        threads: bool,
+    ) -> None:
         if simd not in _SIMD:
             raise CharlBackendError(
                 f"simd must be one of {', '.join(_SIMD)}, not {simd!r}",
@@ -961,6 +967,8 @@ class _C:
         if debug:
             quiet = f"-D{_PREFIX.upper()}_REPORT(where,message)=((void)0)"
             flags = (*flags, f"-D{_PREFIX.upper()}_DEBUG", quiet)
+        if threads:
+            flags = (*flags, "-fopenmp")
         self.path = _library(folder, flags)
         self._library = ctypes.CDLL(str(self.path))
         self._debug = debug
@@ -1143,8 +1151,8 @@ class _Prepared:
         self._groups: dict[tuple[int, ...], tuple[list[Any], list[Any]]] = {}
         self.calls: list[tuple[Any, int, int]] = []
         rows: list[list[int]] = []
-        #: What runs in order: how many calls of `calls`, or a buffer that says whether
-        #: the loop goes on, and what it does if so.
+        #: What runs in order: the number of a call in `calls`; or a buffer that says whether
+        #: the loop goes on (or which side of a branch runs), and what it does if so.
         self.steps = self._steps(gpu, plan["calls"], dims, rows)
         self._sizes = self._uniform(gpu, rows)
 
@@ -1155,9 +1163,14 @@ class _Prepared:
         dims: Mapping[str, int],
         rows: list[list[int]],
     ) -> list[Any]:
-        """Every dispatch, those of a loop for each of its turns."""
+        """Every dispatch, those of a loop for each of its turns, those of both sides of a branch."""
         out: list[Any] = []
         for step in steps:
+            if "if" in step:
+                sides = [self._steps(gpu, step[k], dims, rows) for k in ("then", "else")]
+                if any(sides):
+                    out.append((step["if"], None, sides))
+                continue
             if "repeat" not in step:
                 points = _evaluate(step["points"], dims)
                 if points > 0:
@@ -1483,7 +1496,7 @@ class _Wgpu:
         dispatches: list[Any],
         parameters: list[Any],
     ) -> Any:
-        """Encodes what runs; submits before it looks at the condition of a loop."""
+        """Encodes what runs; submits before it looks at the condition of a loop or branch."""
         compute = None
         for step in steps:
             if isinstance(step, int):
@@ -1496,17 +1509,21 @@ class _Wgpu:
             if compute:
                 compute.end()
                 compute = None
-            number, endless, turns = step
+            number, endless, bodies = step
             buffer = plan.buffers[number]
             buffer = parameters[buffer] if isinstance(buffer, int) else buffer
             turn = 0
-            while endless or turn < len(turns):
+            while endless or turn < len(bodies):
                 holds = np.zeros(1, np.uint32)
                 self.download([(buffer, holds)], encoder)
                 encoder = self.device.create_command_encoder()
+                if endless is None:  # a branch
+                    body = bodies[0] if holds[0] else bodies[1]
+                    encoder = self._encode(encoder, plan, body, dispatches, parameters)
+                    break
                 if not holds[0]:
                     break
-                body = turns[0] if endless else turns[turn]
+                body = bodies[0] if endless else bodies[turn]
                 encoder = self._encode(encoder, plan, body, dispatches, parameters)
                 turn += 1
         if compute:
@@ -1546,7 +1563,7 @@ class _Gpu:
 
 
 class Dense(Record):
-    """activation(x @ w + b)."""
+    """activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]."""
 
     _title = "Dense"
     __slots__ = ()
@@ -1560,7 +1577,7 @@ class Dense(Record):
 
 
 class Dense_2(Record):
-    """activation(x @ w + b)."""
+    """activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]."""
 
     _title = "Dense"
     __slots__ = ()
@@ -1701,18 +1718,20 @@ def load(
     *,
     simd: str = "native",
     debug: bool = False,
+    threads: bool = False,
     folder: str | os.PathLike[str] | None = None,
 ) -> Package:
     """The program on a backend: "c", "wgpu", or an object that runs exports.
 
     `simd` ("native", "scalar", "avx2", "avx512") and `debug` (checks of indices, overlaps
-    and NaN) choose how the C is compiled; `folder` is where the package's files are.
+    and NaN) choose how the C is compiled; `threads` compiles it with OpenMP, which takes as many
+    as OMP_NUM_THREADS says; `folder` is where the package's files are.
     """
     where = pathlib.Path(__file__).parent if folder is None else pathlib.Path(folder)
     if not isinstance(backend, str):
         return Package(backend)
     if backend == "c":
-        return Package(_C(where.resolve(), simd, debug))
+        return Package(_C(where.resolve(), simd, debug, threads))
     if backend == "wgpu":
         return Package(_Gpu(where.resolve()))
     known = "c and wgpu"

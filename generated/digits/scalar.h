@@ -25,6 +25,19 @@ static inline ptrdiff_t size_ceildiv(ptrdiff_t a, ptrdiff_t b) {
     return a / b + (a % b > 0);
 }
 
+/* The same where `pays` holds. */
+#ifdef _OPENMP
+#define PARALLEL_TEXT(text) _Pragma(#text)
+#define PARALLEL_FOR_IF(pays) PARALLEL_TEXT(omp parallel for schedule(static) if (pays))
+#else
+#define PARALLEL_FOR_IF(pays)
+#endif
+
+/* The first cache line in `space`, which has one more than is needed. */
+static inline float *f32_aligned(float *space) {
+    return space + (ptrdiff_t)((-(uintptr_t)space % 64) / sizeof *space);
+}
+
 /* Addition that wraps around. */
 static inline int32_t i32_add(int32_t a, int32_t b) {
     return (int32_t)((uint32_t)a + (uint32_t)b);

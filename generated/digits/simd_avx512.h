@@ -63,10 +63,6 @@ static inline vf32 vf32_select(vm32 m, vf32 a, vf32 b) {
     return _mm512_mask_blend_ps(m, b, a);
 }
 
-static inline vi32 vi32_select(vm32 m, vi32 a, vi32 b) {
-    return _mm512_mask_blend_epi32(m, b, a);
-}
-
 static inline vm32 vf32_eq(vf32 a, vf32 b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
 }
@@ -75,8 +71,8 @@ static inline vm32 vf32_lt(vf32 a, vf32 b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
 
-static inline vm32 vf32_ge(vf32 a, vf32 b) {
-    return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+static inline vm32 vf32_gt(vf32 a, vf32 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
 }
 
 static inline vm32 vi32_eq(vi32 a, vi32 b) {
@@ -87,10 +83,6 @@ static inline vf32 vf32_add(vf32 a, vf32 b) {
     return _mm512_add_ps(a, b);
 }
 
-static inline vi32 vi32_add(vi32 a, vi32 b) {
-    return _mm512_add_epi32(a, b);
-}
-
 static inline vu32 vu32_add(vu32 a, vu32 b) {
     return _mm512_add_epi32(a, b);
 }
@@ -99,21 +91,12 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) {
     return _mm512_sub_ps(a, b);
 }
 
-static inline vi32 vi32_sub(vi32 a, vi32 b) {
-    return _mm512_sub_epi32(a, b);
-}
-
 static inline vf32 vf32_mul(vf32 a, vf32 b) {
     return _mm512_mul_ps(a, b);
 }
 
 static inline vf32 vf32_div(vf32 a, vf32 b) {
     return _mm512_div_ps(a, b);
-}
-
-/* NaN if either is. */
-static inline vf32 vf32_min(vf32 a, vf32 b) {
-    return _mm512_mask_min_ps(a, vf32_eq(a, a), a, b);
 }
 
 /* NaN if either is. */
@@ -126,22 +109,8 @@ static inline vu32 vu32_bitxor(vu32 a, vu32 b) {
 }
 
 /* 0 where the count is at least the width. */
-static inline vi32 vi32_shl(vi32 a, vi32 b) {
-    return _mm512_maskz_sllv_epi32((vm32)-1, a, b);
-}
-
-/* 0 where the count is at least the width. */
 static inline vu32 vu32_shr(vu32 a, vu32 b) {
     return _mm512_maskz_srlv_epi32((vm32)-1, a, b);
-}
-
-/* Copies of the sign enter; 0 where the count is at least the width. */
-static inline vi32 vi32_shr(vi32 a, vi32 b) {
-    return _mm512_maskz_srav_epi32(_mm512_cmplt_epu32_mask(b, vi32_set1(32)), a, b);
-}
-
-static inline vf32 vf32_round(vf32 x) {
-    return _mm512_maskz_roundscale_ps((vm32)-1, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
 static inline vf32 vf32_sqrt(vf32 x) {
@@ -152,18 +121,18 @@ static inline vf32 vf32_fma(vf32 a, vf32 b, vf32 c) {
     return _mm512_fmadd_ps(a, b, c);
 }
 
+/* The smaller or larger one; `x` where it is NaN. */
+static inline vf32 vf32_least(vf32 bound, vf32 x) {
+    return _mm512_maskz_min_ps((vm32)-1, bound, x);
+}
+
+/* x * 2^n for whole n, rounded once even where the result is subnormal. */
+static inline vf32 vf32_scale(vf32 x, vf32 n) {
+    return _mm512_maskz_scalef_ps((vm32)-1, x, n);
+}
+
 static inline vf32 vf32_from_u32(vu32 x) {
     return _mm512_maskz_cvtepu32_ps((vm32)-1, x);
-}
-
-/* Truncated and kept in range; NaN gives 0. */
-static inline vi32 vi32_from_f32(vf32 x) {
-    const vi32 y = _mm512_maskz_cvttps_epi32(vf32_eq(x, x), x);
-    return vi32_select(vf32_ge(x, vf32_set1(2147483648.0f)), vi32_set1(INT32_MAX), y);
-}
-
-static inline vf32 vf32_of_bits_i32(vi32 x) {
-    return _mm512_castsi512_ps(x);
 }
 
 static inline float vf32_reduce_add(vf32 x) {
@@ -189,9 +158,36 @@ static inline vm32 vm32_range(ptrdiff_t first, ptrdiff_t stop) {
     return (vm32)(((1u << high) - 1u) & ~((1u << low) - 1u));
 }
 
+/* Rows j, j + 4, j + 8 and j + 12 of four columns, beside one another; no row after `last`. */
+static inline vf32 vf32_quarter(const float *from, ptrdiff_t stride, ptrdiff_t j, ptrdiff_t last) {
+    vf32 x = _mm512_castps128_ps512(_mm_loadu_ps(from + size_min(j, last) * stride));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 4, last) * stride), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 8, last) * stride), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(from + size_min(j + 12, last) * stride), 3);
+}
+
+/* Columns of VL32 rows (the last of them repeated) of four elements: to[c * to_stride + r] = from[r * stride + c]. */
+static inline void vf32_transpose(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t stride, ptrdiff_t last) {
+    const vf32 a = vf32_quarter(from, stride, 0, last);
+    const vf32 b = vf32_quarter(from, stride, 1, last);
+    const vf32 c = vf32_quarter(from, stride, 2, last);
+    const vf32 d = vf32_quarter(from, stride, 3, last);
+    const __m512d ab = _mm512_castps_pd(_mm512_maskz_unpacklo_ps((vm32)-1, a, b));
+    const __m512d cd = _mm512_castps_pd(_mm512_maskz_unpacklo_ps((vm32)-1, c, d));
+    const __m512d ab2 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps((vm32)-1, a, b));
+    const __m512d cd2 = _mm512_castps_pd(_mm512_maskz_unpackhi_ps((vm32)-1, c, d));
+    const vm32 active = vm32_range(0, last + 1);
+    vf32_store_mask(to, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd((vm64)-1, ab, cd)), active);
+    vf32_store_mask(to + to_stride, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd((vm64)-1, ab, cd)), active);
+    vf32_store_mask(to + 2 * to_stride, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd((vm64)-1, ab2, cd2)), active);
+    vf32_store_mask(to + 3 * to_stride, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd((vm64)-1, ab2, cd2)), active);
+}
+
 static inline vu32 vu32_turn(vu32 x, int count) {
     return _mm512_maskz_rolv_epi32((vm32)-1, x, _mm512_set1_epi32(count));
 }
+
+#include "simd_common.h"
 
 #include "simd_math.h"
 

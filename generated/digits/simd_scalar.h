@@ -71,6 +71,10 @@ static inline vm32 vf32_lt(vf32 a, vf32 b) {
     return a < b;
 }
 
+static inline vm32 vf32_gt(vf32 a, vf32 b) {
+    return a > b;
+}
+
 static inline vf32 vf32_add(vf32 a, vf32 b) {
     return a + b;
 }
@@ -127,6 +131,15 @@ static inline vu32 vu32_threefry(vu32 key0, vu32 key1, vu32 counter0, vu32 count
 /* Lanes first <= lane < stop. */
 static inline vm32 vm32_range(ptrdiff_t first, ptrdiff_t stop) {
     return first <= 0 && 0 < stop;
+}
+
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < columns. */
+static inline void f32_transpose(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        for (ptrdiff_t c = 0; c < columns; ++c) {
+            to[c * to_stride + r] = from[r * stride + c];
+        }
+    }
 }
 
 #endif

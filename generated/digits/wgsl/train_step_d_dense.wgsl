@@ -1,5 +1,5 @@
 // digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
-// digits.ch:29: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
+// digits.ch:28: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
 
 @group(0) @binding(0) var<storage, read> y: array<i32>;
 @group(0) @binding(1) var<storage, read_write> loss: array<f32>;
@@ -57,15 +57,14 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var j = 0; j < 10; j++) {
             sum += exp(dense[10 * i + j] - t);
         }
-        let t_2 = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
-        let t_3 = max(min(y[i], 9), 0);
+        let t_2 = max(min(y[i], 9), 0);
         let d_loss = div_2[0];
-        let t_4 = log_f32(sum) + t_2 - dense[10 * i + t_3];
-        let t_5 = -d_loss;
-        let t_6 = d_loss / sum;
-        loss[i] = t_4;
+        let t_3 = log_f32(sum) + t - dense[10 * i + t_2];
+        let t_4 = -d_loss;
+        let t_5 = d_loss / sum;
+        loss[i] = t_3;
         for (var j = 0; j < 10; j++) {
-            d_dense[10 * i + j] = select(0.0, t_5, j == t_3) + t_6 * exp(dense[10 * i + j] - t_2);
+            d_dense[10 * i + j] = select(0.0, t_4, j == t_2) + t_5 * exp(dense[10 * i + j] - t);
         }
     }
 }

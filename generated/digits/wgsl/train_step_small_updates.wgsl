@@ -1,6 +1,6 @@
 // digits.ch:11: Dropout(0.2)
 // digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
-// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
+// digits.ch:29: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_t: array<i32>;
 @group(0) @binding(1) var<storage, read_write> rng_counter: array<u32>;

@@ -1,6 +1,6 @@
 // digits.ch:10: Dense(64, hidden, activation: relu)
 // digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
-// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
+// digits.ch:29: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_m_0_b: array<f32>;
 @group(0) @binding(1) var<storage, read_write> adam_v_0_b: array<f32>;

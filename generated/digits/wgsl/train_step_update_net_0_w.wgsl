@@ -1,5 +1,5 @@
 // digits.ch:10: Dense(64, hidden, activation: relu)
-// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
+// digits.ch:29: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_m_0_w: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,5 +1,5 @@
 // digits.ch:12: Dense(hidden, CLASSES)
-// digits.ch:30: adam.update(mut net, g, lr: 1e-3)
+// digits.ch:29: adam.update(mut net, g, lr: 1e-3)
 
 @group(0) @binding(0) var<storage, read_write> adam_m_2_b: array<f32>;
 @group(0) @binding(1) var<storage, read_write> adam_v_2_b: array<f32>;
