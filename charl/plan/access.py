@@ -155,10 +155,11 @@ class LoopFacts:
     guarded: frozenset[Node] = frozenset()
     cost = 0
 
-    def __init__(self, node: Node, taken: Mapping[Node, Node]) -> None:
+    def __init__(self, node: Node, uncopied: Mapping[Node, Node]) -> None:
+        """`uncopied`: copy that takes the place of its source → the source."""
         self.node = node
         self.own: tuple[Size, ...] = ()
-        inputs = dict.fromkeys(taken.get(x, x) for x in node.inputs) if node.regions else {}
+        inputs = dict.fromkeys(uncopied.get(x, x) for x in node.inputs) if node.regions else {}
         self.reads = [Read(x, (), True) for x in inputs]
         self.expr: Expr = Const(0, i32)
 

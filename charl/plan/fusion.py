@@ -78,7 +78,9 @@ class Fusion:
         # so are what a loop or branch is given, and what is overwritten
         self.given = {i: n for n in self.order if n.regions for i in n.inputs}
         self.results |= {i for i in (*self.given, *self.taken.values()) if i.op not in ("parameter", "item")}
-        self.results -= {n for n in self.taken if not self.writes(n)}
+        # A copy that takes over its source is that; an indexed write that takes over is a value of its own, computed later.
+        self.uncopied = {n: source for n, source in self.taken.items() if not self.writes(n)}
+        self.results -= self.uncopied.keys()
         self.cheap: set[Node] = set()
         self.facts: dict[Node, Facts | LoopFacts] = {}
         self._viewed: dict[Node, Facts] = {}
@@ -128,7 +130,7 @@ class Fusion:
         """Access facts of a node, made once."""
         if node not in self.facts:
             if node.op in REGIONS:
-                self.facts[node] = LoopFacts(node, self.taken)
+                self.facts[node] = LoopFacts(node, self.uncopied)
                 return self.facts[node]
             viewed = self._through_views(node)
             same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)

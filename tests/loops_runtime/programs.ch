@@ -90,3 +90,16 @@ export fn unrolled_draws(mut r: Rng) -> f32[5, 3] {
     let rows = for const _ in 0..5 { yield uniform(3, rng: mut r) }
     rows
 }
+
+/// A loop reads what was written a line before over a parameter, or over what another loop left.
+export fn read_after_write(mut a: f64[N], t: f64[]) -> (f64, f64) {
+    let mut l = zeros(N) as f64
+    for i in 0..N { l[i] = a[i] * t }
+    l[0] = 7.0
+    a[0] = t
+    let mut s = 0.0 as f64
+    for i in 0..N { s = tanh(s * 0.5 + a[i]) }
+    let mut r = 0.0 as f64
+    for i in 0..N { r = tanh(r * 0.5 + l[i]) }
+    (s, r)
+}

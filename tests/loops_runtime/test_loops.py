@@ -163,6 +163,16 @@ def test_a_stream_goes_through_the_iterations(case: Any) -> None:
     assert len(np.unique(found)) == 15
 
 
+def test_a_loop_reads_what_was_written_before_it(case: Any) -> None:
+    package, t, tolerance = case
+    a, x, s, r = np.array([0.1, 0.2, 0.3], t), t(0.5), 0.0, 0.0
+    written, other = np.array([0.5, 0.2, 0.3]), np.array([7.0, 0.1, 0.15])
+    for i in range(3):
+        s, r = np.tanh(s * 0.5 + written[i]), np.tanh(r * 0.5 + other[i])
+    close(package.read_after_write(a, x), (s, r), tolerance)
+    close(a, written, tolerance)
+
+
 # ---------------------------------------------------------------- without running
 
 
