@@ -69,7 +69,8 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
     takers: dict[Node, Node] = {}
     for n in order:
         for taker, taken in _wanted(n, caps):
-            # What a kernel computes may be computed again where it is read: only what is kept for good is written over.
+            # Only what lies in a buffer anyway. What a kernel computes would have to be stored for it, by itself: the copy of
+            # it, or the choice by index that a write is elsewhere, shares a kernel with what computes or reads it.
             kept = taken.op == "item" or taken in out or taken in mutable
             if taken in results or not kept:
                 continue
