@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Capabilities:
     """`dtypes`: element types it stores and computes with. `grid`: kernels run as one invocation per point of their parallel
     loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so many where `exact`.
-    `scatter`: a kernel may store to computed places in order.
+    `scatter`: a kernel may store to computed places in order. `reports`: it has debug builds, which check indices.
 
     What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
@@ -24,6 +24,7 @@ class Capabilities:
     exact: bool = False
     registers: int = 16
     scatter: bool = True
+    reports: bool = True
     max_buffers: int = 1 << 30
     ports: int = 2
     latency: int = 4
@@ -40,5 +41,10 @@ SCALAR = Capabilities(ALL_BUT_HALF, max_lanes=1, exact=True)
 AVX2 = Capabilities(ALL_BUT_HALF, max_lanes=8, exact=True)
 AVX512 = Capabilities(ALL_BUT_HALF, exact=True, registers=32)
 WGSL = Capabilities(
-    frozenset(["f32", "i32", "u32", "bool"]), grid=True, max_lanes=1, scatter=False, max_buffers=8
+    frozenset(["f32", "i32", "u32", "bool"]),
+    grid=True,
+    max_lanes=1,
+    scatter=False,
+    reports=False,
+    max_buffers=8,
 )

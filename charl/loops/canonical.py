@@ -28,6 +28,7 @@ from charl.loops.ir import (
     Transpose,
     Update,
 )
+from charl.loops.walk import statements
 
 Size = int | Dim
 
@@ -124,7 +125,7 @@ class _Renamer:
         if isinstance(s, If):
             return If(self.expr(s.condition), self.body(s.body), self.body(s.otherwise))
         assert isinstance(s, Check)
-        return replace(s, condition=self.expr(s.condition))
+        return replace(s, condition=self.expr(s.condition), spans=() if self.neutral else s.spans)
 
     def body(self, stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         return tuple(self.stmt(s) for s in stmts)
@@ -204,3 +205,18 @@ def key(kernel: Kernel) -> str:
     nests = tuple(renamer.body(_with_buffers(n, table, True)) for n in kernel.nests)
     shown = [(b.dtype.name, b.role) for b in kernel.buffers]
     return repr((shown, kernel.dims, nests))
+
+
+def share(kernel: Kernel, other: Kernel) -> None:
+    """Let a kernel report the places in the source of an equal one too, which it stands for."""
+    checks = iter([s for nest in other.nests for s in statements(nest) if isinstance(s, Check)])
+
+    def joined(s: Stmt) -> Stmt:
+        if isinstance(s, Check):
+            return replace(s, spans=tuple(dict.fromkeys([*s.spans, *next(checks).spans])))
+        if isinstance(s, If):
+            body, otherwise = (tuple(joined(x) for x in side) for side in (s.body, s.otherwise))
+            return replace(s, body=body, otherwise=otherwise)
+        return replace(s, body=tuple(joined(x) for x in s.body)) if isinstance(s, (For, Simd)) else s
+
+    kernel.nests = tuple(tuple(joined(s) for s in nest) for nest in kernel.nests)

@@ -257,4 +257,4 @@ class _Run:
 
     def _check(self, s: Check) -> None:
         if self.checks and not bool(np.all(self._values(s.condition))):
-            raise CheckFailed(f"{s.what} ({s.span})")
+            raise CheckFailed(f"{s.what} ({' or '.join(map(str, s.spans))})")

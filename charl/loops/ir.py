@@ -161,11 +161,11 @@ class Simd:
 
 @dataclass(frozen=True)
 class Check:
-    """Debug builds only: report `what` at `span` unless `condition` holds."""
+    """Debug builds only: report `what` unless `condition` holds, at the places of all that this kernel computes."""
 
     condition: Expr
     what: str
-    span: Span | None
+    spans: tuple[Span, ...]
 
 
 Stmt: TypeAlias = (

@@ -15,11 +15,12 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim, product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
+from charl.graph.scalar import Apply, Const, Expr, Reduce
 from charl.loops.canonical import canonical
+from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
 from charl.loops.inline import Inliner, offset
-from charl.loops.ir import Buffer, Check, For, If, Kernel, Role, Stmt
+from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
 from charl.loops.sinks import Sink
 from charl.loops.threads import threaded
@@ -86,6 +87,7 @@ class Lowering:
     outer: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)  # indices of the loops around
     stacked: Mapping[Node, str] = field(default_factory=dict)  # values stored at the row of an index
     bound: Bound = field(default_factory=lambda: Bound())
+    read: dict[Node, Buffer] = field(default_factory=dict)  # stored values that the present nest reads
 
     def kernel(self, name: str, step: Sequence[Group]) -> tuple[Kernel, tuple[Place, ...]]:
         """Lower all groups of a step."""
@@ -102,12 +104,14 @@ class Lowering:
 
     def _load(self, target: Buffer, load: Expr, node: Node) -> Expr:
         self.bound.loaded.add(self.place(node))
+        self.read[node] = target
         return truth(load) if node.dtype == boolean and target.dtype == u32 else load
 
     # ------------------------------------------------------------ groups
 
     def group(self, group: Group) -> tuple[Stmt, ...]:
         """The nest of a group."""
+        self.read.clear()
         rows = tuple(Axis(f"i{d}", size) for d, size in enumerate(group.space))
         ranges: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in rows}
         ranges.update(self.outer)
@@ -120,7 +124,8 @@ class Lowering:
 
         inliner = Inliner(stop, ranges, flat=True, wrap=self._load)
         if self.fusion.writes(group.members[0]):
-            return self._scatter(group.members[0], inliner, stop)
+            nest = self._scatter(group.members[0], inliner, stop)
+            return (*self._checks(group.members, nest), *nest)
         parts: dict[tuple[Size, ...], list[Sink]] = {}
         axes: dict[tuple[Size, ...], tuple[Axis, ...]] = {}
         for node in group.stored:
@@ -142,11 +147,14 @@ class Lowering:
         nest = build_nest(
             emitter, self.caps, rows, [Part(k, tuple(v)) for k, v in merged.items()], group.heavy
         )
-        return (*self._checks(group), *threaded(nest, self.caps))
+        nest = threaded(nest, self.caps)
+        return (*self._checks(group.members, nest), *nest)
 
     def block(self, groups: Sequence[Group], wanted: Sequence[Node]) -> tuple[Stmt, ...]:
         """Groups of few elements without loops: each element of what is wanted is written out, the rest stands in these."""
-        inside = {n for g in groups for n in g.members}
+        self.read.clear()
+        members = [n for g in groups for n in g.members]
+        inside = set(members)
 
         def stop(node: Node) -> Buffer | None:
             return None if node in inside or self.fusion.expanded(node) else self._buffer(node)
@@ -159,8 +167,8 @@ class Lowering:
         ]
         hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
         emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
-        checks = [s for g in groups for s in self._checks(g)]
-        return (*checks, *emitter.simultaneous(sinks))
+        nest = emitter.simultaneous(sinks)
+        return (*self._checks(members, nest), *nest)
 
     def _sink(self, node: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:
         buffer = self._buffer(node)
@@ -208,28 +216,11 @@ class Lowering:
             body = (For(name, extent, body, "parallel" if self.caps.grid else "serial"),)
         return (*copy, *body)
 
-    def _checks(self, group: Group) -> tuple[Stmt, ...]:
+    def _checks(self, members: Sequence[Node], nest: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         """Debug builds look at every run-time index before it is clamped."""
-        out: list[Stmt] = []
-        for node in group.members:
-            indexed = OPS[node.op].indexed
-            if indexed is None or self.caps.grid:
-                continue
-            indices, extent = indexed(node)
-            if self.fusion.expanded(indices) or indices in group.members:
-                continue
-            where = tuple(dims.sym(f"c{d}") for d in range(indices.rank))
-            inliner = Inliner(self._buffer, {}, flat=True, wrap=self._load)
-            value = inliner.element(indices, where)
-            low = Apply("ge", (value, Const(0, value.dtype)), boolean)
-            high = Apply("lt", (value, IndexValue(extent, value.dtype)), boolean)
-            what = f"index out of range: {indices.name or 'index'} must be at least 0 and below {extent}"
-            place = node.span.shown if node.span else None
-            body: tuple[Stmt, ...] = (Check(Apply("and", (low, high), boolean), what, place),)
-            for d in reversed(range(indices.rank)):
-                body = (For(f"c{d}", indices.shape[d], body),)
-            out += body
-        return tuple(out)
+        if not self.caps.reports:
+            return ()
+        return index_checks(members, self.fusion, self.read, self._load, self.outer, nest)
 
 
 def truth(load: Expr) -> Expr:

@@ -29,19 +29,26 @@ from charl.ops.common import (
     shown,
     zeros_like,
 )
-from charl.ops.record import Op, Sample, Scatter, make, register
+from charl.ops.record import Indexed, Op, Sample, Scatter, make, register
 
 __all__ = ["dynamic_slice", "dynamic_update", "gather"]
 
 # ---------------------------------------------------------------- gather
 
 
-def gather(x: Node, idx: Node, axis: int, batch: int = 0) -> Node:
+def gather(x: Node, idx: Node, axis: int, batch: int = 0, meant: bool = False) -> Node:
     """Elements of `x` (B, P, n, Q) at the indices `idx` (B, I) along `axis`: B, P, I, Q. `batch` is the rank of B.
 
-    Indices outside clamp to the nearest inside.
+    Indices outside clamp to the nearest inside. Where that is `meant`, no debug build reports it.
     """
-    return make("gather", x, idx, axis=axis, batch=batch)
+    attrs: Attrs = {"axis": axis, "batch": batch, **({"meant": True} if meant else {})}
+    return make("gather", x, idx, **attrs)
+
+
+def at_indices(node: Node) -> tuple[Indexed, ...]:
+    """Where the indices of a gather or scatter (x, idx, …) shall lie."""
+    x, idx = node.inputs[:2]
+    return () if node.attrs.get("meant") else (Indexed(idx, x.shape[node.attrs["axis"]]),)
 
 
 def updates_shape(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
@@ -158,7 +165,7 @@ register(
         _gather_samples,
         linear=lambda node: ((0,),),
         batch=_gather_batch,
-        indexed=lambda node: (node.inputs[1], node.inputs[0].shape[node.attrs["axis"]]),
+        indexed=at_indices,
     )
 )
 
@@ -209,6 +216,11 @@ def _update_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -
 def _start(node: Node, start: Node, axis: int, size: Size) -> Size:
     room = node.inputs[0].shape[axis] - size
     return 0 if room == 0 else clamped(scalar.read(start, ()), 0, room)
+
+
+def _windows(node: Node, starts: Sequence[Node], sizes: Shape) -> tuple[Indexed, ...]:
+    """Where the starts of a window into the first input shall lie."""
+    return tuple(Indexed(s, n, m) for s, n, m in zip(starts, node.inputs[0].shape, sizes, strict=True))
 
 
 def _slice_at(node: Node, index: Index) -> Expr:
@@ -309,7 +321,7 @@ def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], si
         along = (size, shape[k])
         relative = ops.sub(ops.iota(along, 1, first.dtype), ops.broadcast(first, along, (0,)))
         if repeated is None:
-            update = gather(update, relative, k + 1, 1) if window[k] != 0 else x
+            update = gather(update, relative, k + 1, 1, meant=True) if window[k] != 0 else x
         end = ops.broadcast(ops.size_value(window[k], first.dtype), along, ())
         test = ops.and_(ops.ge(relative, zeros_like(relative)), ops.lt(relative, end))
         test = ops.broadcast(test, x.shape, (0, k + 1))
@@ -353,6 +365,7 @@ register(
         _slice_samples,
         linear=lambda node: ((0,),),
         batch=_slice_batch,
+        indexed=lambda node: _windows(node, node.inputs[1:], node.shape),
     )
 )
 register(
@@ -368,5 +381,6 @@ register(
         linear=lambda node: ((0, 1),),
         batch=_update_batch,
         distinct=True,
+        indexed=lambda node: _windows(node, node.inputs[2:], node.inputs[1].shape),
     )
 )

@@ -46,6 +46,15 @@ class Scatter:
     condition: Callable[[Index], Expr] | None = None  # update u is left out where this is false
 
 
+@dataclass(frozen=True)
+class Indexed:
+    """Run-time indices of an axis: the `size` elements from each on shall be among the `extent` elements of the axis."""
+
+    operand: Node
+    extent: Size
+    size: Size = 1
+
+
 Vjp: TypeAlias = Callable[[Node, Node], Sequence["Node | None"]]
 Jvp: TypeAlias = Callable[[Node, Sequence["Node | None"]], "Node | None"]
 Batch: TypeAlias = Callable[[Node, Sequence[Node], Sequence[bool], Size], Node]
@@ -68,7 +77,7 @@ class Op:
     write(node) -> optional serial form for scatters, cheaper than `at` where one thread may run it.
     singular(node, k): the factor of input k's cotangent may be infinite or NaN where the cotangent of the result is 0
         because another side of a branch was taken; reverse mode then gives 0 there. None: never.
-    indexed(node) -> the operand that holds run-time indices and what they shall be below; debug builds check them.
+    indexed(node) -> the operands that hold run-time indices, and where these shall lie; debug builds check them.
     distinct: the updates of `write` go to places of which no two are the same, so that their order does not matter.
     branches: the cotangents of this operation may be 0 because another value was taken (`select`).
     """
@@ -84,7 +93,7 @@ class Op:
     singular: Callable[[Node, int], bool] | None = None
     distinct: bool = False
     branches: bool = False
-    indexed: Callable[[Node], tuple[Node, Size]] | None = None
+    indexed: Callable[[Node], Sequence[Indexed]] | None = None
     linear: Callable[[Node], Sequence[Sequence[int]]] | None = None
     jvp: Jvp | None = None
     batch: Batch | None = None

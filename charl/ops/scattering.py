@@ -29,7 +29,7 @@ from charl.ops.common import (
     split_linear,
     zeros_like,
 )
-from charl.ops.indexing import clip, gather, places, split_index, updates_shape
+from charl.ops.indexing import at_indices, clip, gather, places, split_index, updates_shape
 from charl.ops.record import Op, Sample, Scatter, make, register
 
 __all__ = ["scatter", "scatter_add"]
@@ -161,6 +161,7 @@ register(
         _add_samples,
         lambda node: _written(node, "add"),
         batch=_add_batch,
+        indexed=at_indices,
     )
 )
 
@@ -263,5 +264,6 @@ register(
         _samples,
         lambda node: _written(node, "set"),
         batch=_batch,
+        indexed=at_indices,
     )
 )

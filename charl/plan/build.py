@@ -13,7 +13,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Graph, Node, Size
-from charl.loops.canonical import key
+from charl.loops.canonical import key, share
 from charl.loops.ir import Kernel
 from charl.loops.lower import Lowering
 from charl.loops.serial import region_kernel
@@ -92,7 +92,7 @@ def _plan_export(
             if inner is not None and places.serial(step[0]):
                 label = _kernel_name(export, step, {}, names, "loop" if isinstance(inner, Loop) else "branch")
                 made, used = region_kernel(label, step[0], inner, places.of, caps)
-                kernel = kernels.setdefault(key(made), made)
+                kernel = _kept(kernels, made)
                 flops = flops + kernel.flops
                 out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
                 continue
@@ -115,7 +115,7 @@ def _plan_export(
                 lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
                 made, buffers = lowering.kernel(name, step)
                 order = tuple(signature.places[p] for p in buffers)
-                known[same] = (kernels.setdefault(key(made), made), order)
+                known[same] = (_kept(kernels, made), order)
             kernel, order = known[same]
             met = list(signature.places)
             used = tuple(met[i] for i in order)
@@ -125,6 +125,14 @@ def _plan_export(
 
     steps, flops = lowered(root)
     return Plan(export, steps, places.arena_bytes, places.live_bytes, flops)
+
+
+def _kept(kernels: dict[str, Kernel], made: Kernel) -> Kernel:
+    """The kernel that stands for all equal ones."""
+    kept = kernels.setdefault(key(made), made)
+    if kept is not made:
+        share(kept, made)
+    return kept
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -20,6 +21,7 @@ from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
 from charl.plan.access import REGIONS, Facts, LoopFacts, Read, is_rearranged, is_view
+from charl.plan.conditions import Conditions, conditions
 
 # Additions that may stand under a condition on the index, such as the parts of a concatenation.
 _GUARDED = 48
@@ -110,6 +112,11 @@ class Fusion:
             else:
                 self._place(node)
         self._store()
+
+    @cached_property
+    def conditions(self) -> dict[Node, Conditions]:
+        """Value → what holds whenever it is needed."""
+        return conditions(self.graph)
 
     def cut(self, nodes: set[Node]) -> None:
         """Group again, with these nodes apart from what they read."""

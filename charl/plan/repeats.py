@@ -53,8 +53,9 @@ class Signature:
         # The text of a number tells 1 from 1.0 and 0.0 from -0.0, which are equal as keys.
         attrs = tuple((k, v if isinstance(v, bytes) else repr(v)) for k, v in sorted(node.attrs.items()))
         indexed = OPS[node.op].indexed
-        called = indexed(node)[0].name if indexed else None  # a debug build reports it
-        return node.op, attrs, node.type, called, tuple(numbers[i] for i in node.inputs)
+        # A debug build reports the place in the source.
+        span = node.span.shown if indexed and node.span else None
+        return node.op, attrs, node.type, span, tuple(numbers[i] for i in node.inputs)
 
     def _at(self, node: Node) -> Hashable:
         place = self._place(node)

@@ -196,7 +196,7 @@ def test_checks_leave_release_builds() -> None:
     x = Buffer("x", i32, N, "input")
     holds = apply("lt", Load(x, (sym("i.1"),), i32), Const(10, i32))
     source = Source("a/b.ch", "pick(x)")
-    check = Check(holds, 'label "y" out of range', Span(source, 0, 4))
+    check = Check(holds, 'label "y" out of range', (Span(source, 0, 4),))
     text = print_kernel(Kernel("k", (x,), ("N",), ((For("i.1", N, (check,)),),)), "net")
     inside = text.split("#ifdef NET_DEBUG\n")[1].split("#endif")[0]
     assert 'NET_CHECK(x[i] < 10, "label \\"y\\" out of range", "b.ch:1:1");' in inside

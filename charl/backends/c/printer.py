@@ -121,7 +121,8 @@ class KernelPrinter:
             self._widths = register_widths(nest)
             if n:
                 self.lines.append("")
-            if len(nests) > 1 and not (len(nest) == 1 and isinstance(nest[0], For)):
+            computed = [s for s in nest if not only_checks(s)]
+            if len(nests) > 1 and not (len(computed) == 1 and isinstance(computed[0], For)):
                 with self.block(""):
                     self.statements(nest)
             else:
@@ -434,7 +435,8 @@ class KernelPrinter:
         self.emit(f"{name}_store{form}({where}{step}, {value}{tail});")
 
     def _check(self, s: Check) -> None:
-        where = f"{_base(s.span.source.path)}:{s.span.line}:{s.span.column}" if s.span else self.kernel.name
+        places = dict.fromkeys(f"{_base(x.source.path)}:{x.line}:{x.column}" for x in s.spans)
+        where = " or ".join(places) or self.kernel.name
         macro = f"{self.prefix.upper()}_CHECK"
         v = self.vectors
         if v is not None and v.depends(s.condition):

@@ -1,0 +1,156 @@
+"""Checks of run-time indices, for debug builds.
+
+Enters: the values of a group and the nest that computes them. Leaves: statements to stand in front of it that look at every index
+before it is clamped. They read what the nest reads and no more, so that a kernel is the same with and without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from charl import dims
+from charl.dims import Dim
+from charl.dtypes import boolean
+from charl.graph.ir import Node
+from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
+from charl.loops import walk
+from charl.loops.inline import Inliner
+from charl.loops.ir import Buffer, Check, For, Stmt
+from charl.ops.record import OPS, Indexed
+from charl.plan.fusion import Fusion
+
+Size = int | Dim
+Ranges = Mapping[str, tuple[Size, Size]]
+
+
+class _NotRead(Exception):
+    """A value that the nest does not read, or makes by a sum."""
+
+
+def index_checks(
+    members: Sequence[Node],
+    fusion: Fusion,
+    read: Mapping[Node, Buffer],
+    load: Callable[[Buffer, Expr, Node], Expr],
+    ranges: Ranges,
+    nest: Sequence[Stmt],
+) -> tuple[Stmt, ...]:
+    """What a nest shall hold of its indices. `read`: the stored values that it reads. `ranges`: of the loops around."""
+    inside = set(members)
+
+    def stop(node: Node) -> Buffer | None:
+        if node in inside or fusion.expanded(node):
+            return None
+        if node not in read:
+            raise _NotRead
+        return read[node]
+
+    out: dict[Stmt, None] = {}
+    known: frozenset[str] | None = None
+    for node in _computed(members, fusion):
+        for indexed in (OPS[node.op].indexed or _none)(node):
+            try:
+                check = _check(node, indexed, fusion, Inliner(stop, ranges, flat=True, wrap=load), ranges)
+            except _NotRead:
+                continue
+            if check is None:
+                continue
+            known = _symbols(nest) | ranges.keys() if known is None else known
+            if _symbols([check]) <= known:
+                out[check] = None
+    return tuple(out)
+
+
+def _none(node: Node) -> Sequence[Indexed]:
+    return ()
+
+
+def _computed(members: Sequence[Node], fusion: Fusion) -> Iterator[Node]:
+    """The members, and what stands in their expressions."""
+    seen: set[Node] = set()
+    waiting = list(reversed(members))
+    while waiting:
+        node = waiting.pop()
+        if node in seen or fusion.leaf(node):
+            continue
+        seen.add(node)
+        yield node
+        waiting += [x for x in reversed(node.inputs) if fusion.expanded(x)]
+
+
+def _check(node: Node, indexed: Indexed, fusion: Fusion, inliner: Inliner, ranges: Ranges) -> Stmt | None:
+    """The check of one operand; None where it is proved."""
+    index = indexed.operand
+    names = [(f"c{d}", n) for d, n in enumerate(index.shape)]
+    value = inliner.element(index, tuple(dims.sym(name) for name, _ in names))
+    within = {**ranges, **{name: (0, n - 1) for name, n in names}}
+    top = indexed.extent - indexed.size
+    if _at_least(value, within) and _at_most(value, top, within):
+        return None
+    low = Apply("ge", (value, Const(0, value.dtype)), boolean)
+    if indexed.size == 1:
+        what = f"index out of range: it must be at least 0 and below {indexed.extent}"
+        high = Apply("lt", (value, IndexValue(indexed.extent, value.dtype)), boolean)
+    else:
+        what = f"slice out of range: its start must be at least 0 and at most {top}"
+        high = Apply("le", (value, IndexValue(top, value.dtype)), boolean)
+    holds: Expr = Apply("and", (low, high), boolean)
+    for condition, taken in sorted(fusion.conditions[node], key=lambda c: (c[0].born, c[1])):
+        given = inliner.element(condition, ())
+        holds = Apply("or", (Apply("not", (given,), boolean) if taken else given, holds), boolean)
+    if any(isinstance(e, Reduce) for e in holds.walk()):
+        raise _NotRead
+    body: Stmt = Check(holds, what, (node.span.shown,) if node.span else ())
+    for name, n in reversed(names):
+        body = For(name, n, (body,))
+    return body
+
+
+def _symbols(statements: Iterable[Stmt]) -> frozenset[str]:
+    """Every symbol in statements, less those of their own loops."""
+    out: set[str] = set()
+    own: set[str] = set()
+    for s in walk.statements(tuple(statements)):
+        own |= {s.index} if isinstance(s, For) else set()
+        for x in walk.sizes(s):
+            out |= dims.symbols(x)
+        for e in walk.expressions(s):
+            out |= e.symbols()
+    return frozenset(out - own)
+
+
+# ---------------------------------------------------------------- proofs
+
+
+def _at_least(e: Expr, ranges: Ranges) -> bool:
+    """Whether a value is proved to be 0 or more."""
+    size = _polynomial(e)
+    if size is not None:
+        return dims.nonnegative(size, ranges)
+    if isinstance(e, Apply) and e.fn in ("max", "min"):
+        return (any if e.fn == "max" else all)(_at_least(a, ranges) for a in e.args)
+    return False
+
+
+def _at_most(e: Expr, top: Size, ranges: Ranges) -> bool:
+    """Whether a value is proved to be `top` or less."""
+    size = _polynomial(e)
+    if size is not None:
+        return dims.nonnegative(top - size, ranges)
+    if isinstance(e, Apply) and e.fn in ("max", "min"):
+        return (all if e.fn == "max" else any)(_at_most(a, top, ranges) for a in e.args)
+    return False
+
+
+def _polynomial(e: Expr) -> Size | None:
+    """An integer as a polynomial of indices and sizes."""
+    if isinstance(e, IndexValue):
+        return e.index
+    if isinstance(e, Const):
+        return int(e.value)
+    if not isinstance(e, Apply) or e.fn not in ("add", "sub", "mul") or e.dtype.bytes < 4:
+        return None
+    a, b = (_polynomial(x) for x in e.args)
+    if a is None or b is None:
+        return None
+    return a + b if e.fn == "add" else a - b if e.fn == "sub" else a * b
