@@ -17,6 +17,7 @@ from charl.loops import walk
 from charl.loops.inline import Inliner
 from charl.loops.ir import Buffer, Check, For, Stmt
 from charl.ops.record import OPS, Indexed
+from charl.passes.values import VIEWS
 from charl.plan.fusion import Fusion
 
 Size = int | Dim
@@ -49,6 +50,8 @@ def index_checks(
     known: frozenset[str] | None = None
     for node in _computed(members, fusion):
         for indexed in (OPS[node.op].indexed or _none)(node):
+            if _vouched(node, indexed.operand):
+                continue
             try:
                 check = _check(node, indexed, fusion, Inliner(stop, ranges, flat=True, wrap=load), ranges)
             except _NotRead:
@@ -59,6 +62,19 @@ def index_checks(
             if _symbols([check]) <= known:
                 out[check] = None
     return tuple(out)
+
+
+def _vouched(node: Node, index: Node) -> bool:
+    """Whether the library indexes by what it computed itself: it may count on what happens to indices outside."""
+    while index.op in VIEWS or index.op == "cast":
+        if not index.inputs:
+            break
+        index = index.inputs[0]
+    return index.op != "parameter" and _of_library(node) and _of_library(index)
+
+
+def _of_library(node: Node) -> bool:
+    return node.span is not None and node.span.user is not None
 
 
 def _none(node: Node) -> Sequence[Indexed]:

@@ -116,7 +116,7 @@ def test_reading_past_the_end_is_an_error() -> None:
 
 def test_checks_are_for_debug_builds() -> None:
     holds = Apply("lt", (_load(INDEX), Const(2.0, f32)), boolean)
-    kernel = _one((For("i.1", sym("N"), (Check(holds, "x must be below 2", None),)),), X)
+    kernel = _one((For("i.1", sym("N"), (Check(holds, "x must be below 2", ()),)),), X)
     evaluate(kernel, [np.array([1, 3], np.float32)], {"N": 2})
     with pytest.raises(CheckFailed, match="x must be below 2"):
         evaluate(kernel, [np.array([1, 3], np.float32)], {"N": 2}, checks=True)

@@ -64,6 +64,7 @@ export fn guarded(x: f32[5], t: i32) -> f32[5] {
     }
     return y
 }
+export fn ordered(x: f32[5]) -> f32[5] = sort(x)
 export fn again(x: f32[5], t: i32) -> f32 = x[t]
 """
 
@@ -132,6 +133,11 @@ def test_an_index_outside_is_reported(loader: Any, debug: Any, name: str) -> Non
 def test_what_another_side_would_read_is_not_reported(debug: Any) -> None:
     assert [debug.chosen(X, t) for t in (-1, 2, 5)] == [0, 2, 0]
     assert np.array_equal(debug.guarded(X, 5), X)
+
+
+@needs_cc
+def test_what_the_library_indexes_by_itself_is_not_reported(debug: Any) -> None:
+    assert np.array_equal(debug.ordered(X[::-1].copy()), X)
 
 
 @needs_cc
