@@ -378,7 +378,7 @@ static void digits_train_step_d_dense(
 {
 #ifdef DIGITS_DEBUG
     for (ptrdiff_t i = 0; i < N; ++i) {
-        DIGITS_CHECK(y[i] >= 0 && y[i] < 10, "index out of range: y must be at least 0 and below 10",
+        DIGITS_CHECK(y[i] >= 0 && y[i] < 10, "index out of range: it must be at least 0 and below 10",
                 "digits.ch:23:5");
     }
 #endif
