@@ -70,7 +70,7 @@ class Outline:
         names = [n for n in ("block", *(f"block{k}" for k in range(2, 99))) if n not in taken]
         self.outer = [(k, names[k + 1], start.shape[k]) for k in labels[start] if isinstance(k, int)]
         self.index = {k: dims.sym(name) for k, name, _ in self.outer}
-        self.blocks = dims.floordiv(start.shape[-2], rows)
+        self.blocks = 1 if rows == start.shape[-2] else dims.floordiv(start.shape[-2], rows)
         self.first: Size = dims.sym(names[0]) * rows if self.blocks != 1 else 0
         self.nest = [(name, extent) for _, name, extent in self.outer]
         if self.blocks != 1:

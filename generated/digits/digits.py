@@ -1167,7 +1167,8 @@ class _Prepared:
         out: list[Any] = []
         for step in steps:
             if "if" in step:
-                sides = [self._steps(gpu, step[k], dims, rows) for k in ("then", "else")]
+                parts = (step["then"], step["else"])
+                sides = [self._steps(gpu, part, dims, rows) for part in parts]
                 if any(sides):
                     out.append((step["if"], None, sides))
                 continue

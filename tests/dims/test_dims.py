@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charl import dims
@@ -54,6 +54,7 @@ def sizes(draw: st.DrawFn, depth: int = 3) -> tuple[int | Dim, int]:
             return dims.maximum(a, b), max(x, y)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # says nothing but how busy a machine is
 @given(sizes())
 def test_evaluates_like_integers_except_where_a_size_may_not_be_negative(pair: tuple[int | Dim, int]) -> None:
     size, value = pair

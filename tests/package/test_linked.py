@@ -16,8 +16,8 @@ model Net() { layers { Dense(3, SIZE) } }
 export fn predict(net: Net, x: f32[N, 3]) -> f32[N, SIZE] = net(x)
 """
 MAIN = """
-#include "one.h"
-#include "two.h"
+#include "one/one.h"
+#include "two/two.h"
 int main(void)
 {
     static struct one_net a;
@@ -44,10 +44,10 @@ def _run(*command: str, cwd: Path) -> None:
 def test_two_packages_in_one_program(tmp_path: Path) -> None:
     for prefix, size in (("one", "2"), ("two", "3")):
         source = Source("net.ch", NET.replace("SIZE", size))
-        write(compile_source(source, Options(prefix=prefix, targets=("c",))).files, tmp_path)
+        write(compile_source(source, Options(prefix=prefix, targets=("c",))).files, tmp_path / prefix)
     (tmp_path / "main.c").write_text(MAIN)
     flags = ("-std=c99", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    _run("gcc", *flags, "main.c", "one.c", "two.c", "-o", "both", "-lm", cwd=tmp_path)
+    _run("gcc", *flags, "main.c", "one/one.c", "two/two.c", "-o", "both", "-lm", cwd=tmp_path)
     _run("./both", cwd=tmp_path)
 
 

@@ -31,10 +31,10 @@ export fn train(mut net: Net, mut adam: Adam<Net>, x: f32[N, 6], y: i32[N]) -> f
     loss
 }
 
-/// A loop: its kernels run once a turn.
-export fn settle(x: f32[16]) -> f32 {
+/// A loop over something large: its kernels run once a turn.
+export fn settle(x: f32[4096]) -> f32 {
     let mut y = x
-    for i in 0..7 { y = sin(y) + cumsum(y, axis: 0) }
+    for _ in 0..7 { y = sin(y) / (1.0 + sum(y ** 2)) }
     sum(y)
 }
 """
