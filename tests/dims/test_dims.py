@@ -54,7 +54,9 @@ def sizes(draw: st.DrawFn, depth: int = 3) -> tuple[int | Dim, int]:
             return dims.maximum(a, b), max(x, y)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # says nothing but how busy a machine is
+@settings(
+    suppress_health_check=[HealthCheck.too_slow], deadline=None
+)  # says nothing but how busy a machine is
 @given(sizes())
 def test_evaluates_like_integers_except_where_a_size_may_not_be_negative(pair: tuple[int | Dim, int]) -> None:
     size, value = pair
