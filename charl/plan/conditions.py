@@ -27,6 +27,6 @@ def conditions(graph: Graph) -> dict[Node, Conditions]:
 
 def _scalar(condition: Node) -> Node | None:
     """The one truth value that a condition repeats for every element."""
-    while condition.shape and condition.op in VIEWS:
+    while condition.shape and condition.inputs and condition.op in VIEWS:
         condition = condition.inputs[0]
     return None if condition.shape else condition
