@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from charl import ops
-from charl.dtypes import f32, i8
+from charl.dims import nonnegative, product
+from charl.dtypes import f32, i8, i32
 from charl.graph.ir import Node
 from charl.passes.pattern import Apply, Match, Rule, Var
 from charl.passes.rules.reduction import WHOLE
@@ -157,6 +158,34 @@ def _of_broadcast(side: int, m: Match) -> Node | None:
     return ops.broadcast(turned, m.root.shape, tuple(wanted.index(w) for w in present))
 
 
+# ---------------------------------------------------------------- sums of results
+
+
+def _summed(m: Match) -> Node | None:
+    """Along a free axis a side is summed before it is multiplied, where it is no larger than what would be summed after.
+
+    The gradient of what was subtracted from every row of a batch is such a sum: a product of the batch becomes one of a row.
+    """
+    s, inner = Sides.of(m["inner"]), m["inner"]
+    if any(x.dtype != m.root.dtype or x.dtype not in WHOLE for x in s.nodes):
+        return None
+    names = [(0, a) for a in s.batch[0]] + [(side, a) for side in (0, 1) for a in s.free(side)]
+    gone: tuple[set[int], set[int]] = (set(), set())
+    for place in m.root.attrs["axes"]:
+        side, axis = names[place]
+        if place >= len(s.batch[0]) and nonnegative(product(inner.shape) - product(s.nodes[side].shape)):
+            gone[side].add(axis)
+    if not any(gone):
+        return None
+    for side in (0, 1):
+        kept = others(tuple(gone[side]), s.nodes[side].rank)
+        slim = ops.reduce_sum(s.nodes[side], tuple(sorted(gone[side]))) if gone[side] else s.nodes[side]
+        s.put(side, slim, {a: i for i, a in enumerate(kept)})
+    left = [n for i, n in enumerate(names) if i < len(s.batch[0]) or n[1] not in gone[n[0]]]
+    rest = tuple(left.index(names[place]) for place in m.root.attrs["axes"] if names[place] in left)
+    return ops.reduce_sum(s.build(), rest) if rest else s.build()
+
+
 # ---------------------------------------------------------------- the rules
 
 
@@ -232,6 +261,15 @@ def _repeated() -> list[Node]:
     ]
 
 
+def _totals() -> list[Node]:
+    inner = ops.contract(param((2, 30, 4)), param((2, 5, 4), name="y"), ((0,), (0,)), ((2,), (2,)))
+    square = _product(param((4, 4), i32), param((4, 4), i32, name="y"))
+    return [
+        *(ops.reduce_sum(inner, a) for a in ((1,), (0, 1))),
+        *(ops.reduce_sum(square, a) for a in ((1,), (0, 1))),
+    ]
+
+
 def _product(a: Node, b: Node) -> Node:
     return ops.contract(a, b, ((), ()), ((1,), (0,)))
 
@@ -273,4 +311,11 @@ RULES: list[Rule] = [
     ),
     *_each_side("contraction of broadcast", "broadcast", _of_broadcast, _repeated, promise="finite"),
     *_each_side("contraction of negation", "neg", _of_negation, _signed, promise="rounded"),
+    Rule(
+        "sum of contraction",
+        Apply("reduce_sum", (Apply("contract", (X, Y), "inner"),)),
+        _summed,
+        promise="finite",
+        samples=_totals,
+    ),
 ]

@@ -169,6 +169,9 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
         many = min(_TOGETHER, -(-_known(s.lane.extent) * c.total.dtype.bytes // strip))
         return replace(s, depth=_split(extent, max(caps.stack // strip // many, 16)), strips=many)
     most = max(caps.stack // strip, 16)
+    again = s.tile is not None and _known(s.tile.extent) > s.shape.rows
+    if blocked and again and _known(extent) * strip > caps.cache[0]:  # read from a near cache by every tile
+        most = max(caps.cache[0] // 2 // strip, 16)
     if isinstance(extent, int) and extent <= most:
         return s
     if not blocked:
