@@ -141,9 +141,13 @@ def closed(
 
 def substituted(results: Iterable[Node], table: Mapping[Node, Node], fresh: bool = False) -> list[Node]:
     """The results with nodes replaced; with `fresh`, every other node is made anew."""
-    new: dict[Node, Node] = dict(table)
+    return rebuilt(results, dict(table), fresh)
+
+
+def rebuilt(results: Iterable[Node], new: dict[Node, Node], fresh: bool = False) -> list[Node]:
+    """The same, and `new` learns what stands for every node met: what several calls share is made once."""
     wanted = list(results)
-    for node in topological(wanted, known=table):
+    for node in topological(wanted, known=new):
         if node.op == "parameter":
             new[node] = node
             continue

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
-from charl.ops.regions import substituted
+from charl.ops.regions import rebuilt
 from charl.plan.outline import Labels, Outline, Part, axis_order, elementwise
 
 # What is smaller in all stays as it is: it lives in a cache. Elements.
@@ -194,7 +194,9 @@ def _layers(graph: Graph, chain: _Chain) -> list[list[Node]]:
 
 def _outlined(graph: Graph, chain: _Chain, taken: frozenset[str]) -> Graph:
     """The graph with the ends of the chain, and the row values that others need, taken from loops."""
-    table: dict[Node, Node] = {}
+    table: dict[Node, Node] = (
+        {}
+    )  # node → what stands for it: the ends of layers so far, and what is made of them
     start = next(iter(chain.labels))
     rows = block_rows(start.shape[-2], start.shape[-1])
     ready: set[Node] = set()  # row values of earlier layers
@@ -205,9 +207,9 @@ def _outlined(graph: Graph, chain: _Chain, taken: frozenset[str]) -> Graph:
             later |= _inside(chain, following, ready)
         kept = [n for n in chain.labels if n in inner & later and n not in chain.large and n not in wanted]
         outline = Outline(chain.labels, start, rows, inner, set(ready), taken)
-        table |= zip([*wanted, *kept], outline.loops([*wanted, *kept], dict(table)), strict=True)
+        table |= zip([*wanted, *kept], outline.loops([*wanted, *kept], table), strict=True)
         ready |= {n for n in (*wanted, *kept) if n in chain.labels}
-    return replace(graph, results=substituted(graph.results, table))
+    return replace(graph, results=rebuilt(graph.results, table))
 
 
 def _inside(chain: _Chain, wanted: Sequence[Node], ready: set[Node]) -> set[Node]:

@@ -15,7 +15,7 @@ from charl.dims import product
 from charl.graph.ir import Graph, Node, Shape, Size, TensorType
 from charl.graph.scalar import Load, Reduce
 from charl.ops.record import OPS, make
-from charl.ops.regions import counter, item, over, parameter_like, substituted
+from charl.ops.regions import counter, item, over, parameter_like, rebuilt
 from charl.ops.source import size_value, zeros
 from charl.plan.access import nodes_of
 
@@ -233,8 +233,8 @@ class Outline:
 
     # ------------------------------------------------------------ the loops
 
-    def loops(self, results: Sequence[Node], outside: Mapping[Node, Node]) -> list[Node]:
-        """The results, taken from loops. `outside` has what stands for values of the graph by now."""
+    def loops(self, results: Sequence[Node], outside: dict[Node, Node]) -> list[Node]:
+        """The results, taken from loops. `outside` has what stands for values of the graph by now, and learns more."""
         made: list[tuple[Node, Labels, bool]] = []
         for r in results:
             if r in self.inner:
@@ -251,7 +251,7 @@ class Outline:
         by_value = {id(v): x for v, x in zip([*sums, *rows], left, strict=True)}
         return [self._whole(by_value[id(v)], labels, r) for r, (v, labels, _) in zip(results, made)]
 
-    def _nested(self, sums: list[Node], rows: list[Node], outside: Mapping[Node, Node]) -> list[Node]:
+    def _nested(self, sums: list[Node], rows: list[Node], outside: dict[Node, Node]) -> list[Node]:
         """The innermost loop adds `sums` up and stacks `rows`; those around stack all."""
         read = list(self._read)
         total = [parameter_like(x, f"sum{k}") for k, x in enumerate(sums)]
@@ -265,7 +265,7 @@ class Outline:
         for depth, (name, extent) in reversed(list(enumerate(self.nest))):
             reads = [parameter_like(x, f"read{k}") for k, x in enumerate(read)]
             if depth == 0:
-                reads = substituted(read, outside)
+                reads = rebuilt(read, outside)
             loop = over(extent, carried, body, [*starts, *reads], False, -1)
             attrs = {**loop.attrs, "index": name}
             loop = Node("loop", loop.inputs, attrs, loop.type, loop.regions, self.start.span)

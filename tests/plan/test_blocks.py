@@ -83,6 +83,24 @@ def test_training_computes_the_scores_again_from_what_is_kept_of_their_rows() ->
     assert len(loops) == 2
 
 
+@pytest.mark.parametrize("rows", ["N", TIME])
+def test_what_lies_between_chains_is_computed_once(rows: int | str) -> None:
+    """Each layer is reached through all before it: made again for every chain, they would be quadratic in number."""
+
+    def kernels(depth: int) -> int:
+        shape = f"f32[{BATCH}, {HEADS}, {rows}, {WIDTH}]"
+        square = f"f32[{WIDTH}, {WIDTH}]"
+        layers = "".join(
+            f"    let x = x + attention(x, x, tanh(x @ w), causal: true) * {k}.5\n" for k in range(depth)
+        )
+        text = f"fn value(x: {shape}, w: {square}) -> f32 {{\n{layers}    sum(x * x)\n}}\n"
+        text += f"export fn f(x: {shape}, w: {square}) = value_and_grad(value)(x, w)\n"
+        return len(plan_export(programs.export(text), PORTABLE_C).calls)
+
+    one, two, three = kernels(1), kernels(2), kernels(3)
+    assert three - two == two - one
+
+
 @pytest.mark.parametrize(
     "result",
     [
