@@ -18,6 +18,7 @@ def load(
     debug: bool = False,
     f32: str = "f32",
     f64: str = "f64",
+    flush_subnormals: bool = False,
     **dims: int | tuple[int, int],
 ) -> Any:
     """Compile a program and give, in this process, what its emitted Python loader offers.
@@ -25,11 +26,21 @@ def load(
     `charl.load("digits.ch", N=32)`: `backend` is "c", "wgpu" or "evaluator" (NumPy: no compiler, no GPU); keywords fix a
     dimension variable (`N=32`) or bound it (`N=(1, 64)`), `sets` overrides hyper-parameters (`{"net.hidden": 32}`). `simd`
     ("native", "scalar", "avx2", "avx512") and `debug` (checks of indices, overlaps and NaN) choose how the C is compiled;
-    `f64="f32"` computes f64 as f32, `f32="f64"` the reverse.
+    `f64="f32"` computes f64 as f32, `f32="f64"` the reverse. With `flush_subnormals` the C code takes subnormal numbers for zero.
 
     Raises charl.errors.CharlError for what is wrong with the program, and the loader's own
     exceptions where the backend cannot run here.
     """
     from charl.runtime.native import load as load_package
 
-    return load_package(path, backend=backend, sets=sets, simd=simd, debug=debug, f32=f32, f64=f64, **dims)
+    return load_package(
+        path,
+        backend=backend,
+        sets=sets,
+        simd=simd,
+        debug=debug,
+        f32=f32,
+        f64=f64,
+        flush_subnormals=flush_subnormals,
+        **dims,
+    )

@@ -125,10 +125,12 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     metavar="DIR",
     help="Write every stage of the compilation as text.",
 )
+@console.flush_option
 @click.option("--report", is_flag=True, help="Print kernels, operations and workspace of every export.")
 def transpile(
     file: Path, out: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], targets: tuple[str, ...],
-    simd: str, embed: Path | None, prefix: str | None, f64: str | None, f32: str | None, dump: Path | None, report: bool,
+    simd: str, embed: Path | None, prefix: str | None, f64: str | None, f32: str | None, dump: Path | None, flush: bool,
+    report: bool,
 ) -> None:  # fmt: skip
     """Make a package from FILE: C99 code, WebGPU shaders, a Python loader, build files.
 
@@ -147,7 +149,7 @@ def transpile(
 
         options = Options(
             dims=dims, sets=sets, targets=targets or None, simd=simd, embed=embed, prefix=prefix,
-            floats={a: b for a, b in (("f64", f64), ("f32", f32)) if b}, dump=dump,
+            floats={a: b for a, b in (("f64", f64), ("f32", f32)) if b}, dump=dump, flush=flush,
         )  # fmt: skip
         compiled = compile_file(file, options, tell)
         tell("writing")
@@ -288,7 +290,8 @@ def _format(path: Path, name: str) -> tuple[str, str]:
     show_default=True,
     help="What computes: NumPy, an emitted C library, or emitted shaders.",
 )
-def run(file: Path, backend: str) -> None:
+@console.flush_option
+def run(file: Path, backend: str, flush: bool) -> None:
     """Run `fn main()` of FILE: load data, train, print, save.
 
     \b
@@ -299,7 +302,7 @@ def run(file: Path, backend: str) -> None:
     with reporting("run", file) as tell:
         from charl.run import run_file
 
-        run_file(file, backend, tell)
+        run_file(file, backend, tell, flush=flush)
 
 
 @main.command()

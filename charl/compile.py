@@ -40,7 +40,7 @@ class Options:
     `dims`: dimension variables of exports, fixed (an int) or bounded (low, high). `sets`: hyper-parameters by path, as text.
     `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights for the code. `prefix`: of C
     names, the module's name by default. `floats`: element types computed as another (`{"f64": "f32"}`). `dump`: a folder for
-    every stage's text. `profile`: clocks around the kernels of the C code.
+    every stage's text. `profile`: clocks around the kernels of the C code. `flush`: the C code takes subnormal numbers for zero.
     """
 
     dims: Mapping[str, int | tuple[int, int]] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class Options:
     floats: Mapping[str, str] = field(default_factory=dict)
     dump: Path | None = None
     profile: bool = False
+    flush: bool = False
 
 
 @dataclass
@@ -116,6 +117,7 @@ def _digest(source: Source, options: Options) -> str:
         options.simd,
         options.prefix,
         sorted(options.floats.items()),
+        *(["flush"] if options.flush else []),
     )
     return sha256((source.text + repr(chosen)).encode()).hexdigest()
 

@@ -69,6 +69,13 @@ set_option = click.option(
     help="Override a default of a model parameter: net.hidden=32.",
 )
 
+flush_option = click.option(
+    "--flush-subnormals",
+    "flush",
+    is_flag=True,
+    help="The C code takes subnormal numbers (f32 below 1.2e-38) for zero: processors slow down on them.",
+)
+
 
 # ---------------------------------------------------------------- what went wrong
 

@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 
 def run_file(
-    file: Path, backend: str, tell: Callable[[str], None], out: Callable[[str], None] | None = None
+    file: Path,
+    backend: str,
+    tell: Callable[[str], None],
+    out: Callable[[str], None] | None = None,
+    flush: bool = False,
 ) -> None:
-    """Check FILE and execute its `main`. Lines go to `out` (standard output). Raises CharlError."""
+    """Check FILE and execute its `main`. Lines go to `out` (standard output). Raises CharlError.
+
+    `flush`: C code takes subnormal numbers for zero.
+    """
     from charl.compile import read_source
 
     tell("checking")
@@ -34,7 +41,7 @@ def run_file(
     if backend != "evaluator":
         from charl.runtime.execute import executor_of
 
-        executor = executor_of(backend)
+        executor = executor_of(backend, flush)
     tell("running")
     run_main(el, module, Host(executor, out or _print))
 

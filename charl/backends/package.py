@@ -58,7 +58,7 @@ def files(lowered: Mapping[str, Lowered], options: Options, tests: Lowered | Non
     out |= _texts({f"{prefix}.py": python.module(api, VERSION, gpu=shaders, simd=options.simd)})
     out |= _texts(
         {
-            "README.md": readme.text(api, c is not None, shaders, sorted(out)),
+            "README.md": readme.text(api, c is not None, shaders, sorted(out), options.flush),
             "LICENSE": templating.text("package/LICENSE"),
         }
     )

@@ -22,8 +22,8 @@ _FILES = {
 }
 
 
-def text(api: Api, c: bool, gpu: bool, names: list[str]) -> str:
-    """README.md."""
+def text(api: Api, c: bool, gpu: bool, names: list[str], flush: bool) -> str:
+    """README.md. `flush`: the C code takes subnormal numbers for zero."""
     loader = Loader(api)
     functions = [
         {
@@ -42,6 +42,7 @@ def text(api: Api, c: bool, gpu: bool, names: list[str]) -> str:
         api=api,
         c=c,
         gpu=gpu,
+        flush=flush,
         files=[(n, _describe(n, api.prefix)) for n in names if not n.startswith("wgsl/")],
         functions=functions,
         records=[(loader.classes[s.name], s.name) for s in api.structs],
@@ -56,6 +57,8 @@ def _drawn(api: Api) -> set[str]:
 def _describe(name: str, prefix: str) -> str:
     if name.startswith(prefix) and name[len(prefix) :] in _FILES:
         return _FILES[name[len(prefix) :]]
+    if name == "float_mode.h":
+        return "switches subnormal numbers off and on"
     if name.endswith(".h"):
         return "vectors of the instruction sets, and exact scalar operations; only what the code calls"
     return {

@@ -61,13 +61,14 @@ def _names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     show_default=True,
     help="Instructions of the C code; native takes what this machine has.",
 )
+@console.flush_option
 @click.option(
     "--top", type=click.IntRange(1), default=20, show_default=True, help="Kernels shown of every export."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def profile(
     file: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], data: tuple[Path, ...], only: tuple[str, ...],
-    repeat: int | None, simd: str, top: int, as_json: bool,
+    repeat: int | None, simd: str, flush: bool, top: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Show where the time of the exports of FILE goes: by kernel, with its source line.
 
@@ -80,7 +81,7 @@ def profile(
       charl profile net.ch --json > profile.json
     """
     with reporting("profile", file) as tell:
-        exports, warnings = _measured(file, dims, sets, data, only, repeat, simd, tell)
+        exports, warnings = _measured(file, dims, sets, data, only, repeat, simd, flush, tell)
     show(warnings)
     from charl.profile import report
 
@@ -95,7 +96,7 @@ def profile(
 
 def _measured(
     file: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], data: tuple[Path, ...], only: tuple[str, ...],
-    repeat: int | None, simd: str, tell: Any,
+    repeat: int | None, simd: str, flush: bool, tell: Any,
 ) -> tuple[list[Any], list[Any]]:  # fmt: skip
     import tempfile
 
@@ -107,7 +108,7 @@ def _measured(
     from charl.runtime.native import import_package
 
     level = "auto" if simd == "native" else simd
-    options = Options(dims=dims, sets=sets, targets=("c",), simd=level, profile=True)
+    options = Options(dims=dims, sets=sets, targets=("c",), simd=level, profile=True, flush=flush)
     arrays = {name: array for path in data for name, array in read_arrays(path).items()}
     compiled = compile_file(file, options, tell)
     with tempfile.TemporaryDirectory(prefix="charl-profile-") as folder:

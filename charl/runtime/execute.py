@@ -19,21 +19,21 @@ Array = np.ndarray[Any, Any]
 Executor = Callable[[str, Graph, list[Array]], list[Array]]
 
 
-def executor_of(backend: str) -> Executor:
-    """What computes calls on a backend: "c" or "wgpu"."""
+def executor_of(backend: str, flush: bool = False) -> Executor:
+    """What computes calls on a backend: "c" or "wgpu". `flush`: C code takes subnormal numbers for zero."""
     known: dict[int, tuple[Graph, Callable[..., Any]]] = {}
 
     def execute(name: str, graph: Graph, arrays: list[Array]) -> list[Array]:
         found = known.get(id(graph))
         if found is None:  # the graph is kept, so that no other takes its id
-            found = known[id(graph)] = (graph, _compiled(name or "call", graph, backend))
+            found = known[id(graph)] = (graph, _compiled(name or "call", graph, backend, flush))
         results = found[1](*(a.copy() for a in arrays))
         return [np.asarray(r, t.dtype.numpy) for r, t in zip(results, graph.results, strict=True)]
 
     return execute
 
 
-def _compiled(name: str, graph: Graph, backend: str) -> Callable[..., Any]:
+def _compiled(name: str, graph: Graph, backend: str, flush: bool) -> Callable[..., Any]:
     from charl.backends.capabilities import PORTABLE_C, WGSL
     from charl.backends.package import files
     from charl.compile import Options
@@ -48,6 +48,7 @@ def _compiled(name: str, graph: Graph, backend: str) -> Callable[..., Any]:
     program = Program("main", "", [export], [], digest=digest)
     target = BACKENDS[backend][0]
     lowered = plan_program(program, PORTABLE_C if target == "c" else WGSL)
-    package = import_package(files({target: lowered}, Options(targets=(target,)))).load(backend)
+    options = Options(targets=(target,), flush=flush)
+    package = import_package(files({target: lowered}, options)).load(backend)
     function: Callable[..., Any] = getattr(package, name)
     return function

@@ -38,6 +38,7 @@ def load(
     debug: bool = False,
     f32: str = "f32",
     f64: str = "f64",
+    flush_subnormals: bool = False,
     **dims: int | tuple[int, int],
 ) -> Any:
     """Compile a program and give it as its emitted loader would: see `charl.load`."""
@@ -51,6 +52,7 @@ def load(
         sets={k: str(v) for k, v in (sets or {}).items()},
         targets=BACKENDS[backend] or ("c",),
         floats={a: b for a, b in (("f32", f32), ("f64", f64)) if a != b},
+        flush=flush_subnormals,
     )
     return load_program(source, options, backend, simd, debug)[2]
 

@@ -41,6 +41,7 @@ class Request:
     overwrite: bool
     save_every: float
     valid_batch: int | None
+    flush: bool
     quiet: bool
 
 
@@ -140,6 +141,14 @@ def _initial(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     default="c",
     show_default=True,
     help="What computes: an emitted C library, emitted shaders, or NumPy.",
+)
+@click.option(
+    "--flush-subnormals/--keep-subnormals",
+    "flush",
+    default=True,
+    show_default=True,
+    help="Whether C code takes subnormal numbers (f32 below 1.2e-38) for zero: moments of optimizers decay into them, and "
+    "processors slow down on them.",
 )
 @console.dim_option
 @console.set_option

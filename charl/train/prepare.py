@@ -38,7 +38,7 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Run:
     tell("checking")
     source = read_source(request.file)
     targets = {"c": ("c",), "wgpu": ("wgsl",)}.get(request.backend, ("c",))
-    options = Options(dims=request.dims, sets=request.sets, targets=targets)
+    options = Options(dims=request.dims, sets=request.sets, targets=targets, flush=request.flush)
     program = elaborated(source, options)
     step = training_step(program, request.step)
     tell("reading data")
@@ -203,6 +203,7 @@ def _identity(
         "batch": request.batch,
         "seed": request.seed,
         "backend": request.backend,
+        "flush-subnormals": request.flush,
         "lr": request.lr,
         "schedule": request.schedule,
         "epochs": request.epochs if rates is not None and rates.needs_total else None,

@@ -195,7 +195,7 @@ class _Pointers:
         return name
 
 
-_LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen")
+_LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen", "float_mode")
 
 
 def _steps(

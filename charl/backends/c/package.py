@@ -30,16 +30,18 @@ def files(
 ) -> dict[str, bytes]:
     """Header, code, weights and SIMD headers, by name; `tests` are a second header and code beside them."""
     embedded = embed.weights(api, options.embed) if options.embed is not None else None
-    code = _code(api, lowered, timers(lowered, api.prefix) if options.profile else None)
+    code = _code(api, lowered, options.flush, timers(lowered, api.prefix) if options.profile else None)
     out = {f"{api.prefix}.h": _header(api, embedded), f"{api.prefix}.c": code}
     if embedded is not None:
         out[f"{api.prefix}_weights.c"] = embedded.text
     if tests is not None:
-        tested = _code(*tests)
+        tested = _code(*tests, options.flush)
         out |= {f"{tests[0].prefix}.h": _header(tests[0], None), f"{tests[0].prefix}.c": tested}
         code += tested
     levels = headers.LEVELS if options.simd == "auto" else (options.simd,)
     out |= headers.files(code, levels)
+    if options.flush:
+        out["float_mode.h"] = templating.text("c/float_mode.h")
     return {name: content.encode() for name, content in out.items()}
 
 
@@ -48,7 +50,7 @@ def prefix(name: str) -> str:
     return Namer()(name)
 
 
-def _code(api: Api, lowered: Lowered, clocks: Timers | None = None) -> str:
+def _code(api: Api, lowered: Lowered, flush: bool, clocks: Timers | None = None) -> str:
     tables = c_entry.Tables(api.prefix, Namer(text.taken(api, lowered)))
     functions = [i.function for i in api.initializers if i.function is not None] + list(api.functions)
     entries = [c_entry.entry(api, f, tables, clocks) for f in functions if f.plan is not None]
@@ -62,6 +64,7 @@ def _code(api: Api, lowered: Lowered, clocks: Timers | None = None) -> str:
         api=api,
         version=VERSION,
         timers=clocks,
+        flush=flush,
         statuses=text.statuses(),
         uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
         uses_regions=any(e.regions for e in entries),

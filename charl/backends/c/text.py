@@ -21,6 +21,8 @@ from charl.backends.c.spelling import C_TYPES, c_type, literal
 from charl.backends.c.state import FileTable
 from charl.backends.c.structs import Member, Struct
 from charl.graph.ir import TensorType
+from charl.loops.ir import For
+from charl.loops.walk import statements
 from charl.plan.ir import Lowered
 
 ABI = 1
@@ -286,7 +288,15 @@ def body(api: Api, e: Entry) -> dict[str, Any]:
         "where": c_entry.where(f.export.span),
         "title": quoted(f.export.name),
         "calls": e.calls,
+        "threads": _threads(f),
     }
+
+
+def _threads(f: Function) -> bool:
+    """Whether a kernel of the function may run on several threads."""
+    assert f.plan is not None
+    nests = (n for c in f.plan.calls for n in c.kernel.nests)
+    return any(isinstance(s, For) and s.kind == "parallel" for n in nests for s in statements(n))
 
 
 def _condition(c: Check) -> list[str]:
