@@ -7,12 +7,15 @@ operation has an effect or traps, so this is what running one side means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from charl import ops
 from charl.dims import Dim
 from charl.elaborate import values as v
+from charl.elaborate.early import NEVER, Never, Returned
 from charl.elaborate.scope import Binding, Scope
 from charl.elaborate.statements import PATTERN
 from charl.errors import CharlError, Label, code, fail
@@ -23,17 +26,18 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-from charl.elaborate import operators
-from charl.elaborate.calls import Returned
+from charl.elaborate import operators, returns
 
 BRANCHES = code("E0212", "the branches of an `if` differ")
 
 
+COMPILE_TIME = code("E0292", "a run-time condition chooses between values known while compiling")
 NO_MATCH = code("E0316", "no pattern matches")
 
 
 def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
     """The value of an `if`."""
+    returns.hand_on(e, (e.then, e.otherwise), scope)
     condition = el.condition(e.condition, scope)
     if isinstance(condition, bool):
         if condition:
@@ -45,14 +49,12 @@ def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
         from charl.dtypes import boolean
 
         condition = condition.build(boolean)
-    frame = scope.function
-    if frame is not None:
-        frame.inside_branch += 1
-    try:
-        return select(el, e, condition, lambda side: None if side is None else el.evaluate(side, scope))
-    finally:
-        if frame is not None:
-            frame.inside_branch -= 1
+    sides = [partial(_value, el, side, scope) for side in (e.then, e.otherwise)]
+    return choose(el, e, condition, (sides[0], sides[1]), scope, returns.is_last(e, scope))
+
+
+def _value(el: Elaborator, side: Any, scope: Scope) -> Any:
+    return None if side is None else el.evaluate(side, scope)
 
 
 @dataclass
@@ -65,13 +67,13 @@ class _Taken:
     stop: int
 
 
-def _sides(el: Elaborator, e: ast.If, side: Callable[[Any], Any]) -> tuple[_Taken, _Taken]:
+def _sides(el: Elaborator, sides: Sequence[Callable[[], Any]]) -> tuple[_Taken, _Taken]:
     """Both sides from the same state. Leaves the state as it was."""
     out: list[_Taken] = []
-    for branch in (e.then, e.otherwise):
+    for side in sides:
         start = now()
         with el.journal.frame() as before:
-            value = side(branch)
+            value = side()
         out.append(_Taken(value, {b: b.value for b in before}, start, now()))
         for b, old in before.items():
             b.value = old
@@ -103,21 +105,23 @@ class _Early:
 def check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
     """A compile-time condition not known in the check for all instances: both sides must be right."""
 
-    def side(branch: Any) -> Any:
-        if branch is not e.then:
-            return _lenient(el, branch, scope)
+    def assuming() -> Any:
         el.assumed.add(condition)
         try:
-            return _lenient(el, branch, scope)
+            return _lenient(el, e.then, scope)
         finally:
             el.assumed.discard(condition)
 
-    first, second = _sides(el, e, side)
+    first, second = _sides(el, (assuming, lambda: _lenient(el, e.otherwise, scope)))
     then, other = first.value, second.value
+    own = scope.function.early.variables if scope.function is not None else ()
     for b in {**first.after, **second.after}:
         x, y = first.after.get(b, b.value), second.after.get(b, b.value)
         el.journal.note(b)
-        b.value = x if _alike(x, y) else v.ERROR
+        if b in own:  # either side may be the one: where it may return, it may
+            b.value = y if y is not b.value else x
+        else:
+            b.value = x if _alike(x, y) else v.ERROR
     if isinstance(then, _Early) and isinstance(other, _Early):
         raise Returned(then.value, e.span)
     if isinstance(then, _Early):
@@ -134,39 +138,72 @@ def _alike(x: Any, y: Any) -> bool:
         return False
 
 
-def select(el: Elaborator, e: ast.If, condition: Node, side: Callable[[Any], Any]) -> Any:
-    """A run-time branch: `side` gives the value of a side (None: there is none); one side runs."""
-    first, second = _sides(el, e, side)
+def choose(
+    el: Elaborator,
+    e: Any,
+    condition: Node,
+    sides: tuple[Callable[[], Any], Callable[[], Any]],
+    scope: Scope,
+    last: bool,
+) -> Any:
+    """A run-time branch between what two functions elaborate: one side runs.
+
+    `last`: its value is that of the function, so that a side which returns just gives its value.
+    """
+    early: Any = scope.function.early if scope.function is not None else None
+
+    def taken(side: Callable[[], Any]) -> Any:
+        try:
+            return side()
+        except Returned as r:
+            if last:
+                return r.value
+            returns.left_with(el, early, r.value)
+            return NEVER
+
+    first, second = _sides(el, [partial(taken, side) for side in sides])
     places = list(dict.fromkeys([*first.after, *second.after]))
-    pairs = [_alike_or_fail(el, first.after.get(b, b.value), second.after.get(b, b.value), e) for b in places]
-    pairs.append(_alike_or_fail(el, first.value, second.value, e))
+    values = [(first.after.get(b, b.value), second.after.get(b, b.value)) for b in places]
+    pairs = [_alike_or_fail(el, x, y, e, early) for x, y in (*values, (first.value, second.value))]
+    pairs = [_both(x, y, first.start) for x, y in pairs]
     leaves = [(x, y) for a, b in pairs for x, y in _differing(a, b)]
     found: dict[tuple[Node, Node], Node] = {}
-    if leaves:
-        leaves = list(dict.fromkeys(leaves))
-        then, otherwise = zip(*leaves, strict=True)
-        with at_span(e.span):
+    with at_span(e.span):
+        if leaves:
+            leaves = list(dict.fromkeys(leaves))
+            then, otherwise = zip(*leaves, strict=True)
             results = chosen(
                 condition,
                 Side(then, first.start, first.stop),
                 Side(otherwise, second.start, second.stop),
             )
-        found = dict(zip(leaves, results, strict=True))
-    merged = [_merged(a, b, found) for a, b in pairs]
+            found = dict(zip(leaves, results, strict=True))
+        merged = [_merged(condition, a, b, found) for a, b in pairs]
     for b, value in zip(places, merged[:-1], strict=True):
         el.journal.note(b)
         b.value = value
+    if early is not None and early.done in places:
+        if early.done.value is True:
+            raise Returned(early.value.value, e.span)
+        if early.pending:
+            returns.arose(el, early)
     return merged[-1]
 
 
-def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: ast.If) -> tuple[Any, Any]:
+def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: Any, early: Any) -> tuple[Any, Any]:
     """Both values in the form that they can be chosen from; the same object where there is nothing to choose."""
     if x is y or (
         not isinstance(x, Node) and not isinstance(y, Node) and not v.children(x) and el.same(x, y)
     ):
         return x, x
+    if any(isinstance(z, (Never, v.ErrorValue)) for z in (x, y)) or (
+        isinstance(x, bool) and isinstance(y, bool)
+    ):
+        return x, y
     x, y = _one_stage(x, y, e)
     if v.type_of(x) != v.type_of(y):
+        if early is not None and early.left:
+            raise returns.differ(early, y, _end(e).span)
         raise fail(
             BRANCHES,
             f"the branches differ: {v.describe_value(x)} and {v.describe_value(y)}",
@@ -176,7 +213,37 @@ def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: ast.If) -> tuple[Any, Any]
                 Label(_end(e.otherwise or e.then).span, v.describe_value(y)),
             ),
         )
+    _refuse_compile_time(el, x, y, e)
     return x, y
+
+
+def _refuse_compile_time(el: Elaborator, x: Any, y: Any, e: Any) -> None:
+    """A run-time condition cannot choose between functions, texts and whatever else leaves no trace."""
+    if x is y or isinstance(x, Node):
+        return
+    parts, others = v.children(x), v.children(y)
+    if not parts and not others and not el.same(x, y):
+        raise fail(
+            COMPILE_TIME,
+            f"a condition known when the program runs would choose between {v.describe_value(x)} and {v.describe_value(y)}",
+            _end(e).span if isinstance(e, ast.Block) else e.span,
+            help="functions, texts and the like leave no trace in the program that runs: choose between run-time values",
+        )
+    for (_, a), (_, b) in zip(parts, others, strict=False):
+        _refuse_compile_time(el, a, b, e)
+
+
+def _both(x: Any, y: Any, start: int) -> tuple[Any, Any]:
+    """Where one side has no value, for it has returned: that of the other, zeros in place of what is computed there."""
+    if isinstance(x, v.ErrorValue) or isinstance(y, v.ErrorValue):
+        return v.ERROR, v.ERROR
+
+    def zeros(_: str, n: Node) -> Node:
+        return n if n.born < start or n.op == "constant" else ops.zeros(n.type)
+
+    if isinstance(x, Never):
+        return (y, y) if y is x else (v.rebuild(y, zeros), y)
+    return (x, v.rebuild(x, zeros)) if isinstance(y, Never) else (x, y)
 
 
 def _differing(x: Any, y: Any) -> list[tuple[Node, Node]]:
@@ -186,9 +253,11 @@ def _differing(x: Any, y: Any) -> list[tuple[Node, Node]]:
     return [(node, others[path]) for path, node in v.leaves(x) if node is not others[path]]
 
 
-def _merged(x: Any, y: Any, found: Mapping[tuple[Node, Node], Node]) -> Any:
+def _merged(condition: Node, x: Any, y: Any, found: Mapping[tuple[Node, Node], Node]) -> Any:
     if x is y:
         return x
+    if isinstance(x, bool):
+        return condition if x else ops.not_(condition)
     others = dict(v.leaves(y))
     return v.rebuild(x, lambda path, node: found.get((node, others[path]), node))
 
@@ -218,6 +287,7 @@ def _end(e: Any) -> Any:
 
 def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
     """`match` on a compile-time value."""
+    returns.hand_on(e, [arm.body for arm in e.arms], scope)
     subject = el.known(e.subject, scope)
     if isinstance(subject, (Node, v.Unknown, Dim)):
         if not isinstance(subject, Node) and el.checking:
@@ -252,6 +322,7 @@ def _run_time_match(el: Elaborator, e: ast.Match, subject: Any, scope: Scope) ->
             one = _test(e.subject, p)
             test = one if test is None else ast.Binary(p.span, "or", test, one, p.span)
         chain = ast.If(arm.span, test, _as_block(arm.body), chain)
+    returns.hand_on(e, [chain], scope)
     return el.evaluate(chain, scope)
 
 

@@ -23,7 +23,6 @@ from charl.elaborate.parameters import (
     Call,
     Frame,
     bind_parameters,
-    fit_result,
     is_mut,
     match_argument,
     named,
@@ -45,15 +44,6 @@ NOT_CALLABLE = code("E0306", "what is called is no function")
 RECURSION = code("E0314", "calls go too deep")
 MAX_DEPTH = 120
 HERE = "in this call"
-
-
-class Returned(Exception):
-    """`return` on its way to its function."""
-
-    def __init__(self, value: Any, span: Span) -> None:
-        super().__init__()
-        self.value = value
-        self.span = span
 
 
 # ---------------------------------------------------------------- entry points
@@ -380,7 +370,7 @@ def _elaborated(
     receiver: Place | None,
 ) -> Any:
     """The value of a function whose parameters are bound, and what it leaves in its `mut` arguments."""
-    from charl.elaborate import custom, statements
+    from charl.elaborate import custom, returns
 
     rule = f.module.rules.get(f) if f.module is not None else None
     entered = [scope.names[parameter_name(p)].value for p in f.params] if rule is not None else []
@@ -389,9 +379,7 @@ def _elaborated(
     if el.checking and f in el.active[:-1]:
         value = _declared_result(el, matcher, f)
     else:
-        value = statements.function_body(el, f.body, Scope(scope))
-        if f.result is not None:
-            value = fit_result(el, matcher, f, value, call)
+        value = returns.function_value(el, f, scope, matcher, call)
     if rule is not None:
         value = custom.ruled(el, f, rule, entered, value, call)
     for p, a in pairs:

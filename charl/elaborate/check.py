@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import clauses, custom, host_library, instances, statements, testing
+from charl.elaborate import clauses, custom, host_library, instances, returns, testing
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -17,7 +17,6 @@ from charl.elaborate.parameters import (
     Call,
     Frame,
     bind_parameters,
-    fit_result,
     parameter_name,
     signature,
 )
@@ -52,7 +51,7 @@ def _check_file(el: Elaborator, module: Module) -> None:
                     check_declaration(el, binding.value)
             elif isinstance(item, ast.Test):
                 with el.guarded():
-                    statements.function_body(el, item.body, Scope(testing.scope(module.scope)))
+                    returns.body_value(el, item.body, Scope(testing.scope(module.scope)))
     finally:
         el.checking = el.exporting = False
 
@@ -155,9 +154,7 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
     if f.result is not None:
         matcher.resolve(f.result)
     with clauses.relied_on(el, f, scope, None):
-        value = statements.function_body(el, f.body, Scope(scope))
-        if f.result is not None and not isinstance(value, v.ErrorValue):
-            value = fit_result(el, matcher, f, value, call)
+        value = returns.function_value(el, f, scope, matcher, call)
     rule = f.module.rules.get(f)
     if rule is not None:
         custom.check(el, f, rule, [*([] if receiver is None else [receiver]), *values], value, call)

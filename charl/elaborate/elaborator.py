@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from charl import dtypes, ops
-from charl.elaborate import branches, calls, indexing, instances, loops, operators, statements
+from charl.elaborate import branches, calls, indexing, instances, loops, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
@@ -88,7 +88,7 @@ class Elaborator:
             ast.Member: self._member,
             ast.Index: lambda e, s: indexing.index_expression(self, e, s),
             ast.Closure: lambda e, s: calls.closure(self, e, s),
-            ast.Block: lambda e, s: statements.block(self, e, s),
+            ast.Block: lambda e, s: returns.block(self, e, s),
             ast.If: lambda e, s: branches.if_expression(self, e, s),
             ast.For: lambda e, s: loops.for_expression(self, e, s),
             ast.While: lambda e, s: loops.while_expression(self, e, s),

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from charl import ops
 from charl.dims import Dim, sym
-from charl.elaborate import clauses, initial, instances, statements
+from charl.elaborate import clauses, initial, instances, returns, statements
 from charl.elaborate import values as v
 from charl.elaborate.modules import rng_type
 from charl.elaborate.obligations import add_comparisons, add_obligations
 from charl.elaborate.options import Bounds, bounds_of
 from charl.elaborate.parameters import Argument as Given
-from charl.elaborate.parameters import Call, Frame, bind_parameters, fit_result, signature
+from charl.elaborate.parameters import Call, Frame, bind_parameters, signature
 from charl.elaborate.scope import Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
 from charl.errors import code, fail
@@ -73,9 +73,7 @@ def export_function(
     call = Call([], f.span, scope)
     bind_parameters(el, f, scope, matcher, pairs, call)
     with clauses.relied_on(el, f, scope, None):
-        value = statements.function_body(el, f.body, Scope(scope))
-        if f.result is not None:
-            value = fit_result(el, matcher, f, value, call)
+        value = returns.function_value(el, f, scope, matcher, call)
     value = _run_time(el, value, f.span)
     _refuse_parts(value, "result", f, f.span)
     finals = [scope.names[p.name.name].value for p in f.params if p.mut]

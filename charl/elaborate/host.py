@@ -171,7 +171,7 @@ def _signature(value: Any) -> Any:
 
 def run_main(el: Elaborator, module: Any, host: Host) -> None:
     """Execute `fn main()` of a checked module. Raises CharlError."""
-    from charl.elaborate import host_library, statements
+    from charl.elaborate import host_library, returns
 
     binding = module.scope.names.get("main")
     f = binding.value if binding is not None else None
@@ -182,6 +182,6 @@ def run_main(el: Elaborator, module: Any, host: Host) -> None:
     el.host = host
     scope = Scope(host_library.scope(f.scope, host), function=Frame(f))
     try:
-        statements.function_body(el, f.body, Scope(scope))
+        returns.body_value(el, f.body, Scope(scope))
     finally:
         el.host = None

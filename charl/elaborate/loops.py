@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
 from charl.dims import Dim
-from charl.elaborate import access, indexing, operators, repeats, statements
+from charl.elaborate import access, indexing, operators, repeats, returns, statements
 from charl.elaborate import values as v
 from charl.elaborate.bounds import bounds
+from charl.elaborate.early import NEVER
 from charl.elaborate.scope import Part, Place, Scope, Temporary
 from charl.errors import code, fail
 from charl.graph.ir import Node, Size, at_span
@@ -87,26 +89,26 @@ def _unrolled(el: Elaborator, e: ast.For, elements: Elements, scope: Scope) -> A
         )
     if el.host is not None and not e.const and isinstance(e.iterable, ast.Range):
         elements = Elements([Temporary(el.settle(p.get())) for p in elements.places], elements.stack)
-    frame = scope.function
     yields: list[Any] = []
-    if frame is not None:
-        frame.yields.append(yields)
-    try:
-        for place in elements.places:
-            inner = Scope(scope)
-            statements.bind_pattern(el, e.pattern, place.get(), inner, e.iterable, place)
-            el.evaluate(e.body, inner)
-    finally:
-        if frame is not None:
-            frame.yields.pop()
-    has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
-    return collect(el, yields, elements, e) if has_yield else None
+
+    def turn(place: Any) -> None:
+        inner = Scope(scope)
+        statements.bind_pattern(el, e.pattern, place.get(), inner, e.iterable, place)
+        el.evaluate(e.body, inner)
+
+    for place in elements.places:
+        with repeats.yielding(scope) as yielded:
+            returns.where_going_on(el, e, scope, partial(turn, place))
+        yields.append(yielded.value)
+    return collect(el, yields, elements, e) if repeats.has_yield(e) else None
 
 
 def collect(el: Elaborator, yields: list[Any], elements: Elements, e: ast.For) -> Any:
     """What was yielded: a tensor with a new first axis, or a tuple over runs and tuples."""
     if elements.symbolic:
         raise v.Silenced
+    if NEVER in yields:
+        raise v.Silenced  # what it yields failed, and was told
     if not elements.stack:
         return v.Tuple(tuple(yields))
     if not yields:
@@ -156,9 +158,8 @@ def _counted(el: Elaborator, e: ast.For, scope: Scope) -> Counted | None:
         return None
     if not all(isinstance(x, (int, Dim, Node)) and not isinstance(x, bool) for x, _ in bounds):
         return None
-    has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
     for x, at in bounds:
-        if isinstance(x, Node) and (e.const or has_yield):
+        if isinstance(x, Node) and (e.const or repeats.has_yield(e)):
             wrong = (
                 "cannot be unrolled"
                 if e.const

@@ -14,8 +14,9 @@ import numpy as np
 from charl import dtypes, ops
 from charl.dtypes import DType
 from charl.elaborate import values as v
+from charl.elaborate.early import Early
 from charl.elaborate.names import suggest
-from charl.elaborate.scope import Mode, Place, Scope
+from charl.elaborate.scope import Binding, Mode, Place, Scope
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node
@@ -83,8 +84,8 @@ class Frame:
 
     function: Any
     mode: Mode | None = None
-    yields: list[list[Any]] = field(default_factory=list)
-    inside_branch: int = 0
+    yields: list[Binding] = field(default_factory=list)  # what the loops under way yield, the innermost last
+    early: Early = field(default_factory=Early)
     testing: bool = False  # the body of a test
 
 
@@ -341,9 +342,11 @@ def common_dtype(run: v.Run) -> DType:
     return REAL.get() if any(isinstance(x, float) for x in items) else dtypes.i32
 
 
-def fit_result(el: Elaborator, matcher: Matcher, f: v.Function, value: Any, call: Call) -> Any:
-    """The result against the declared type."""
-    where = result_span(f)
+def fit_result(
+    el: Elaborator, matcher: Matcher, f: v.Function, value: Any, call: Call, where: Span | None = None
+) -> Any:
+    """The result, which stands at `where` (else at the end of the body), against the declared type."""
+    where = where or result_span(f)
     try:
         if isinstance(f.result, ast.TupleType) and not f.result.elements:
             return None

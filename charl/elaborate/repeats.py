@@ -7,19 +7,19 @@ the body writes others (through methods, streams, aliases), by elaborating it ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
 from charl.dtypes import boolean, i32
-from charl.elaborate import operators, statements
+from charl.elaborate import operators, returns, statements
 from charl.elaborate import values as v
-from charl.elaborate.calls import Returned
+from charl.elaborate.early import NEVER, Early, Returned
 from charl.elaborate.scope import Binding, Scope, Temporary
-from charl.errors import Label, code, fail
-from charl.graph.ir import Node, Size, at_span, now
+from charl.errors import CharlError, Label, code, fail
+from charl.graph.ir import Node, Size, TensorType, at_span, now
 from charl.ops.regions import Side, assembled, chosen, counter, parameter_like
 from charl.syntax import ast
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from charl.elaborate.loops import Axis, Counted
 
 
+NOTHING_YIELDED = code("E0291", "a loop returns before it yields")
 CHANGES = code("E0322", "a compile-time value changes in a loop that runs")
 
 
@@ -40,8 +41,9 @@ class _Turn:
     index: Node
     params: dict[Binding, dict[str, Node]]
     after: dict[Binding, Any] = field(default_factory=dict)
-    yields: list[Any] = field(default_factory=list)
+    yielded: Any = NEVER
     condition: Any = None
+    returns: bool = False  # every iteration returns
     start: int = 0  # what was made from here on was made for the body, and not for the condition
 
 
@@ -61,15 +63,60 @@ def bounded(
             wanted = _truth(el.condition(e.condition, inner), e.condition)
             turn.condition = wanted if turn.condition is None else ops.and_(turn.condition, wanted)
         turn.start = now()
-        el.evaluate(e.body, inner)
+        _body(el, e, inner, turn)
 
     with at_span(e.span):
         turn = _settled(el, e, scope, body)
-        has_yield = any(isinstance(s, ast.Yield) for s in e.body.statements)
-        if has_yield and not turn.yields:
-            raise v.Silenced  # what it yields failed, and was told
-        value = statements.run_time(el, turn.yields[0], e.span) if has_yield else None
-        return _finish(el, e, turn, axis.extent, value)
+        value = None
+        if has_yield(e):
+            if turn.yielded is NEVER:
+                raise _never_yields(e) if turn.returns else v.Silenced()  # what failed was told
+            value = statements.run_time(el, turn.yielded, e.span)
+        return _finish(el, scope, turn, axis.extent, value)
+
+
+def has_yield(e: ast.For) -> bool:
+    """Whether a loop is a value."""
+    return any(isinstance(s, ast.Yield) for s in e.body.statements)
+
+
+@contextmanager
+def yielding(scope: Scope) -> Iterator[Binding]:
+    """What one turn of a loop yields."""
+    yielded = Binding("yield", NEVER)
+    frame = scope.function
+    if frame is not None:
+        frame.yields.append(yielded)
+    try:
+        yield yielded
+    finally:
+        if frame is not None:
+            frame.yields.pop()
+
+
+def _body(el: Elaborator, e: Any, inner: Scope, turn: _Turn) -> None:
+    """The body of a turn, which begins in a function that has not been left."""
+    if inner.function is None:
+        el.evaluate(e.body, inner)
+        return
+    early: Early = inner.function.early
+    if early.done in turn.params:
+        returns.going_on(el, early)
+    try:
+        el.evaluate(e.body, inner)
+    except Returned as r:
+        returns.left_with(el, early, r.value)
+        turn.returns = True
+
+
+def _never_yields(e: ast.For) -> CharlError:
+    place = next(s for s in e.body.statements if isinstance(s, ast.Yield))
+    return fail(
+        NOTHING_YIELDED,
+        "every turn of this loop returns before it yields, so that the loop has no value",
+        place.span,
+        help="return under a condition, or give back the value without a loop",
+    )
 
 
 def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
@@ -79,7 +126,7 @@ def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
         return None
 
     def body(turn: _Turn) -> None:
-        el.evaluate(e.body, Scope(scope))
+        _body(el, e, Scope(scope), turn)
         turn.condition = _truth(el.condition(e.condition, scope), e.condition)
 
     with at_span(e.span):
@@ -87,8 +134,9 @@ def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
         places, params, initial, after = _carried(turn)
         go = parameter_like(turn.condition, "go")
         start = _truth(first, e.condition)
-        done = assembled(None, turn.index, [go, *params], [start, *initial], [turn.condition, *after], [])
-        _write(el, turn, places, done.carried[1:])
+        on = _not_left(turn, scope, places, after, turn.condition)
+        done = assembled(None, turn.index, [go, *params], [start, *initial], [on, *after], [])
+        _write(el, scope, turn, places, done.carried[1:])
     return None
 
 
@@ -104,7 +152,7 @@ def counted(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:
         if e.condition is not None:
             turn.condition = _truth(el.condition(e.condition, inner), e.condition)
         turn.start = now()
-        el.evaluate(e.body, inner)
+        _body(el, e, inner, turn)
 
     with at_span(e.span):
         turn = _settled(el, e, scope, body)
@@ -114,10 +162,11 @@ def counted(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:
         if turn.condition is not None:
             after = _while(turn.condition, turn, after, params)
             on = ops.and_(on, turn.condition)
+        on = _not_left(turn, scope, places, after, on)
         go = ops.parameter("go", on.type)
         starts = [ops.lt(over.start, over.stop), over.start, *initial]
         done = assembled(None, turn.index, [go, at, *params], starts, [on, following, *after], [])
-        _write(el, turn, places, done.carried[2:])
+        _write(el, scope, turn, places, done.carried[2:])
 
 
 def _while(on: Node, turn: _Turn, after: Sequence[Node], otherwise: Sequence[Node]) -> list[Node]:
@@ -141,7 +190,20 @@ def _settled(el: Elaborator, e: Any, scope: Scope, body: Callable[[_Turn], None]
         if not more:
             _refuse_compile_time(turn, e)
             return turn
-        places += more
+        if scope.function is not None:
+            _before_it_returns(el, e, scope.function.early, more)
+        places += list(more)
+
+
+def _before_it_returns(el: Elaborator, e: Any, early: Early, more: Mapping[Binding, Any]) -> None:
+    """A loop that may return carries whether it has, and a value of the type that it returns."""
+    if early.done in more and early.done.value is False:
+        el.journal.note(early.done)
+        early.done.value = ops.constant(False, boolean)
+    if early.value in more and early.value.value is NEVER:
+        value = statements.run_time(el, more[early.value], e.span)
+        el.journal.note(early.value)
+        early.value.value = v.rebuild(value, lambda _, n: ops.zeros(n.type))
 
 
 def _refuse_compile_time(turn: _Turn, e: Any) -> None:
@@ -188,14 +250,13 @@ def _written(el: Elaborator, e: Any, scope: Scope) -> list[Binding]:
 
 def _turn(
     el: Elaborator, e: Any, scope: Scope, body: Callable[[_Turn], None], places: list[Binding]
-) -> tuple[_Turn, list[Binding]]:
+) -> tuple[_Turn, dict[Binding, Any]]:
     """One elaboration with parameters for `places`, and what it writes besides. Leaves the state as it was."""
     turn = _Turn(counter(), {})
     before = {b: b.value for b in places}
     for b in places:
         el.journal.note(b)  # who looks from outside is told the value from before the loop, not a parameter
-    frame = scope.function
-    with _outside(el, e), el.journal.frame() as journal:
+    with el.journal.frame() as journal:
         for b in places:
             table: dict[str, Node] = {}
 
@@ -206,32 +267,29 @@ def _turn(
 
             b.value = v.rebuild(b.value, fresh)
             turn.params[b] = table
-        if frame is not None:
-            frame.yields.append(turn.yields)
         try:
-            body(turn)
-            turn.after = {b: b.value for b in places}
+            with yielding(scope) as yielded:
+                body(turn)
+            turn.yielded = yielded.value
+            turn.after = {b: _left(el, b, turn, scope, e) for b in places}
         finally:
-            if frame is not None:
-                frame.yields.pop()
             changed = dict(journal)
+            found = {b: b.value for b in changed if b not in before}
             for b, old in {**changed, **before}.items():
                 b.value = old
-    return turn, [b for b in changed if b not in before]
+    return turn, found
 
 
-@contextmanager
-def _outside(el: Elaborator, e: Any) -> Iterator[None]:
-    """`return` does not leave a loop that runs."""
-    try:
-        yield
-    except Returned as r:
-        raise fail(
-            statements.UNSUPPORTED_RETURN,
-            "`return` cannot leave a loop",
-            r.span,
-            help="`for … while condition` stops a loop",
-        ) from None
+def _left(el: Elaborator, b: Binding, turn: _Turn, scope: Scope, e: Any) -> Any:
+    """What an iteration leaves in a variable; what it returns is a run-time value of one type."""
+    early: Early | None = scope.function.early if scope.function is not None else None
+    if early is None or b not in early.variables or isinstance(b.value, v.ErrorValue):
+        return b.value
+    value = statements.run_time(el, b.value, e.span)
+    example = v.rebuild(value, lambda path, n: turn.params[b].get(path, n))
+    if value is not None and v.type_of(value) != v.type_of(example):
+        raise returns.differ(early, value, early.left[-1][0])
+    return value
 
 
 # ---------------------------------------------------------------- from one iteration to the loop
@@ -254,29 +312,57 @@ def _carried(turn: _Turn) -> tuple[list[tuple[Binding, str]], list[Node], list[N
     return places, params, initial, after
 
 
-def _finish(el: Elaborator, e: ast.For, turn: _Turn, extent: Size, value: Any) -> Any:
+def _finish(el: Elaborator, scope: Scope, turn: _Turn, extent: Size, value: Any) -> Any:
     """The loop of a `for`; its value."""
     places, params, initial, after = _carried(turn)
     rows = [n for _, n in v.leaves(value)] if value is not None else []
-    if turn.condition is None:
+    if turn.condition is None and not _may_return(turn, scope):
         done = assembled(extent, turn.index, params, initial, after, rows)
         carried = done.carried
     else:
-        go = ops.parameter("go", turn.condition.type)
-        on = ops.and_(go, turn.condition)
-        made = _while(on, turn, [*after, *rows], [*params, *(ops.zeros(x.type) for x in rows)])
+        go = ops.parameter("go", TensorType(boolean, ()))
+        on, otherwise = go, [*params, *(ops.zeros(x.type) for x in rows)]
+        if turn.condition is not None:
+            on = ops.and_(go, turn.condition)
+            made = _while(on, turn, [*after, *rows], otherwise)
+            goes_on = _not_left(turn, scope, places, made, on)
+        else:  # the loop goes on until it returns: no need to carry both
+            k = [b for b, _ in places].index(scope.function.early.done)
+            otherwise[k] = ops.not_(go)
+            made = _while(on, turn, [*after, *rows], otherwise)
+            goes_on = ops.not_(made[k])
         after, rows = made[: len(after)], made[len(after) :]
         start = ops.constant(True, boolean)
-        done = assembled(extent, turn.index, [go, *params], [start, *initial], [on, *after], rows, halts=True)
+        done = assembled(
+            extent, turn.index, [go, *params], [start, *initial], [goes_on, *after], rows, halts=True
+        )
         carried = done.carried[1:]
-    _write(el, turn, places, carried)
+        if turn.condition is None:
+            carried[k] = ops.not_(done.carried[0])
+    _write(el, scope, turn, places, carried)
     if value is None:
         return None
     stacked = dict(zip((path for path, _ in v.leaves(value)), done.yields, strict=True))
     return v.rebuild(value, lambda path, _: stacked[path])
 
 
-def _write(el: Elaborator, turn: _Turn, places: list[tuple[Binding, str]], values: list[Node]) -> None:
+def _may_return(turn: _Turn, scope: Scope) -> bool:
+    return scope.function is not None and scope.function.early.done in turn.params
+
+
+def _not_left(
+    turn: _Turn, scope: Scope, places: Sequence[tuple[Binding, str]], after: Sequence[Node], on: Node
+) -> Node:
+    """Whether the loop goes on: `on`, and no iteration has returned."""
+    if not _may_return(turn, scope):
+        return on
+    left = after[[b for b, _ in places].index(scope.function.early.done)]
+    return ops.and_(on, ops.not_(left))
+
+
+def _write(
+    el: Elaborator, scope: Scope, turn: _Turn, places: list[tuple[Binding, str]], values: list[Node]
+) -> None:
     """The places hold what the last iteration left; a place that an iteration leaves alone keeps its value."""
     new: dict[Binding, dict[str, Node]] = {}
     for (b, path), value in zip(places, values, strict=True):
@@ -297,3 +383,5 @@ def _write(el: Elaborator, turn: _Turn, places: list[tuple[Binding, str]], value
         if any(final[p] is not q for p, q in turn.params[b].items()):
             el.journal.note(b)
             b.value = value
+    if _may_return(turn, scope):
+        returns.arose(el, scope.function.early)

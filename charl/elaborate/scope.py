@@ -35,15 +35,29 @@ class Journal:
         """Whether a branch, a loop or a lane is under way: what is computed in it does not exist outside."""
         return bool(self._frames)
 
+    @property
+    def depth(self) -> int:
+        """How many collections are open."""
+        return len(self._frames)
+
+    def open(self) -> dict[Binding, Value]:
+        """Begins to collect {variable: value before} of everything written from now on, until `close`."""
+        before: dict[Binding, Value] = {}
+        self._frames.append((next(_BIRTHS), before))
+        return before
+
+    def close(self, depth: int) -> None:
+        """Ends the collections that were opened since there were so many."""
+        del self._frames[depth:]
+
     @contextmanager
     def frame(self) -> Iterator[dict[Binding, Value]]:
         """Collects {variable: value before} of everything written inside."""
-        before: dict[Binding, Value] = {}
-        self._frames.append((next(_BIRTHS), before))
+        depth = self.depth
         try:
-            yield before
+            yield self.open()
         finally:
-            self._frames.pop()
+            self.close(depth)
 
 
 @dataclass(eq=False)

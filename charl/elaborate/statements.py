@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from charl.elaborate import indexing, operators
 from charl.elaborate import values as v
-from charl.elaborate.calls import Returned
 from charl.elaborate.numbers import literal
 from charl.elaborate.operators import Operand
-from charl.elaborate.parameters import Frame, common_dtype, fit, named, tensor_of_run
+from charl.elaborate.parameters import common_dtype, fit, named, tensor_of_run
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
@@ -28,29 +27,7 @@ PATTERN = code("E0214", "a pattern does not fit its value")
 ANNOTATION = code("E0216", "a value does not fit its annotation")
 IMMUTABLE = code("E0307", "an immutable name is assigned")
 UNUSED = code("E0311", "the value of a statement is lost")
-UNSUPPORTED_RETURN = code("E0219", "`return` stands in a run-time branch")
 ASSERTION = code("E0315", "an assertion fails")
-
-
-def function_body(el: Elaborator, body: Any, scope: Scope) -> Any:
-    """The value of a body, by its last expression or by `return`."""
-    from charl.elaborate import returns
-
-    try:
-        return returns.body_value(el, body, scope) if returns.needs(body) else el.evaluate(body, scope)
-    except Returned as r:
-        return r.value
-
-
-def block(el: Elaborator, e: ast.Block, outer: Scope) -> Any:
-    """The value of a block. Statements fail one by one; then the block has no value."""
-    scope = Scope(outer)
-    failed = False
-    for s in e.statements:
-        failed = attempted(el, s, scope) or failed
-    if e.value is None:
-        return v.ERROR if failed else None
-    return el.evaluate(e.value, scope)
 
 
 def attempted(el: Elaborator, s: Any, scope: Scope) -> bool:
@@ -98,19 +75,14 @@ def statement(el: Elaborator, s: Any, scope: Scope) -> None:
                 help="bind it with `let`, or join it with the line it belongs to",
             )
     elif isinstance(s, ast.Yield):
-        frame: Frame = scope.function
+        yielded = scope.function.yields[-1]
         value = el.known(s.value, scope)
-        frame.yields[-1].append(value)
+        el.journal.note(yielded)
+        yielded.value = value
     elif isinstance(s, ast.Return):
-        value = el.known(s.value, scope) if s.value is not None else None
-        if scope.function.inside_branch:
-            raise fail(
-                UNSUPPORTED_RETURN,
-                "`return` in a branch on a run-time value is not supported yet",
-                s.span,
-                help="make the `if` an expression: both sides give a value",
-            )
-        raise Returned(value, s.span)
+        from charl.elaborate import returns
+
+        returns.leave(el, s, scope)
     else:
         _assert(el, s, scope)
 

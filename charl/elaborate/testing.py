@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charl import dtypes, ops, program
-from charl.elaborate import numbers, operators, statements
+from charl.elaborate import numbers, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant, tensor
 from charl.elaborate.initial import seeded
@@ -123,7 +123,7 @@ def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
     el.tests = collector
     token = numbers.LITERALS.set(collector.literal)
     try:
-        statements.function_body(el, item.body, Scope(scope(module.scope)))
+        returns.body_value(el, item.body, Scope(scope(module.scope)))
     finally:
         numbers.LITERALS.reset(token)
         el.tests = None

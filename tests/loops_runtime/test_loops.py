@@ -214,16 +214,6 @@ export fn g(x: f32) -> f32 { grad(f)(x) }
     assert [c for c, _ in diagnostics(source)] == ["E0505"]
 
 
-def test_a_loop_cannot_be_left_by_return() -> None:
-    source = """
-fn f(x: f32[N]) -> f32 {
-    for e in x { return e }
-    0.0
-}
-"""
-    assert diagnostics(source) == [("E0219", "return e")]
-
-
 def test_a_mistake_in_a_body_is_told_once() -> None:
     source = """
 fn f(x: f32[N]) -> f32 {
