@@ -44,6 +44,7 @@ def if_expression(el: Elaborator, e: ast.If, scope: Scope) -> Any:
             return el.evaluate(e.then, scope)
         return el.evaluate(e.otherwise, scope) if e.otherwise is not None else None
     if isinstance(condition, v.Unknown):
+        el.reuse.bind()
         if el.checking:
             return check_both(el, e, condition, scope)
         from charl.dtypes import boolean
@@ -290,6 +291,7 @@ def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
     returns.hand_on(e, [arm.body for arm in e.arms], scope)
     subject = el.known(e.subject, scope)
     if isinstance(subject, (Node, v.Unknown, Dim)):
+        el.reuse.bind()
         if not isinstance(subject, Node) and el.checking:
             for arm in e.arms:
                 _lenient(el, arm.body, scope)

@@ -298,7 +298,8 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
             )
         library = f.module is not None and f.module.is_library
         with in_library(call.span) if library else in_program():
-            return _labelled(_call_function(el, f, call, receiver), f)
+            value = el.reuse.call(f, call, receiver, partial(_call_function, el, f, call, receiver))
+            return _labelled(value, f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:
@@ -343,7 +344,10 @@ def _seen_from(e: CharlError, f: v.Function, call: Call) -> CharlError:
     return CharlError(out)
 
 
-def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | None) -> Any:
+def _call_function(
+    el: Elaborator, f: v.Function, call: Call, receiver: Place | None
+) -> tuple[Any, list[tuple[Any, Argument | None]]]:
+    """The value of a call, and its parameters with their arguments."""
     from charl.elaborate import instances
 
     scope = Scope(f.scope, function=Frame(f, call.mode))
@@ -357,7 +361,7 @@ def _call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | 
     pairs = pair(el, f, call)
     bind_parameters(el, f, scope, matcher, pairs, call)
     with clauses.relied_on(el, f, scope, call.span):
-        return _elaborated(el, f, scope, matcher, pairs, call, receiver)
+        return _elaborated(el, f, scope, matcher, pairs, call, receiver), pairs
 
 
 def _elaborated(
@@ -377,6 +381,7 @@ def _elaborated(
     if rule is not None and receiver is not None:
         entered.insert(0, receiver.get())
     if el.checking and f in el.active[:-1]:
+        el.reuse.spoil()
         value = _declared_result(el, matcher, f)
     else:
         value = returns.function_value(el, f, scope, matcher, call)

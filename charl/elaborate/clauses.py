@@ -48,6 +48,7 @@ def undecided(el: Elaborator, e: Any, scope: Scope) -> Comparison | bool | None:
         if all(isinstance(x, (int, Dim)) for x in (left, right)):
             return e.span.text, left, e.op, right, e.span
     if isinstance(value, v.Unknown) and el.checking:
+        el.reuse.bind()
         return None
     raise fail(
         NOT_SIZES,

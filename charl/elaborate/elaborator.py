@@ -16,6 +16,7 @@ from charl.elaborate import branches, calls, indexing, instances, loops, operato
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
+from charl.elaborate.reuse import Reuse
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
 from charl.elaborate.types import Matcher, check_run
 from charl.errors import CharlError, Diagnostic, Label, code, fail
@@ -69,6 +70,7 @@ class Elaborator:
         self.overrides: dict[tuple[str, str], Any] = {}  # (declaration, hyper-parameter) from --set
         self.dtypes = dtypes.ALL
         self._inserted: set[Node] = set()
+        self.reuse = Reuse(self)
         self._grad_types: dict[Any, Any] = {}
         self._evaluators: dict[type, Callable[[Any, Scope], Any]] = {
             ast.Name: self._name,
@@ -99,6 +101,7 @@ class Elaborator:
 
     def report(self, error: CharlError) -> None:
         """Keep the diagnostics of a failure; the same mistake met twice is told once."""
+        self.reuse.spoil()
         for d in error.diagnostics:
             if not any(d.code == o.code and d.span == o.span for o in self.diagnostics):
                 self.diagnostics.append(d)

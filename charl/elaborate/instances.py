@@ -148,6 +148,7 @@ def open_instance(
     el: Elaborator, d: v.Declaration, generics: tuple[tuple[str, Any], ...], span: Span
 ) -> v.InstanceType:
     """A bare parametrised name: symbolic while a body is checked, its defaults in an export."""
+    el.reuse.bind()
     if not el.checking or (el.exporting and all(p.default is not None for p in d.ast.params)):
         for p in d.ast.params:
             if p.default is None and (d.name, p.name.name) not in el.overrides:
@@ -159,6 +160,7 @@ def open_instance(
                     help=f"give it: `{d.name}({p.name}: …)`, a default, or `--set {d.name}.{p.name}=…`",
                 )
         return with_arguments(el, d, generics, [(p, None) for p in d.ast.params], span)
+    el.reuse.spoil()  # its symbols are those of no argument
     scope = Scope(d.scope)
     args = [(p.name.name, symbolic(el, p, f"{d.name}.{p.name}", scope)) for p in d.ast.params]
     return v.InstanceType(d, (*generics, *args))

@@ -178,6 +178,7 @@ def _counted(el: Elaborator, e: ast.For, scope: Scope) -> Counted | None:
 def _up_to(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:
     """A loop up to a run-time integer. Where that is made of indices of loops around, it has a bound all the same."""
     count = ops.sub(over.stop, over.start)
+    el.reuse.spoil()  # how the bound was made counts, not only its type
     found = bounds(count, el.indices)
     if found is None:
         repeats.counted(el, e, over, scope)
@@ -197,6 +198,7 @@ def _range(el: Elaborator, e: ast.Range, scope: Scope, const: bool) -> Elements 
     for x, at in ((start, e.start), (stop, e.stop)):
         if isinstance(x, bool) or not isinstance(x, (int, Dim)):
             if el.checking and not isinstance(x, (Node, float, str)) and x is not None:
+                el.reuse.bind()
                 index = ops.parameter("i", statements_scalar())
                 return Elements([Temporary(index)], True, symbolic=True)
             shown = v.describe_value(x)

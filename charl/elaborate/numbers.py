@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from charl import dims, dtypes, ops
@@ -54,10 +55,13 @@ LOGIC = frozenset(["and", "or"])
 
 def elementwise(name: str, *nodes: Node) -> Node:
     """The elementwise operation called `name`, on nodes of equal shapes."""
-    fn = getattr(
-        ops, name if hasattr(ops, name) and name not in ("pow", "abs", "round", "min", "max") else name + "_"
-    )
-    return fn(*nodes)  # type: ignore[no-any-return]
+    return _operation(name)(*nodes)
+
+
+@cache
+def _operation(name: str) -> Callable[..., Node]:
+    plain = hasattr(ops, name) and name not in ("pow", "abs", "round", "min", "max")
+    return getattr(ops, name if plain else name + "_")  # type: ignore[no-any-return]
 
 
 def to_node(value: Any, dtype: DType, span: Span) -> Node:

@@ -249,7 +249,7 @@ def store(el: Elaborator, target: Any, value: Any, span: Span, scope: Scope) -> 
     old = place.get()
     if isinstance(old, v.ErrorValue):
         raise v.Silenced
-    place.set(el.settle(same_type(old, value, target, span)))
+    place.set(el.settle(same_type(el, old, value, target, span)))
 
 
 def require_mutable(place: Place, target: Any) -> None:
@@ -269,7 +269,7 @@ def require_mutable(place: Place, target: Any) -> None:
     )
 
 
-def same_type(old: Any, value: Any, target: Any, span: Span) -> Any:
+def same_type(el: Elaborator, old: Any, value: Any, target: Any, span: Span) -> Any:
     """The value converted to the type that a place has."""
     if isinstance(value, v.ErrorValue):
         raise v.Silenced
@@ -288,4 +288,5 @@ def same_type(old: Any, value: Any, target: Any, span: Span) -> Any:
         )
     if isinstance(value, Node) and value.name is None and isinstance(old, Node):
         value.name = old.name
+        el.reuse.after[value] = old
     return value

@@ -7,10 +7,9 @@ operation `item`. Order of evaluation is any topological order. A `Graph` closes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -61,39 +60,45 @@ def now() -> int:
     return next(_BIRTHS)
 
 
-@contextmanager
-def at_span(span: Span | None) -> Iterator[None]:
+class _Set:
+    """A context variable set for a while (`contextmanager` costs more than what stands inside, mostly)."""
+
+    __slots__ = ("token", "value", "variable")
+
+    def __init__(self, variable: ContextVar[Span | None], value: Span | None) -> None:
+        self.variable = variable
+        self.value = value
+
+    def __enter__(self) -> None:
+        self.token = self.variable.set(self.value)
+
+    def __exit__(self, *_: object) -> None:
+        self.variable.reset(self.token)
+
+
+def at_span(span: Span | None) -> _Set:
     """Nodes made inside carry `span` (the place in the source that asked for them)."""
-    user = _USER.get()
     if span is None:
-        span = _SPAN.get()
-    elif user is not None and span.user is None:
-        span = replace(span, user=user)
-    token = _SPAN.set(span)
-    try:
-        yield
-    finally:
-        _SPAN.reset(token)
+        return _Set(_SPAN, _SPAN.get())
+    user = _USER.get()
+    if user is not None and span.user is None:
+        span = Span(span.source, span.start, span.end, user)
+    return _Set(_SPAN, span)
 
 
-@contextmanager
-def in_library(call: Span) -> Iterator[None]:
+def in_library(call: Span) -> _Set:
     """Spans set inside are of the library, which the user's `call` led into."""
-    token = _USER.set(_USER.get() or call)
-    try:
-        yield
-    finally:
-        _USER.reset(token)
+    return _Set(_USER, _USER.get() or call)
 
 
-@contextmanager
-def in_program() -> Iterator[None]:
+def in_program() -> _Set:
     """Spans set inside are the user's own again (a function of theirs that the library calls)."""
-    token = _USER.set(None)
-    try:
-        yield
-    finally:
-        _USER.reset(token)
+    return _Set(_USER, None)
+
+
+def places() -> tuple[Span | None, Span | None]:
+    """Where nodes made now stand: their span, and the user's call that led into the library."""
+    return _SPAN.get(), _USER.get()
 
 
 class Node:

@@ -40,11 +40,11 @@ def shown(shape: Shape) -> str:
 def check_axes(axes: Iterable[Any], rank: int, what: str) -> tuple[int, ...]:
     """Axes, refused unless they are distinct and inside the rank."""
     out = tuple(axes)
-    require(
-        all(isinstance(a, int) and 0 <= a < rank for a in out),
-        f"{what}: axis out of range for rank {rank}: {out}",
-    )
-    require(len(set(out)) == len(out), f"{what}: an axis is named twice: {out}")
+    for a in out:
+        if not isinstance(a, int) or not 0 <= a < rank:
+            raise TypeRuleError(f"{what}: axis out of range for rank {rank}: {out}")
+    if len(set(out)) != len(out):
+        raise TypeRuleError(f"{what}: an axis is named twice: {out}")
     return out
 
 
@@ -202,5 +202,7 @@ def zeros_like(node: Node) -> Node:
 def as_type(dtype: DType, shape: Iterable[Size]) -> TensorType:
     """A `TensorType` of a checked shape."""
     sizes = tuple(shape)
-    require(not any(provably_negative(n) for n in sizes), f"a size is negative in {shown(sizes)}")
+    for n in sizes:
+        if provably_negative(n):
+            raise TypeRuleError(f"a size is negative in {shown(sizes)}")
     return TensorType(dtype, sizes)

@@ -19,10 +19,10 @@ from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Expr, Index
 from charl.ops import lanes, numeric
-from charl.ops.common import Array, require, scalar_like, shown
+from charl.ops.common import Array, scalar_like, shown
 from charl.ops.elementwise_samples import samples_of
 from charl.ops.numeric import floor_mod, shift_left, shift_right
-from charl.ops.record import Op, Vjp, make, register
+from charl.ops.record import Op, TypeRuleError, Vjp, make, register
 
 Singular: TypeAlias = Callable[[Node, int], bool]
 Linear: TypeAlias = Callable[[Node], Sequence[Sequence[int]]]
@@ -37,12 +37,16 @@ BOOL = ("bool",)
 
 
 def same_types(name: str, types: Sequence[TensorType], kinds: Sequence[str], arity: int) -> TensorType:
-    require(len(types) == arity, f"{name} takes {arity} inputs, not {len(types)}")
+    if len(types) != arity:
+        raise TypeRuleError(f"{name} takes {arity} inputs, not {len(types)}")
     first = types[0]
-    require(first.dtype.kind in kinds, f"{name} is not defined for {first.dtype}")
+    if first.dtype.kind not in kinds:
+        raise TypeRuleError(f"{name} is not defined for {first.dtype}")
     for t in types[1:]:
-        require(t.dtype == first.dtype, f"{name}: {first.dtype} meets {t.dtype}")
-        require(t.shape == first.shape, f"{name}: {shown(first.shape)} meets {shown(t.shape)}")
+        if t.dtype is not first.dtype and t.dtype != first.dtype:
+            raise TypeRuleError(f"{name}: {first.dtype} meets {t.dtype}")
+        if t.shape != first.shape:
+            raise TypeRuleError(f"{name}: {shown(first.shape)} meets {shown(t.shape)}")
     return first
 
 

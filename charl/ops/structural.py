@@ -28,7 +28,7 @@ from charl.ops.common import (
     shown,
     split_linear,
 )
-from charl.ops.record import Op, Sample, make, register
+from charl.ops.record import Op, Sample, TypeRuleError, make, register
 
 __all__ = ["broadcast", "reshape", "reverse", "transpose"]
 
@@ -45,10 +45,13 @@ def broadcast(x: Node, shape: Shape, axes: Sequence[int]) -> Node:
 def _broadcast_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     (x,), shape = types, attrs["shape"]
     axes = check_axes(attrs["axes"], len(shape), "broadcast")
-    require(len(axes) == x.rank, f"broadcast: {len(axes)} axes for rank {x.rank}")
-    require(list(axes) == sorted(axes), f"broadcast: axes descend: {axes}")
-    fits = all(n in (1, shape[a]) for n, a in zip(x.shape, axes, strict=True))
-    require(fits, f"broadcast: {shown(x.shape)} does not fit {shown(shape)} at axes {axes}")
+    if len(axes) != x.rank:
+        raise TypeRuleError(f"broadcast: {len(axes)} axes for rank {x.rank}")
+    if list(axes) != sorted(axes):
+        raise TypeRuleError(f"broadcast: axes descend: {axes}")
+    for n, a in zip(x.shape, axes, strict=True):
+        if n != 1 and n != shape[a]:
+            raise TypeRuleError(f"broadcast: {shown(x.shape)} does not fit {shown(shape)} at axes {axes}")
     return as_type(x.dtype, shape)
 
 
