@@ -1,6 +1,6 @@
-"""Which values of an iteration are kept for the loop that runs backwards over it.
+"""Which values of an iteration, or of a side of a branch, are kept for the derivative that comes later.
 
-Enters: what the derivative of an iteration reads of it. Leaves: the values from which all of that can be computed again, and
+Enters: what the derivative reads. Leaves: the values from which all of that can be computed again, and
 which take the least memory to keep: a minimum cut between what an iteration starts with and what its derivative reads (Ford
 and Fulkerson, Flows in Networks, 1962; recomputation as in Griewank and Walther, Evaluating Derivatives, 2008, chapter 12).
 Elementwise work and views are computed again, and what depends on nothing but the number of the iteration and on captured values.
@@ -10,10 +10,10 @@ through takes very much more memory than keeping what it started with. What a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from charl import dims
-from charl.graph.ir import Node, TensorType, topological
+from charl.graph.ir import Graph, Node, TensorType, topological
 
 _LOOPED = 256  # the results of an inner loop count for this fraction of their bytes
 _PRODUCTS = frozenset(("contract", "window_contract", "cumsum"))
@@ -25,14 +25,35 @@ _ENDLESS = 1 << 60
 
 def kept(wanted: Iterable[Node], starts: Sequence[Node], index: Node) -> list[Node]:
     """The values to keep, in a fixed order, of a body whose carried parameters are `starts`."""
-    targets = list(wanted)
-    order = topological(targets)
+    order = topological(wanted)
     if len(order) > _LIMIT:
         return [n for n in order if n in set(starts)]
-    barriers = [n for n in order if n.op == "barrier"]
-    again = _dependent(order, barriers)  # a checkpoint wants these computed twice
-    varying = _dependent(order, [index, *starts]) - again
-    sources = {n for n in order if n in set(starts) or (n in varying and _product(n, varying))}
+    return _cut(list(wanted), order, [index, *starts], lambda n, varying: n in starts or _product(n, varying))
+
+
+def kept_of_side(wanted: Iterable[Node], params: Sequence[Node]) -> list[Node]:
+    """The values to keep, in a fixed order, of a side of a branch: what it captured is there anyway.
+
+    So this is what its products and inner loops left, or what was made of that.
+    """
+    order = topological(wanted)
+    if len(order) > _LIMIT:
+        return []
+    return _cut(list(wanted), order, params, lambda n, varying: _product(n, varying) or _of_loop(n))
+
+
+def _cut(
+    targets: list[Node],
+    order: Sequence[Node],
+    given: Sequence[Node],
+    source: Callable[[Node, set[Node]], bool],
+) -> list[Node]:
+    """The least to keep, so that no way leads from a source among what depends on `given` to a target around it."""
+    again = _dependent(
+        order, [n for n in order if n.op == "barrier"]
+    )  # a checkpoint wants these computed twice
+    varying = _dependent(order, given) - again
+    sources = {n for n in order if n in varying and source(n, varying)}
     changing = _dependent(order, sources)
     weights = {n: _ENDLESS if n in again else _weight(n) for n in order if n in changing}
     return _Cut(weights, sources, [t for t in targets if t in changing]).nodes()
@@ -52,8 +73,11 @@ def _weight(n: Node) -> int:
     if not isinstance(n.type, TensorType):
         return _ENDLESS
     total = _size(n) * n.dtype.bytes
-    looped = n.op == "item" and n.inputs[0].op == "loop"
-    return max(1, total // _LOOPED) if looped else total + (n.op != "parameter")
+    return max(1, total // _LOOPED) if _of_loop(n) else total + (n.op != "parameter")
+
+
+def _of_loop(n: Node) -> bool:
+    return n.op == "item" and n.inputs[0].op == "loop"
 
 
 def _size(n: Node) -> int:
@@ -66,8 +90,20 @@ def _size(n: Node) -> int:
 
 def _product(n: Node, varying: set[Node]) -> bool:
     """Whether a value is costly to compute again, and not much larger than what changes in it."""
-    operands = [x for x in n.inputs if x in varying]
-    return n.op in _PRODUCTS and _size(n) <= _LARGER * sum(map(_size, operands))
+    if n.op == "item" and n.inputs[0].op == "branch":
+        branch = n.inputs[0]
+        costly = branch in varying and any(map(_has_product, branch.regions))
+        operands = branch.inputs
+    else:
+        costly, operands = n.op in _PRODUCTS, n.inputs
+    return costly and _size(n) <= _LARGER * sum(_size(x) for x in operands if x in varying)
+
+
+def _has_product(graph: Graph) -> bool:
+    """Whether a side of a branch is costly to run again."""
+    return any(
+        n.op in _PRODUCTS or n.op == "loop" or any(map(_has_product, n.regions)) for n in graph.nodes()
+    )
 
 
 class _Cut:

@@ -58,7 +58,7 @@ def through(
     before = [parameter_like(inner[k], "sum") for k in wanted]
     found = vjp(outputs, inputs, given, behind, dict(zip(inputs[len(floats) :], before, strict=True)))
     parts = [g if g is not None else ops.zeros(x.type) for g, x in zip(found, inputs, strict=True)]
-    keep = kept(_read(parts, {*given, *before}), starts, index)
+    keep = kept(read(parts, {*given, *before}), starts, index)
     node, items = _keeping(node, keep)
 
     def back(s: Node, state: list[Node]) -> tuple[list[Node], list[Node]]:
@@ -76,7 +76,7 @@ def through(
     return starting, {captured[k]: ct for k, ct in zip(wanted, done[len(floats) :], strict=True)}
 
 
-def _read(parts: Sequence[Node], cotangents: set[Node]) -> list[Node]:
+def read(parts: Sequence[Node], cotangents: set[Node]) -> list[Node]:
     """The values of an iteration that its derivative reads."""
     moving = set(cotangents)
     out: dict[Node, None] = {}

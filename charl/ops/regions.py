@@ -210,6 +210,15 @@ def joined(condition: Node, sides: Sequence[tuple[Sequence[Node], Sequence[Node]
     return Node("branch", (condition, *captured), {"types": types}, TupleType(types), tuple(graphs))  # type: ignore[arg-type]
 
 
+def with_results(node: Node, results: Sequence[Sequence[Node]]) -> Node:
+    """A branch like this one with other results of its sides, which are made of the values of these."""
+    types = tuple(r.type for r in results[0])
+    graphs = tuple(
+        Graph(g.name, g.params, list(rs), g.span) for g, rs in zip(node.regions, results, strict=True)
+    )
+    return Node("branch", node.inputs, {"types": types}, TupleType(types), graphs, node.span, node.name)  # type: ignore[arg-type]
+
+
 def selected(node: Node) -> list[Node]:
     """The results of a branch with both sides evaluated, chosen element by element."""
     condition, *captured = node.inputs

@@ -66,3 +66,30 @@ export fn by_number(x: f64[N], k: i32) -> f64 = match k {
     1 | 2 => logarithms(x)
     _ => sum(x)
 }
+
+/// Products and loops in branches, of different sides, in a loop: what the taken side made is kept for the way back.
+fn costly(w: f64[3, 3], x: f64[3], c: bool[4]) -> f64 {
+    let mut h = x
+    for i in 0..4 {
+        h = if c[i] {
+            let a = tanh(w @ h)
+            w @ (a * a)
+        } else if h[0] > 0.4 {
+            let mut t = h
+            for _ in 0..3 { t = sin(w @ t) + h }
+            t
+        } else {
+            h * h
+        }
+    }
+    sum(h * h)
+}
+
+export fn kept(w: f64[3, 3], x: f64[3], c: bool[4]) -> (f64, (f64[3, 3], f64[3])) = value_and_grad(costly, wrt: (0, 1))(w, x, c)
+
+export fn kept_second(w: f64[3, 3], x: f64[3], v: f64[3], c: bool[4]) -> (f64[3], f64[3]) {
+    let (_, forward) = jvp(|x| grad(|x| costly(w, x, c))(x))(x, v)
+    (forward, grad(|x| sum(grad(|x| costly(w, x, c))(x) * v))(x))
+}
+
+export fn kept_lanes(w: f64[3, 3], x: f64[2, 3], c: bool[2, 4]) -> f64[2, 3] = vmap(|x, c| grad(|x| costly(w, x, c))(x))(x, c)

@@ -99,6 +99,45 @@ def test_a_match_on_a_number(case: Any, k: int) -> None:
     close(package.by_number(X.astype(t), np.int32(k)), wanted, tolerance)
 
 
+def costly(w: Array, x: Array, c: list[bool]) -> float:
+    h = x
+    for flag in c:
+        if flag:
+            h = w @ np.tanh(w @ h) ** 2
+        elif h[0] > 0.4:
+            t = h
+            for _ in range(3):
+                t = np.sin(w @ t) + h
+            h = t
+        else:
+            h = h * h
+    return float(h @ h)
+
+
+@pytest.mark.parametrize("c", [[True, False, True, False], [False, False, True, True], [False] * 4])
+def test_what_sides_made_is_kept(case: Any, c: list[bool]) -> None:
+    package, t, tolerance = case
+    w = np.array([[0.6, -0.3, 0.2], [0.1, 0.8, -0.4], [0.5, 0.2, 0.3]])
+    x, v = np.array([0.7, -0.2, 0.4]), np.array([0.3, 1.0, -0.5])
+    flags = np.array(c)
+    value, (dw, dx) = package.kept(w.astype(t), x.astype(t), flags)
+    close(value, costly(w, x, c), tolerance)
+    close(dw, differences(lambda w: costly(w, x, c), w, 1e-6), max(tolerance, 1e-7))
+    wanted = differences(lambda x: costly(w, x, c), x, 1e-6)
+    close(dx, wanted, max(tolerance, 1e-7))
+
+    def slope(step: float) -> Array:
+        return differences(lambda x: costly(w, x, c), x + step * v, 1e-5)
+
+    second = (slope(1e-4) - slope(-1e-4)) / 2e-4
+    for found in package.kept_second(w.astype(t), x.astype(t), v.astype(t), flags):
+        close(found, second, max(tolerance, 1e-5))
+    both, other = np.stack([x, x * 0.5]).astype(t), [not flag for flag in c]
+    lanes = package.kept_lanes(w.astype(t), both, np.array([c, other]))
+    close(lanes[0], wanted, max(tolerance, 1e-7))
+    close(lanes[1], differences(lambda x: costly(w, x, other), x / 2, 1e-6), max(tolerance, 1e-7))
+
+
 # ---------------------------------------------------------------- without running
 
 
@@ -134,6 +173,24 @@ def test_a_known_condition_leaves_one_side() -> None:
         "export fn f(x: f32[N]) -> f32[N] { let c = 1 < 2; if c { exp(x) } else { cumsum(x) } }"
     )
     assert "branch" not in found and "cumsum" not in found
+
+
+PRODUCTS = """
+fn f(x: f32[N, 8], w: f32[8, 8], c: bool[4]) -> f32 {{
+    let mut h = x
+    {loop} {{ h = if {flag} {{ tanh(h @ w) @ w }} else {{ h * 0.5 }} }}
+    sum(h * h)
+}}
+export fn g(x: f32[N, 8], w: f32[8, 8], c: bool[4]) -> (f32, f32[8, 8]) = value_and_grad(f, wrt: 1)(x, w, c)
+"""
+
+
+@pytest.mark.parametrize(("loop", "flag", "back"), [("if true", "c[0]", 3), ("for i in 0..4", "c[i]", 4)])
+def test_a_product_of_a_side_is_computed_once(loop: str, flag: str, back: int) -> None:
+    """Two products forward, two for `w` and one or, where the start of the side moves, two for `h` backward."""
+    found = operations(PRODUCTS.format(loop=loop, flag=flag))
+    assert found.count("contract") == 2 + back
+    assert found.count("branch") == 2
 
 
 def test_both_targets_print_a_branch() -> None:
