@@ -126,7 +126,7 @@ def _initial(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     multiple=True,
     metavar="NAME=FILE",
     callback=_initial,
-    help="Begin with the state in a .safetensors file rather than with its initializer.",
+    help="Begin with what a .safetensors file holds rather than with the initializer: state, or a model that is kept as it is.",
 )
 @click.option(
     "--seed",
@@ -181,8 +181,8 @@ def train(file: Path, out: Path | None, **options: Any) -> None:
     """Train the program FILE, without a loop to write.
 
     Any export trains that takes `mut` state (networks, optimizers, random streams) and data, and returns the loss. Arrays bind to
-    its parameters by their names; the batch is the dimension that they share. After each epoch the exports that take the state
-    and return numbers are run on the validation data.
+    its parameters by their names; the batch is the dimension that they share. Models that are not `mut` are kept as they are. After
+    each epoch the exports that take the state and return numbers are run on the validation data.
 
     \b
     Examples:

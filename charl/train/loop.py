@@ -43,6 +43,7 @@ class Run:
     data: Dataset
     metrics: list[Metric]
     state: dict[str, Any]
+    kept: Mapping[str, Any]  # records that no step changes
     numbers: Mapping[str, Any]  # of parameters other than the learning rate
     schedule: Schedule | None
     epochs: int
@@ -109,7 +110,7 @@ class _Loop:
 
     def call(self, batch: Mapping[str, Any]) -> float:
         run = self.run_
-        values = {**run.state, **run.numbers, **batch}
+        values = {**run.state, **run.kept, **run.numbers, **batch}
         if run.schedule is not None:
             values["lr"] = run.schedule.rate(run.position.step)
         result = run.loaded.call(self.spec, values)
@@ -120,7 +121,7 @@ class _Loop:
         run, at = self.run_, self.run_.position
         line: dict[str, Any] = {"epoch": at.epoch + 1, "step": at.step, "loss": at.total / run.per_epoch}
         for metric in run.metrics:
-            line |= metrics.evaluate(run.loaded, metric, run.state, run.valid_batch)
+            line |= metrics.evaluate(run.loaded, metric, {**run.state, **run.kept}, run.valid_batch)
         if run.schedule is not None:
             line["lr"] = run.schedule.rate(at.step - 1)
         at.history.append(line)

@@ -1,7 +1,7 @@
 """Metrics of the validation data: exports that take the trained state and data and return numbers.
 
 Enters a loaded program and validation data. Leaves numbers by name. An export gives metrics if it changes nothing, all its
-records are state of the training step, and its result is a float, or a tuple or struct of floats.
+records are among those of the training step, and its result is a float, or a tuple or struct of floats.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _obstacle(e: Export, step: Step, arrays: Mapping[str, Array] | None) -> str:
     states = _states(e, step)
     odd = next((a for a in e.arguments if isinstance(a.type, Record) and a.name not in states), None)
     if odd is not None:
-        return f"`{odd.name}` is not among the state that is trained"
+        return f"`{odd.name}` is not among what the training step takes"
     number = next((a for a in e.arguments if is_number(a)), None)
     if number is not None:
         return f"nothing gives `{number.name}` a value"
@@ -86,11 +86,12 @@ def _obstacle(e: Export, step: Step, arrays: Mapping[str, Array] | None) -> str:
 
 
 def _states(e: Export, step: Step) -> dict[str, str]:
-    """For each record parameter the state of its type: the one of its name where there are several."""
+    """For each record parameter that of the training step with its type: the one of its name where there are several, else
+    what is trained."""
     out: dict[str, str] = {}
     for a in e.arguments:
         if isinstance(a.type, Record):
-            found = [s.name for s in step.states if s.type == a.type]
+            found = [s.name for s in (*step.states, *step.kept) if s.type == a.type]
             if found:
                 out[a.name] = a.name if a.name in found else found[0]
     return out

@@ -48,15 +48,16 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Run:
     dataset.check_batch(data, request.batch)
     rates = _schedule(request, step, data.size // request.batch)
     numbers = _numbers(request, step)
-    identity = _identity(request, program, step, data, rates)
     _check_folder(request)
     tell("compiling")
     loaded = _load(request, source, options)
     sizes = {**data.dims, **({data.batch: request.batch} if isinstance(data.batch, str) else {})}
-    state = states.initial(loaded, step.export, request.seed, sizes)
-    _begin_with(request, state)
+    records = states.initial(loaded, step.export, request.seed, sizes)
+    _begin_with(request, records)
+    kept = {a.name: records.pop(a.name) for a in step.kept if a.name in records}
+    identity = _identity(request, program, step, data, rates, kept)
     run = Run(
-        loaded, step, data, found, state, numbers, rates, request.epochs, request.batch, request.seed, request.out,
+        loaded, step, data, found, records, kept, numbers, rates, request.epochs, request.batch, request.seed, request.out,
         identity, request.save_every, request.valid_batch, _best(request, found), request.quiet,
     )  # fmt: skip
     if request.resume:
@@ -177,19 +178,24 @@ def _load(request: Request, source: Any, options: Any) -> states.Loaded:
     return states.Loaded(program, module, package)
 
 
-def _begin_with(request: Request, state: dict[str, Any]) -> None:
+def _begin_with(request: Request, records: dict[str, Any]) -> None:
     """Initial values from files."""
     for name, path in request.initial.items():
-        if name not in state:
-            known = ", ".join(state)
-            raise fail(E_ARGUMENT, f"there is no state `{name}`", help=f"the state is {known}")
-        problem = states.restore({"": state[name]}, read_arrays(path))
+        if name not in records:
+            known = ", ".join(records)
+            raise fail(E_ARGUMENT, f"there is no `{name}` to begin with a file", help=f"there are {known}")
+        problem = states.restore({"": records[name]}, read_arrays(path))
         if problem:
             raise fail(E_ARGUMENT, f"{path} does not fit `{name}`: {problem}")
 
 
 def _identity(
-    request: Request, program: Program, step: Step, data: Dataset, rates: Schedule | None
+    request: Request,
+    program: Program,
+    step: Step,
+    data: Dataset,
+    rates: Schedule | None,
+    kept: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What a run must have in common with the one that it goes on with."""
     from charl.graph.text import print_graph
@@ -210,7 +216,16 @@ def _identity(
         "numbers": dict(request.numbers),
         "best": request.best,
         "valid": list(request.valid),
+        **{f"`{name}`": _digest(value) for name, value in kept.items()},
     }
+
+
+def _digest(value: Any) -> str:
+    """What tells one kept record from another: it is in no checkpoint."""
+    found = sha256()
+    for path, array in states.tensors({"": value}).items():
+        found.update(f"{path} {array.dtype} {array.shape}\0".encode() + array.tobytes())
+    return f"values {found.hexdigest()[:12]}"
 
 
 def _check_folder(request: Request) -> None:

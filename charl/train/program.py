@@ -1,7 +1,8 @@
 """Which export trains, and what each of its parameters is.
 
-Enters a checked program. Leaves the export with its parameters sorted: state (`mut`), data (tensors that files give), numbers
-(the learning rate and what `--arg` gives). Knows nothing of files or arrays.
+Enters a checked program. Leaves the export with its parameters sorted: state (`mut`), what is kept as it is (models and other
+records that are not `mut`), data (tensors that files give), numbers (the learning rate
+and what `--arg` gives). Knows nothing of files or arrays.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Step:
 
     export: Export
     states: tuple[Argument, ...]
+    kept: tuple[Argument, ...]
     data: tuple[Argument, ...]
     numbers: tuple[Argument, ...]
 
@@ -64,8 +66,7 @@ def obstacle(export: Export) -> str:
         return "it takes no data (no tensor that is not `mut`)"
     if loss_type(export.result) is None:
         return "its result is no loss (a float, or a tuple that begins with one)"
-    odd = next((a for a in export.arguments if not a.mut and not isinstance(a.type, TensorType)), None)
-    return f"`{odd.name}` is neither state, nor data, nor a number" if odd is not None else ""
+    return ""
 
 
 def is_data(a: Argument) -> bool:
@@ -89,4 +90,5 @@ def loss_type(result: Tree | None) -> TensorType | None:
 
 def _sorted(e: Export) -> Step:
     states = tuple(a for a in e.arguments if a.mut)
-    return Step(e, states, tuple(filter(is_data, e.arguments)), tuple(filter(is_number, e.arguments)))
+    kept = tuple(a for a in e.arguments if not a.mut and isinstance(a.type, Record))
+    return Step(e, states, kept, tuple(filter(is_data, e.arguments)), tuple(filter(is_number, e.arguments)))

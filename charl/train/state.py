@@ -1,4 +1,4 @@
-"""The state of a program between steps: its `mut` arguments, as the emitted loader has them.
+"""The records of a program between steps: the state (its `mut` arguments) and what is kept, as the emitted loader has them.
 
 Enters a loaded package. Leaves values to call exports with, and their tensors by path, to be saved and put back.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from charl.errors import fail
-from charl.program import Argument, Export, Program, Tree
+from charl.program import Argument, Export, Program, Record, Tree
 from charl.train.codes import E_ARGUMENT
 
 Array = np.ndarray[Any, Any]
@@ -38,15 +38,17 @@ class Loaded:
 
 
 def initial(loaded: Loaded, step: Export, seed: int, dims: Mapping[str, int]) -> dict[str, Any]:
-    """The state before the first step: streams of the seed, what has an initializer by that, everything else zero.
+    """Every record before the first step: streams of the seed, what has an initializer by that, everything else zero.
 
-    Models draw from the first stream of the state, or from one of their own where there is none. Raises CharlError where
-    an initializer needs what is not there.
+    The state comes first, so that its values do not depend on what is kept beside it. Models draw from the
+    first stream of the state, or from one of their own where there is none. Raises CharlError where an initializer needs what is
+    not there.
     """
     spec = loaded.spec(step.name)
     types = {a.name: a.type for a in spec.arguments}
     initializers = [e for e in loaded.program.exports if e.role == "init"]
-    waiting = [a for a in step.arguments if a.mut and a.name in types]
+    records = [a for a in step.arguments if a.mut or isinstance(a.type, Record)]
+    waiting = sorted((a for a in records if a.name in types), key=lambda a: not a.mut)
     made: dict[str, Any] = {}
     known: list[tuple[Tree, Any]] = []
     streams = [a for a in waiting if _is_stream(a)]

@@ -136,6 +136,68 @@ def test_state_to_begin_with(work: Path) -> None:
     assert "E0750" in _train("--overwrite", "--init", "memory=start.safetensors").output
 
 
+STUDENT = """
+from nn import Dense
+from optim import Adam
+model Teacher(width: int = 4) { layers { Dense(3, width, activation: tanh), Dense(width, 1) } }
+model Student { layers { Dense(3, 1) } }
+fn objective(student: Student, teacher: Teacher, lengths: f32[N, 3]) -> f32 = mse(student(lengths), teacher(lengths))
+export fn learn(mut student: Student, teacher: Teacher, mut adam: Adam<Student>, lengths: f32[N, 3], lr: f32) -> f32 {
+    let (loss, g) = value_and_grad(objective)(student, teacher, lengths)
+    adam.update(mut student, g, lr: lr)
+    loss
+}
+export fn apart(teacher: Teacher, student: Student, lengths: f32[N, 3]) -> f32 = objective(student, teacher, lengths)
+export fn answers(teacher: Teacher, lengths: f32[N, 3]) -> f32[N, 1] = teacher(lengths)
+"""
+
+
+@pytest.mark.parametrize("backend", ["evaluator", "c", "wgpu"])
+def test_a_model_that_is_kept_as_it_is(work: Path, backend: str) -> None:
+    program = work / "distil.ch"
+    program.write_text(STUDENT)
+    rng = np.random.default_rng(3)
+    shapes = {"0.w": (3, 4), "0.b": (4,), "1.w": (4, 1), "1.b": (1,)}
+    teacher = {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    (work / "teacher.safetensors").write_bytes(safetensors.dump(teacher))
+
+    def train(*args: object) -> Result:
+        return _train("--save-every", "0", *args, program=program, backend=backend)
+
+    given = ("--init", "teacher=teacher.safetensors", "--valid", "0.2")
+    result = train("--epochs", 4, *given)
+    assert result.exit_code == 0, result.output
+    whole = Path("run/last.safetensors").read_bytes()
+    history = _history()
+    assert history[-1]["apart"] < 0.8 * history[0]["apart"]
+    tensors = safetensors.parse(whole)
+    assert not any(name.startswith("teacher") for name in tensors)
+    assert sorted(p.name for p in Path("run").glob("*.safetensors")) == [
+        "best.safetensors", "last.safetensors", "student.safetensors",
+    ]  # fmt: skip
+    assert train("--epochs", 2, *given, "--overwrite").exit_code == 0
+    assert train("--epochs", 4, *given, "--resume").exit_code == 0
+    assert Path("run/last.safetensors").read_bytes() == whole
+    other = train("--epochs", 5, "--valid", "0.2", "--resume")
+    assert other.exit_code == 1 and "E0746" in other.output and "`teacher`: values" in other.output
+
+    hidden = np.tanh(_arrays()["lengths"] @ teacher["0.w"] + teacher["0.b"])
+    apart = np.mean((np.load("data.npz")["lengths"] @ tensors["student.0.w"] + tensors["student.0.b"]
+                     - hidden @ teacher["1.w"] - teacher["1.b"])[-10:] ** 2)  # fmt: skip
+    assert history[-1]["apart"] == pytest.approx(float(apart), rel=1e-4)
+
+
+def test_a_kept_model_without_values_or_with_others(work: Path) -> None:
+    program = work / "distil.ch"
+    program.write_text(STUDENT)
+    assert _train("--epochs", 1, program=program).exit_code == 0
+    (work / "teacher.safetensors").write_bytes(safetensors.dump({"0.w": np.zeros((3, 5), "f4")}))
+    told = _train("--overwrite", "--init", "teacher=teacher.safetensors", program=program).output
+    assert "does not fit `teacher`: its `0.w` is float32[3, 5], not float32[3, 4]" in told
+    told = _train("--overwrite", "--init", "x=teacher.safetensors", program=program).output
+    assert "there are student, teacher, adam" in told
+
+
 def test_an_order_is_a_permutation_of_its_own() -> None:
     first, second, other = order(3, 0, 100), order(3, 1, 100), order(4, 0, 100)
     for x in (first, second, other):
