@@ -181,8 +181,8 @@ def train(file: Path, out: Path | None, **options: Any) -> None:
     """Train the program FILE, without a loop to write.
 
     Any export trains that takes `mut` state (networks, optimizers, random streams) and data, and returns the loss. Arrays bind to
-    its parameters by their names; the batch is the dimension that they share. Models that are not `mut` are kept as they are. After
-    each epoch the exports that take the state and return numbers are run on the validation data.
+    its parameters by their names; the batch is the dimension that they share. Models that are not `mut` are kept as they are.
+    After each epoch the exports that take the state and return numbers are run on the validation data.
 
     \b
     Examples:
