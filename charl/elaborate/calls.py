@@ -30,7 +30,7 @@ from charl.elaborate.parameters import (
     parameter_name,
     signature,
 )
-from charl.elaborate.scope import Mode, Place, Scope
+from charl.elaborate.scope import Mode, Place, Scope, Variable
 from charl.elaborate.types import Alias, Matcher
 from charl.errors import CharlError, Diagnostic, Label, code, fail
 from charl.graph.ir import Node, at_span, in_library, in_program
@@ -374,24 +374,46 @@ def _elaborated(
     receiver: Place | None,
 ) -> Any:
     """The value of a function whose parameters are bound, and what it leaves in its `mut` arguments."""
-    from charl.elaborate import custom, returns
+    from charl.elaborate import returns
 
-    rule = f.module.rules.get(f) if f.module is not None else None
-    entered = [scope.names[parameter_name(p)].value for p in f.params] if rule is not None else []
-    if rule is not None and receiver is not None:
-        entered.insert(0, receiver.get())
+    rule = el.rules.get(f)
+    held: list[Place] = [] if receiver is None else [receiver]
+    if rule is not None:
+        held += [Variable(scope.names[parameter_name(p)], el.journal) for p in f.params]
+    entered = [p.get() for p in held] if rule is not None else []
     if el.checking and f in el.active[:-1]:
         el.reuse.spoil()
         value = _declared_result(el, matcher, f)
     else:
         value = returns.function_value(el, f, scope, matcher, call)
     if rule is not None:
-        value = custom.ruled(el, f, rule, entered, value, call)
+        value = _ruled(el, f, rule, entered, held, value, call)
     for p, a in pairs:
         if a is not None and is_mut(p):
             assert a.place is not None
             a.place.set(scope.names[parameter_name(p)].value)
     return value
+
+
+def _ruled(
+    el: Elaborator,
+    f: v.Function,
+    rule: v.Function,
+    entered: list[Any],
+    held: list[Place],
+    value: Any,
+    call: Call,
+) -> Any:
+    """The value of a call that asks a rule for its gradient, which covers what the call left in its `mut` arguments."""
+    from charl.elaborate import custom
+
+    places = custom.written(f, entered, [p.get() for p in held])
+    after = [held[k].get() for k in places]
+    out = custom.ruled(el, f, rule, entered, custom.together(value, after), call)
+    parts = list(out.items) if len(after) + (value is not None) != 1 else [out]
+    for k in reversed(places):
+        held[k].set(parts.pop())
+    return parts[0] if parts else None
 
 
 def _declared_result(el: Elaborator, matcher: Matcher, f: v.Function) -> Any:

@@ -127,6 +127,7 @@ def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: A
 
 def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) -> None:
     mode = None
+    place = Scope().bind("self", receiver, f.span, mutable=True)
     if receiver is not None:
         rng = Scope().bind("rng", rng_placeholder(el), f.span, mutable=True)
         mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
@@ -135,7 +136,6 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         outer = host_library.scope(outer, None)
     scope = Scope(outer, function=Frame(f, mode))
     if receiver is not None:
-        place = Scope().bind("self", receiver, f.span, mutable=True)
         instances.bind_owner(el, scope, f, Variable(place, el.journal))
         if _is_static(f, owner):
             scope.parent = instances.instance_scope(owner)
@@ -155,9 +155,13 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         matcher.resolve(f.result)
     with clauses.relied_on(el, f, scope, None):
         value = returns.function_value(el, f, scope, matcher, call)
-    rule = f.module.rules.get(f)
+    rule = el.rules.get(f)
     if rule is not None:
-        custom.check(el, f, rule, [*([] if receiver is None else [receiver]), *values], value, call)
+        entered = [*([] if receiver is None else [receiver]), *values]
+        now = [] if receiver is None else [place.value]
+        now += [scope.names[parameter_name(p)].value for p in f.params]
+        after = [now[k] for k in custom.written(f, entered, now)]
+        custom.check(el, f, rule, entered, custom.together(value, after), call)
 
 
 def _is_static(f: v.Function, owner: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from charl import ops
 from charl.elaborate import instances, operators
 from charl.elaborate import values as v
-from charl.elaborate.parameters import Argument, Call, parameter_name
+from charl.elaborate.parameters import Argument, Call, is_mut, parameter_name
 from charl.errors import CharlError, Label, code, fail
 from charl.grad.linear import nonlinear
 from charl.graph.ir import Node, at_span
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DECORATOR = code("E0504", "a decorator without meaning")
 NOT_LINEAR = code("E0514", "a gradient rule is not linear in its cotangent")
 RULE = code("E0515", "a gradient rule does not fit the function it belongs to")
+ORPHAN = code("E0293", "a gradient rule for a function that is not yours")
 COTANGENTS = code("E0516", "a gradient rule gives the wrong cotangents")
 
 
@@ -42,8 +43,9 @@ def declare(el: Elaborator, module: Module, item: ast.Function, rule: v.Function
         if len(d.args) != 1 or d.args[0].name is None or d.args[0].name.name != "of":
             raise fail(RULE, "`@gradient` names a function: `@gradient(of: f)`", d.span)
         f = _target(el, module, d.args[0].value)
-        _check_form(module, f, rule, d)
-        module.rules[f] = rule
+        _check_place(el, module, f, rule, d)
+        _check_form(f, rule)
+        el.rules[f] = rule
 
 
 def refuse(method: ast.Function) -> None:
@@ -65,26 +67,43 @@ def _target(el: Elaborator, module: Module, e: Any) -> v.Function:
     else:
         f = el.known(e, module.scope)
     if not isinstance(f, v.Function):
-        raise fail(RULE, f"`of:` names a function of this file, and `{e.span.text}` is none", e.span)
+        if isinstance(f, v.Builtin):
+            raise _not_yours(f.name, "built in", e.span)
+        raise fail(RULE, f"`of:` names a function, and `{e.span.text}` is none", e.span)
     return f
 
 
-def _check_form(module: Module, f: v.Function, rule: v.Function, d: ast.Decorator) -> None:
-    where = (Label(f.span, "declared here"),) if f.span is not None else ()
-    if f.module is not module:
-        raise fail(RULE, f"the rule of `{f.name}` stands in the file that declares it", d.span, labels=where)
+def _not_yours(name: str, what: str, span: Span) -> CharlError:
+    return fail(
+        ORPHAN,
+        f"`{name}` is {what}, and a rule for it would change what others compute with it",
+        span,
+        help=f"write a function of your own that calls `{name}`, and the rule of that",
+    )
+
+
+def _check_place(el: Elaborator, module: Module, f: v.Function, rule: v.Function, d: ast.Decorator) -> None:
+    """Whether this file may give `f` a rule, and the first one."""
+    if f.module is not module and (f.module is None or f.module.is_library):
+        raise _not_yours(f.name, "of the library", d.args[0].value.span)
     if f is rule:
         raise fail(RULE, f"`{f.name}` cannot be its own rule", d.span)
-    if f in module.rules:
-        others = (Label(module.rules[f].span, "the other one"),)
-        raise fail(RULE, f"`{f.name}` has two rules", d.span, labels=others)
-    written = [p for p in f.params if getattr(p, "mut", False)]
-    if written:
+    other = el.rules.get(f)
+    if other is not None:
+        labels = (Label(other.span, "the other one"),) if other.span is not None else ()
+        raise fail(RULE, f"`{f.name}` has two rules", d.span, labels=labels)
+
+
+def _check_form(f: v.Function, rule: v.Function) -> None:
+    where = (Label(f.span, "declared here"),) if f.span is not None else ()
+    changed = next((p for p in rule.params if is_mut(p)), None)
+    if changed is not None:
         raise fail(
             RULE,
-            f"`{f.name}` changes `{parameter_name(written[0])}`, and such a function has no rule of its own",
-            d.span,
-            labels=(Label(written[0].span, "declared `mut` here"),),
+            f"the rule of `{f.name}` changes nothing: `{parameter_name(changed)}` is what it was when `{f.name}` was called",
+            changed.span,
+            labels=where,
+            help="leave out `mut`; what the call left there is part of `result`",
         )
     names = [*(["self"] if f.owner is not None else []), *map(parameter_name, f.params), "result", "ct"]
     if len(rule.params) != len(names):
@@ -100,10 +119,26 @@ def _check_form(module: Module, f: v.Function, rule: v.Function, d: ast.Decorato
 # ---------------------------------------------------------------- calls
 
 
+def together(result: Any, left: Sequence[Any]) -> Any:
+    """What a call gives, as a rule is told: its result, and what it left in its `mut` parameters that have a gradient."""
+    items = [*([] if result is None else [result]), *left]
+    return items[0] if len(items) == 1 else v.Tuple(tuple(items))
+
+
+def written(f: v.Function, entered: Sequence[Any], now: Sequence[Any]) -> list[int]:
+    """Which arguments, a receiver first, a call changes where that has a gradient, by their values before and after."""
+    own = len(now) - len(f.params)
+    return [
+        k
+        for k, (a, b) in enumerate(zip(entered, now, strict=True))
+        if (a is not b if k < own else is_mut(f.params[k - own])) and operators.trained_leaves(b)
+    ]
+
+
 def ruled(
     el: Elaborator, f: v.Function, rule: v.Function, arguments: list[Any], result: Any, call: Call
 ) -> Any:
-    """The result of a call of `f` that asks `rule` for its gradient. `arguments` are the values that entered."""
+    """What a call of `f` gives (`together`), asking `rule` for its gradient. `arguments` are the values that entered."""
     leaves = [n for a in arguments for _, n in v.leaves(a)]
     outputs = dict(v.leaves(result))
     if not any(n.dtype.is_float for n in leaves) or not any(n.dtype.is_float for n in outputs.values()):
@@ -217,7 +252,7 @@ def _inside(span: Span | None, rule: v.Function) -> Span | None:
 def check(
     el: Elaborator, f: v.Function, rule: v.Function, arguments: list[Any], result: Any, call: Call
 ) -> None:
-    """The rule of a function, in the check of that function for all its instances."""
+    """The rule of a function, in the check of that function for all its instances; `result` as for `ruled`."""
     if isinstance(result, v.ErrorValue) or any(isinstance(a, v.ErrorValue) for a in arguments):
         return
     leaves = [n for a in arguments for _, n in v.leaves(a)]

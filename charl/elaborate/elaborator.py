@@ -63,6 +63,7 @@ class Elaborator:
         self.obligations: list[Any] = []  # comparisons of sizes that the export under way checks on entry
         self.tests: Any = None  # collects what a test asserts (testing.Collector)
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
+        self.rules: dict[v.Function, v.Function] = {}  # functions with the user's gradient rule of each
         self.assumed: set[v.Unknown] = set()
         self.depth = 0  # calls under way
         self.nesting = 0  # types inside types

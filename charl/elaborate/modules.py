@@ -43,7 +43,6 @@ class Module:
     scope: Scope
     is_library: bool
     methods: dict[Any, Any] = field(default_factory=dict)
-    rules: dict[Any, Any] = field(default_factory=dict)  # functions with the user's gradient rule of each
 
 
 @cache
