@@ -22,6 +22,9 @@ class DType:
 
     __repr__ = __str__
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def is_float(self) -> bool:
         return self.kind == "float"

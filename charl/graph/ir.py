@@ -169,16 +169,17 @@ def topological(
     order: list[Node] = []
     done: set[Node] = set(known)
     for root in [*first, *results]:
-        stack: list[tuple[Node, int]] = [(root, 0)]
+        stack = [root]
         while stack:
-            node, i = stack.pop()
+            node = stack[-1]
             if node in done:
+                stack.pop()
                 continue
-            if i < len(node.inputs):
-                stack.append((node, i + 1))
-                if node.inputs[i] not in done:
-                    stack.append((node.inputs[i], 0))
+            waiting = [x for x in node.inputs if x not in done]
+            if waiting:
+                stack += reversed(waiting)
             else:
+                stack.pop()
                 done.add(node)
                 order.append(node)
     return order

@@ -6,7 +6,7 @@ values it loads (looking through views, which cost nothing), its cost and its ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,22 +37,21 @@ class Read:
     reduced: bool
 
 
-class Facts:
-    """What fusion needs to know of one node."""
+class Form:
+    """The same of equal computations: what is read is a number instead of a value. Holds no nodes."""
 
-    def __init__(self, node: Node, free: Callable[[Node], bool]) -> None:
-        self.node = node
+    def __init__(self, node: Node, numbers: Mapping[Node, int]) -> None:
+        """`numbers`: of what is read; everything else is expanded."""
         self.own: tuple[Size, ...] = tuple(
             0 if size == 1 else dims.sym(f"@{d}") for d, size in enumerate(node.shape)
         )
         ranges = {f"@{d}": (0, size - 1) for d, size in enumerate(node.shape)}
-        inliner = Inliner(lambda n: None if n is node or free(n) else n, ranges)
-        self.expr = inliner.element(node, self.own)
+        self.expr = Inliner(numbers.get, ranges).element(node, self.own)
 
     @cached_property
-    def reads(self) -> list[Read]:
+    def reads(self) -> list[tuple[int, tuple[Size, ...], bool]]:
         """Every distinct load of the expression, those of run-time indices too."""
-        out: dict[tuple[Node, tuple[Size, ...], bool], Read] = {}
+        out: dict[tuple[int, tuple[Size, ...], bool], None] = {}
         seen: set[tuple[int, bool]] = set()
 
         def visit(e: Expr, reduced: bool) -> None:
@@ -60,7 +59,7 @@ class Facts:
                 return
             seen.add((id(e), reduced))
             if isinstance(e, Load):
-                out[e.source, e.index, reduced] = Read(e.source, e.index, reduced)
+                out[e.source, e.index, reduced] = None
             for i in e.indices():
                 for a in dims.atoms(i):
                     visit_atom(a, reduced)
@@ -76,10 +75,10 @@ class Facts:
                         visit_atom(b, reduced)
 
         visit(self.expr, False)
-        return list(out.values())
+        return list(out)
 
     @cached_property
-    def guarded(self) -> frozenset[Node]:
+    def guarded(self) -> frozenset[int]:
         """What is loaded under a condition on the index, as the parts of a concatenation are."""
         guards = [e for e in nodes_of(self.expr) if isinstance(e, Guard)]
         below = (x for g in guards for c in g.children() for x in nodes_of(c))
@@ -96,11 +95,11 @@ class Facts:
         if not self.reduces:
             return False
         own = {str(i) for i in self.own if not isinstance(i, int)}
-        for read in self.reads:
+        for _, index, reduced in self.reads:
             used: set[str] = set()
-            for i in read.index:
+            for i in index:
                 used |= dims.symbols(i)
-            if read.reduced and own - used and read.node.rank:
+            if reduced and own - used and index:
                 return True
         return False
 
@@ -114,12 +113,59 @@ class Facts:
     def slides(self) -> bool:
         """Whether windows that overlap are reduced: elements are read again for neighbours of the result."""
         extents = {n: size for e in nodes_of(self.expr) if isinstance(e, Reduce) for n, size in e.over}
-        return any(_overlaps(i, extents) for r in self.reads if r.reduced for i in r.index)
+        return any(_overlaps(i, extents) for _, index, reduced in self.reads if reduced for i in index)
 
     @cached_property
     def cost(self) -> int:
         """Additions to evaluate one element, reductions counted once."""
         return expr_cost(self.expr)
+
+
+_KNOWN: dict[Hashable, Form] = {}
+_MANY = 1 << 14  # forms; more than any program has
+
+
+def _form(node: Node, free: Callable[[Node], bool]) -> tuple[Form, list[Node]]:
+    """The form of a node, and the values that its numbers stand for. Layers of a network have those of the first."""
+    lines: list[Hashable] = []
+    met: dict[Node, int] = {}
+    numbers: dict[Node, int] = {}
+    stack = [(node, False)]
+    while stack:
+        n, done = stack.pop()
+        if n in met:
+            continue
+        inside = n is node or free(n)
+        if inside and not done:
+            stack.append((n, True))
+            stack += [(i, False) for i in n.inputs]
+            continue
+        met[n] = len(lines)
+        if inside or n.op == "constant":
+            lines.append((n.op, tuple(n.attrs.items()), n.type, *(met[i] for i in n.inputs)))
+        else:
+            lines.append(n.type)
+        if not inside:
+            numbers[n] = len(numbers)
+    key = tuple(lines)
+    found = _KNOWN.get(key)
+    if found is None:
+        if len(_KNOWN) >= _MANY:
+            _KNOWN.clear()
+        found = _KNOWN[key] = Form(node, numbers)
+    return found, list(numbers)
+
+
+class Facts:
+    """What fusion needs to know of one node, where `free` says what is expanded."""
+
+    def __init__(self, node: Node, free: Callable[[Node], bool]) -> None:
+        self.node = node
+        form, sources = _form(node, free)
+        self.own, self.expr, self.cost = form.own, form.expr, form.cost
+        self.reduces, self.heavy, self.mixed, self.slides = form.reduces, form.heavy, form.mixed, form.slides
+        self.reads = [Read(sources[k], index, reduced) for k, index, reduced in form.reads]
+        self.guarded = frozenset(sources[k] for k in form.guarded)
 
     def prefix(self, read: Read) -> int:
         """How many leading indices of the read value are this node's own leading indices."""
@@ -196,6 +242,19 @@ def is_view(node: Node) -> bool:
         return False
     if node.op == "constant":
         return True
+    key = (node.op, tuple(node.attrs.items()), node.type, *(i.type for i in node.inputs))
+    found = _VIEWS.get(key)
+    if found is None:
+        if len(_VIEWS) >= _MANY:
+            _VIEWS.clear()
+        found = _VIEWS[key] = _is_view(node)
+    return found
+
+
+_VIEWS: dict[Hashable, bool] = {}  # what has been found for equal operations
+
+
+def _is_view(node: Node) -> bool:
     index = tuple(dims.sym(f"@{d}") for d in range(node.rank))
     expr = OPS[node.op].at(node, index)
     return isinstance(expr, (Load, Const, IndexValue)) and not (

@@ -135,14 +135,17 @@ class Fusion:
 
     def fact(self, node: Node) -> Facts | LoopFacts:
         """Access facts of a node, made once."""
-        if node not in self.facts:
-            if node.op in REGIONS:
-                self.facts[node] = LoopFacts(node, self.uncopied)
-                return self.facts[node]
-            viewed = self._through_views(node)
-            same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)
-            self.facts[node] = viewed if same else Facts(node, self.expanded)
-        return self.facts[node]
+        found = self.facts.get(node)
+        if found is None:
+            found = self.facts[node] = self._fact(node)
+        return found
+
+    def _fact(self, node: Node) -> Facts | LoopFacts:
+        if node.op in REGIONS:
+            return LoopFacts(node, self.uncopied)
+        viewed = self._through_views(node)
+        same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)
+        return viewed if same else Facts(node, self.expanded)
 
     def _through_views(self, node: Node) -> Facts:
         if node not in self._viewed:
@@ -390,16 +393,18 @@ class Fusion:
 
     def _rows_allowed(self, members: list[Node], rows: int) -> bool:
         """Whether values with reductions all finish once a row, and a row is small enough for what runs it."""
-        inner = [product(n.shape[rows:]) for n in members]
-        reducing = [n for n in members if self.fact(n).reduces]
-        if any(n.rank != rows for n in reducing):
+        if any(n.rank != rows and self.fact(n).reduces for n in members):
             return False
-        small = all(isinstance(i, int) and i <= _SERIAL_ELEMENTS for i in inner)
         if rows == 0 and any(n.rank for n in members):
-            return small
+            return self._small(members, rows)
         if self.caps.grid and any(n.rank > rows for n in members):
-            return small and bool(reducing)
+            return self._small(members, rows) and any(self.fact(n).reduces for n in members)
         return True
+
+    @staticmethod
+    def _small(members: list[Node], rows: int) -> bool:
+        inner = (product(n.shape[rows:]) for n in members)
+        return all(isinstance(i, int) and i <= _SERIAL_ELEMENTS for i in inner)
 
     def _merge(self, into: Group, other: Group, rows: int) -> None:
         """Move all of `other` into `into`; its ancestors become ancestors of whatever depends on the result."""

@@ -1,0 +1,72 @@
+"""Sizes and indices: integers, or Laurent polynomials over named symbols.
+
+Enters: Python integers and symbols (dimension variables, loop indices). Leaves: the same in normal
+form, so that two sizes are equal exactly when their polynomials are. A constant is always a plain
+`int`; `Dim` stands only for what is not known yet. Never guesses: what cannot be proved is not equal.
+
+The same class serves as shape entry (`N`, `d / heads`), as loop extent and as array index
+(`64 * i + j`): a stride is a coefficient, and index simplification is arithmetic.
+"""
+
+from charl.dims.functions import (
+    KNOWN,
+    Known,
+    ceildiv,
+    evaluate,
+    floordiv,
+    maximum,
+    minimum,
+    mod,
+    nonnegative,
+    recombined,
+    simplify,
+    substitute,
+)
+from charl.dims.polynomial import (
+    Atom,
+    Dim,
+    Func,
+    Monomial,
+    Size,
+    Sym,
+    Value,
+    atom,
+    exact_div,
+    integral,
+    product,
+    sym,
+)
+from charl.dims.text import render
+from charl.dims.walk import atoms, coefficient, symbols, values
+
+__all__ = [
+    "KNOWN",
+    "Atom",
+    "Dim",
+    "Func",
+    "Known",
+    "Monomial",
+    "Size",
+    "Sym",
+    "Value",
+    "atom",
+    "atoms",
+    "ceildiv",
+    "coefficient",
+    "evaluate",
+    "exact_div",
+    "floordiv",
+    "integral",
+    "maximum",
+    "minimum",
+    "mod",
+    "nonnegative",
+    "product",
+    "recombined",
+    "render",
+    "simplify",
+    "substitute",
+    "sym",
+    "symbols",
+    "values",
+]
