@@ -47,15 +47,7 @@ def assign(lives: list[Life]) -> Size:
 
 def live_bytes(lives: list[Life]) -> Size:
     """The largest sum of live buffers over the steps: no arena can be smaller."""
-    changes: dict[int, Size] = {}
-    for x in lives:
-        changes[x.first] = changes.get(x.first, 0) + x.bytes
-        changes[x.last + 1] = changes.get(x.last + 1, 0) - x.bytes
-    totals: dict[Size, None] = {}
-    now: Size = 0
-    for step in sorted(changes):
-        now = now + changes[step]
-        totals[now] = None
+    totals = _peaks(lives)
     largest: list[Size] = []  # sums of which none is provably above another
     for total in sorted(
         totals, key=_typical, reverse=True
@@ -67,6 +59,27 @@ def live_bytes(lives: list[Life]) -> Size:
     for total in largest[1:]:
         best = dims.atom(dims.Func("max", (best, total)))
     return best
+
+
+def _peaks(lives: list[Life]) -> dict[Size, None]:
+    """The sums of live buffers where they stop growing: every other is a part of one of these."""
+    starts: dict[int, list[Life]] = {}
+    ends: dict[int, list[Life]] = {}
+    for x in lives:
+        starts.setdefault(x.first, []).append(x)
+        ends.setdefault(x.last, []).append(x)
+    totals: dict[Size, None] = {}
+    now: Size = 0
+    grown = False
+    for step in sorted({*starts, *ends}):
+        for x in starts.get(step, ()):
+            now, grown = now + x.bytes, True
+        gone = ends.get(step, ())
+        if gone and grown:
+            totals[now], grown = None, False
+        for x in gone:
+            now = now - x.bytes
+    return totals
 
 
 def _typical(x: Size) -> int:

@@ -23,10 +23,11 @@ from charl.backends.c.printer import quoted
 from charl.backends.c.scalars import Scalars
 from charl.backends.c.spelling import PRODUCT, Text, at, c_type
 from charl.backends.c.timing import Timers
+from charl.backends.c.workspace import Workspace
 from charl.backends.names import identifier
 from charl.errors import InternalError
 from charl.graph.ir import Size
-from charl.plan.ir import Call, Choose, Place, Step
+from charl.plan.ir import Call, Choose, Place, Step, inside
 from charl.source import Span
 
 
@@ -162,12 +163,23 @@ class _Pointers:
         self._results = self._flat(f.results)
         self._local = Namer([*self.names.values(), *(p.name for p in f.parameters), *_LOCALS])
         self._known: dict[int, tuple[Place, str]] = {}
+        self._sizes: dict[Size, str] = {}
+        assert f.plan is not None
+        self._workspace = Workspace(_arena(f.plan.steps), self.size, self._local)
+        self.locals += self._workspace.declarations
 
     def index(self, name: str) -> str:
         """The C name of the index of a loop."""
         if name not in self.names:
             self.names[name] = self._local(name)
         return self.names[name]
+
+    def size(self, size: Size) -> str:
+        """A size as a C expression of type ptrdiff_t."""
+        found = self._sizes.get(size)
+        if found is None:
+            found = self._sizes[size] = c_size(size, self.names)
+        return found
 
     @staticmethod
     def _flat(parameters: tuple[Parameter, ...]) -> dict[int, str]:
@@ -187,12 +199,20 @@ class _Pointers:
 
     def _declare(self, place: Place) -> str:
         name = self._local(place.name)
-        offset = "" if place.offset == 0 else f" + {c_size(place.offset, self.names)}"
-        at = f"(arena{offset})" if offset else "arena"
+        at = self._workspace.at(place.offset)
+        at = f"({at})" if " " in at else at
         ctype = c_type(place.dtype)
-        shape = f"/* [{c_size(place.size, self.names)}] */"
-        self.locals.append(f"{ctype} *const {name} = ({ctype} *){at}; {shape}")
+        self.locals.append(f"{ctype} *const {name} = ({ctype} *){at}; /* [{self.size(place.size)}] */")
         return name
+
+
+def _arena(steps: Sequence[Step]) -> Iterator[Place]:
+    """The places of the workspace that a function mentions."""
+    for step in steps:
+        places = step.places if isinstance(step, Call) else (step.condition,)
+        yield from (p for p in places if p is not None and p.kind == "arena")
+        for body in inside(step):
+            yield from _arena(body)
 
 
 _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen", "float_mode")
@@ -213,7 +233,7 @@ def _steps(
             yield from _choice(api, step, pointers, timers, depth)
             continue
         index = pointers.index(step.index)
-        bounds = [] if step.extent is None else [f"{index} < {c_size(step.extent, pointers.names)}"]
+        bounds = [] if step.extent is None else [f"{index} < {pointers.size(step.extent)}"]
         bounds += [] if step.condition is None else [_value(pointers(step.condition))]
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
         yield from _steps(api, step.body, pointers, timers, depth + 1)
@@ -246,11 +266,11 @@ def _choice(
 def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
     kernel = call.kernel
     arguments = [pointers(p) for p in call.places]
-    sizes = [c_size(d, pointers.names) for d in call.dims]
+    sizes = [pointers.size(d) for d in call.dims]
     nans = []
     for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
         if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
-            count = c_size(place.size, pointers.names)
+            count = pointers.size(place.size)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
             nans.append(
                 f"{macro}({pointer}, {count}, {quoted(place.name)}, {where(kernel.span or pointers.span)});"

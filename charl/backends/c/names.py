@@ -26,13 +26,15 @@ class Namer:
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(taken)
+        self._next: dict[str, int] = {}  # the number to try for a name that is taken
 
     def __call__(self, wanted: str) -> str:
         """`wanted` as an identifier: as it is where that is free, else with `_`, else numbered."""
         base = identifier(wanted)
         name = base = words.permitted(base, "name")
-        n = 2
+        n = self._next.get(base, 2)
         while name in self._taken or words.reserved(name):
             name, n = f"{base}_{n}", n + 1
+        self._next[base] = n
         self._taken.add(name)
         return name

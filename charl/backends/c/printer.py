@@ -130,7 +130,8 @@ class KernelPrinter:
         body = [line for line in self.lines if line is not None]
         text = "\n".join(body)
         always = re.sub(r"#ifdef.*?#endif", "", text, flags=re.S)
-        unused = [n for n in (*self.buffers.values(), *self.dims.values()) if not _mentions(always, n)]
+        words = set(_WORD.findall(always))
+        unused = [n for n in (*self.buffers.values(), *self.dims.values()) if n not in words]
         head = [f"{_INDENT}(void){n};" for n in unused]
         return "\n".join([*self._comment(), self.signature(static), "{", *head, *body, "}"]) + "\n"
 
@@ -468,8 +469,7 @@ def _widened(position: Expr, width: int) -> Expr:
     return position if position.dtype == t else Apply("cast", (position,), t)
 
 
-def _mentions(text: str, name: str) -> bool:
-    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def _base(path: str) -> str:

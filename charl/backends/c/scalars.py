@@ -6,7 +6,7 @@ nothing twice that the expression does not, keeps `Guard` lazy, never emits stat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
@@ -22,6 +22,8 @@ from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref,
 from charl.loops.ir import Buffer
 
 Ranges = dict[str, tuple[Size, Size]]
+Rank = tuple[int, str]
+_NO_INDEX = 98  # the rank of a factor without a loop index: behind all that have one
 
 
 @dataclass
@@ -51,33 +53,41 @@ class Scalars:
                 if p < 0:
                     below[a] = max(below.get(a, 0), -p)
         den = lcm(*(c.denominator for _, c in terms))
+        leaves = {a: self._leaf(a) for a in dict.fromkeys(dims.atoms(x))}
+        ranks = {a: self._rank(a, leaf) for a, leaf in leaves.items()}
         spelled = []
-        for m, c in sorted(terms, key=lambda t: self._term_order(t[0], t[1])):
+        for m, c in sorted(terms, key=lambda t: self._term_order(t[0], t[1], ranks)):
             powers = dict(m)
             for a, p in below.items():
                 powers[a] = powers.get(a, 0) + p
-            spelled.append((c < 0, self._product(abs(int(c * den)), powers)))
+            spelled.append((c < 0, self._product(abs(int(c * den)), powers, leaves, ranks)))
         top = self._sum(spelled)
         if not below and den == 1:
             return top
-        bottom = self._product(den, below)
+        bottom = self._product(den, below, leaves, ranks)
         return Text(f"{at(top, PRODUCT)} / {at(bottom, ATOM)}", PRODUCT)
 
-    def _term_order(self, m: dims.Monomial, c: Fraction) -> tuple[object, ...]:
-        ranks = [self._rank(a) for a, _ in m]
+    @staticmethod
+    def _term_order(m: dims.Monomial, c: Fraction, ranks: Mapping[dims.Atom, Rank]) -> tuple[object, ...]:
+        mine = sorted(ranks[a] for a, _ in m)
         constant = not m
-        first = min(ranks, default=(99, ""))
-        return (constant and c < 0, constant, first[0], -abs(c), len(m), sorted(ranks))
+        first = mine[0] if mine else (99, "")
+        return (constant and c < 0, constant, first[0], -abs(c), len(m), mine)
 
-    def _rank(self, a: dims.Atom) -> tuple[int, str]:
-        names = [s for s in self.indices if s in dims.symbols(dims.atom(a))]
-        if names:
-            return self.indices.index(names[0]), self._leaf(a).text
-        return 98, self._leaf(a).text
+    def _rank(self, a: dims.Atom, leaf: Text) -> Rank:
+        """What factors and terms are sorted by: the outermost loop index in it, and its text."""
+        names = dims.symbols(dims.atom(a))
+        return next((i for i, s in enumerate(self.indices) if s in names), _NO_INDEX), leaf.text
 
-    def _product(self, k: int, powers: dict[dims.Atom, int]) -> Text:
-        ranked = sorted(powers, key=lambda a: (self._rank(a)[0] == 98, self._rank(a)))
-        factors = [self._leaf(a) for a in ranked for _ in range(powers[a])]
+    @staticmethod
+    def _product(
+        k: int,
+        powers: dict[dims.Atom, int],
+        leaves: Mapping[dims.Atom, Text],
+        ranks: Mapping[dims.Atom, Rank],
+    ) -> Text:
+        ranked = sorted(powers, key=lambda a: (ranks[a][0] == _NO_INDEX, ranks[a]))
+        factors = [leaves[a] for a in ranked for _ in range(powers[a])]
         if k != 1 or not factors:
             factors.insert(0, Text(str(k), ATOM))
         if len(factors) == 1:
