@@ -29,7 +29,7 @@ class Capabilities:
     ports: int = 2
     latency: int = 4
     cache: tuple[int, int] = (32 << 10, 1 << 20)
-    bandwidth: tuple[float, float] = (24, 6)
+    bandwidth: tuple[float, float] = (20, 6)
     far: int = 1 << 10
     stack: int = 128 << 10
     thread_work: int = 1 << 16

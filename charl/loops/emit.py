@@ -291,14 +291,38 @@ class Emitter:
         out += [Horizontal(t, s.fn, s.register, s.value.dtype) for t, s in zip(totals, sinks)]
         return out, [Ref(t, r.dtype) for t, r in zip(totals, batch)], named
 
-    def accumulate(self, parts: Sequence[tuple[Reduce, Sink]]) -> tuple[Stmt, ...]:
-        """Add each reduction to what its sink's place holds, all in one loop."""
+    def accumulate(self, parts: Sequence[tuple[Reduce, Sink]], written_out: bool) -> tuple[Stmt, ...]:
+        """Add each reduction to what its sink's place holds, all in one loop, or in none where it is `written_out`."""
         initial: list[Expr | None] = []
         for r, sink in parts:
             assert sink.buffer is not None
             initial.append(Load(sink.buffer, (sink.index,), r.dtype))
+        (_, extent), *_ = parts[0][0].over
+        if written_out and isinstance(extent, int):
+            return self._terms(parts, initial, extent)
         out, refs, _ = self._reduce([r for r, _ in parts], initial)
         return (*out, *(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts)))
+
+    def _terms(
+        self, parts: Sequence[tuple[Reduce, Sink]], initial: Sequence[Expr | None], extent: int
+    ) -> tuple[Stmt, ...]:
+        """The terms of sums one after another, added to `initial`, and the stores."""
+        registers = [self.name("sum") for _ in parts]
+        declared: list[Stmt] = [
+            Accumulator(name, "add", r.dtype, self.varies(r.body), start)
+            for name, (r, _), start in zip(registers, parts, initial)
+        ]
+        self._vector_names.update(
+            name for name, (r, _) in zip(registers, parts, strict=True) if self.varies(r.body)
+        )
+        terms: list[Sink] = []
+        for k in range(extent):
+            for name, (r, _) in zip(registers, parts):
+                terms.append(Sink(substitute(r.body, {r.over[0][0]: k}, {}), register=name, fn="add"))
+        stores = [
+            replace(sink, value=Ref(name, r.dtype)).statement() for name, (r, sink) in zip(registers, parts)
+        ]
+        return (*declared, *self.block(terms), *stores)
 
     def _loops(
         self,

@@ -118,7 +118,8 @@ class Blocks:
         self.ranges[index] = (0, strip.many - 1)
         n = dims.sym(index)
         one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
-        return (For(index, strip.many, body(one)),)
+        inside = body(one)
+        return (For(index, strip.many, inside),) if inside else ()
 
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
         """The strips of the lane axis."""
@@ -205,6 +206,11 @@ class Blocks:
         assert depth is not None
         even = isinstance(axis.extent, int) and isinstance(depth, int) and axis.extent % depth == 0
 
+        if not even and not self.s.packed:  # blocks that are written out: whole ones, then what is left
+            whole = dims.floordiv(axis.extent, depth) * depth
+            full = self._loop(axis, 0, whole, depth, lambda k: body(k, depth), "serial")
+            return (*full, *body(whole, axis.extent - whole))
+
         def block(k: Size) -> tuple[Stmt, ...]:
             return body(k, depth if even else dims.minimum(axis.extent - k, depth, self.ranges))
 
@@ -286,7 +292,7 @@ class Blocks:
                 new = substitute(part, env, {})
                 assert isinstance(new, Reduce)
                 parts.append((new, replace(home.at(env, {}), value=new)))
-            return self.emitter.accumulate(parts)
+            return self.emitter.accumulate(parts, written_out=not self.s.packed)
 
         return self._region(strip, tile)
 

@@ -22,15 +22,16 @@ Size = int | Dim
 
 _UNKNOWN = 256
 _TURN = 0.4  # cycles to transpose an element between nearby arrays
-_COPY = 0.15  # and to copy one in order
+_COPY = 0.17  # and to copy one in order
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
-_FAR = 0.35  # more for an element whose neighbours along the sum lie far apart, each time it is read
+_VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
 _KIND = 0.01  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
+_ROW_LOAD, _LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 _TOGETHER = 4  # strips that share a block of a large product
-_ROW = 1024  # results of a row that take such a block in turn
-_DEPTH = 8  # elements of the sum that one pass over the results of such a thin product takes
+_ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
+_DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,25 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     base = Schedule(lane, tile, outer, Tile(1, 1), tuple(packed), tuple(packed), flipped=flipped)
     rows = 1 if tile is None else _known(tile.extent)
     depth = prod(_known(a.extent) for a in c.over)
-    shape, cycles = best_tile(
-        rows, _known(lane.extent), depth, caps, c.width, tile is not None and not _whole(tile)
-    )
+    far = _far(c, caps, reads, packed)
+    movable = [x for x in far if x.dtype.is_float and x.dtype.bits == c.width]
+    if c.guarded or flipped or len(c.over) != 1 or any(tile and tile.name in x.symbols() for x in movable):
+        movable = []
     columns = _known(lane.extent)
-    vectors = -(-_known(lane.extent) // lanes_of(caps, c.width))
-    cycles += hops * -(-rows // shape.rows) * vectors * depth
+    shape, cycles, moves = best_tile(
+        Extents(rows, columns, depth, tile is None or _whole(tile)), caps, c.width, len(far), len(movable)
+    )
+    vectors = -(-columns // lanes_of(caps, c.width))
+    tiles = -(-rows // shape.rows)
+    cycles += hops * tiles * vectors * depth
+    others = [x for x in c.loads if x not in reads]
+    lines = [_lines(x, tile, shape.rows) for x in _far(c, caps, others, [])]
+    cycles += _VISIT * sum(lines) * tiles * -(-vectors // shape.vectors) * depth
     cost = cycles + len(packed) * _TURN * columns * depth + (_TURN + 0.1) * rows * columns * flipped
     base = replace(base, shape=shape, cost=cost * prod(_known(a.extent) for a in outer))
-    yield _blocked(c, caps, base, reads)
+    if moves:
+        base = replace(base, packed=(*base.packed, *movable))
+    yield _blocked(c, caps, base, far)
 
 
 def _tile_axis(c: Contraction, lane: Axis, reads: list[Load], flipped: bool) -> Axis | None:
@@ -127,34 +138,32 @@ def _tile_axis(c: Contraction, lane: Axis, reads: list[Load], flipped: bool) -> 
     return free[-1] if free else None
 
 
-def _blocked(c: Contraction, caps: Capabilities, s: Schedule, reads: list[Load]) -> Schedule:
-    """Packing of what lies in order but far apart, and the depth of blocks."""
-    if len(c.over) != 1 or c.guarded or s.flipped:
-        return _bounded(c, caps, s)
-    depth, k = _known(c.over[0].extent), c.over[0].name
-    rows = 1 if s.tile is None else _known(s.tile.extent)
-    bytes_ = c.total.dtype.bytes
-    far = []
+def _far(c: Contraction, caps: Capabilities, reads: list[Load], packed: list[Load]) -> list[Load]:
+    """Loads along the lanes whose neighbours along the sum lie on other pages."""
+    found = []
     for x in reads:
-        step = stride(x, k)
-        if (x not in s.packed and isinstance(step, int) and step * bytes_ >= caps.far) or (
-            x not in s.packed and isinstance(step, Dim)
-        ):
-            far.append(x)
-    strip = s.shape.vectors * lanes_of(caps, c.width)
-    if (
-        far
-        and rows <= _THIN
-        and c.home() is not None
-        and _known(s.lane.extent) > strip
-        and depth > 2 * _DEPTH
-    ):
-        return replace(s, depth=_DEPTH, strips=max(_ROW // strip, 1))
-    tiles = -(-rows // s.shape.rows)
-    movable = [x for x in far if x.dtype.is_float and x.dtype.bits == c.width]
-    fixed = any(s.tile is not None and s.tile.name in x.symbols() for x in movable)
-    if movable and not fixed and tiles * _FAR > _COPY + _FAR and depth >= 16:
-        s = replace(s, packed=(*s.packed, *movable))
+        step = stride(x, c.over[-1].name)
+        if x not in packed and (isinstance(step, Dim) or (step or 0) * c.total.dtype.bytes >= caps.far):
+            found.append(x)
+    return found
+
+
+def _lines(x: Load, tile: Axis | None, rows: int) -> float:
+    """Cache lines that the rows of a tile take of a load, on average."""
+    step = stride(x, tile.name) if tile is not None else 0
+    return min(rows, 1 / 16 + rows * step / 16) if isinstance(step, int) else rows
+
+
+def _blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) -> Schedule:
+    """The depth of blocks: of few rows whose weights come from memory once, and of what is packed."""
+    rows = 1 if s.tile is None else _known(s.tile.extent)
+    depth, columns = prod(_known(a.extent) for a in c.over), _known(s.lane.extent)
+    if far and not s.packed and not s.flipped and rows <= _THIN and len(c.over) == 1 and c.home() is not None:
+        strip = 2 * lanes_of(caps, c.width)
+        streamed = depth * columns * c.total.dtype.bytes > caps.cache[1]
+        if streamed and columns > strip and depth > 2 * _DEPTH and not c.guarded:
+            shape = Tile(s.shape.rows if s.tile is None else min(rows, _THIN), 2)
+            return replace(s, shape=shape, depth=_DEPTH, strips=max(_ROW // (strip * rows), 1))
     return _bounded(c, caps, s)
 
 
@@ -224,34 +233,48 @@ def lanes_of(caps: Capabilities, width: int) -> int:
     return max((caps.max_lanes if caps.exact else 8) * 32 // width, 1)
 
 
-@lru_cache(maxsize=4096)
-def best_tile(
-    rows: int, columns: int, depth: int, caps: Capabilities, width: int, open_: bool
-) -> tuple[Tile, float]:
-    """The tile with which rows × columns sums of `depth` products take the fewest cycles, and these.
+@dataclass(frozen=True)
+class Extents:
+    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known."""
 
-    `open_`: the number of rows is not known, so that the tile is a power of two, which leaves simple remainders.
+    rows: int
+    columns: int
+    depth: int
+    even: bool
+
+
+@lru_cache(maxsize=4096)
+def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int) -> tuple[Tile, float, bool]:
+    """The tile with which all sums take the fewest cycles, these, and whether operands are packed for it.
+
+    `far`: loads along the lanes whose rows lie far apart; `movable`: those among them that may be packed. Where the number of
+    rows is not known the tile is a power of two, which leaves simple remainders.
     """
     lanes = lanes_of(caps, width)
-    best: tuple[float, Tile] | None = None
-    most = max(1, -(-columns // lanes))
-    for vectors in range(1, min(most, 14 if caps.exact else 2) + 1):
-        limit = (caps.registers - 1 - vectors) // vectors
-        if limit < 1:
-            break
+    best: tuple[float, Tile, bool] | None = None
+    most = max(1, -(-e.columns // lanes))
+    for vectors in range(1, min(most, caps.registers // 2 if caps.exact else 2) + 1):
+        # a single row's multiply-adds take the vectors from memory
+        limit = max((caps.registers - 1 - vectors) // vectors, 1)
         limit = min(limit, 12 if vectors == 2 else 14)
-        sizes = {min(limit, rows)} if not open_ else {1 << (limit.bit_length() - 1)}
-        for size in sizes:
-            cycles, kinds = 0.0, 0
-            for count, width_ in _strips(columns, lanes, vectors):
-                for number, height in _heights(rows, size):
-                    cycles += count * number * tile_cycles(height, width_, depth, caps, width)
-                    kinds += 1
-            cycles *= 1 + _KIND * kinds
-            if best is None or cycles < best[0]:
-                best = (cycles, Tile(size, vectors))
+        size = min(limit, e.rows) if e.even else 1 << (limit.bit_length() - 1)
+        cycles, kinds, visits = 0.0, 0, 0
+        for count, strip in _strips(e.columns, lanes, vectors):
+            heights = _heights(e.rows, size)
+            for number, height in heights:
+                reads = e.columns if sum(n for n, _ in heights) == 1 else strip * lanes
+                cycles += count * number * tile_cycles(height, strip, e.depth, reads, caps, width)
+                visits += count * number * e.depth
+                kinds += 1
+        cycles *= 1 + _KIND * kinds
+        plain = cycles + _VISIT * visits * far
+        moved = cycles + _COPY * e.columns * e.depth * movable + _VISIT * visits * (far - movable)
+        packs = movable > 0 and e.depth >= 16 and moved < plain
+        cycles = moved if packs else plain
+        if best is None or cycles < best[0]:
+            best = (cycles, Tile(size, vectors), packs)
     assert best is not None
-    return best[1], best[0]
+    return best[1], best[0], best[2]
 
 
 def _strips(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
@@ -273,17 +296,18 @@ def even(rows: int, size: int) -> list[tuple[int, int]]:
     return [(n, r) for n, r in ((more, low + 1), (count - more, low)) if n]
 
 
-def tile_cycles(rows: int, vectors: int, depth: int, caps: Capabilities, bits: int) -> float:
-    """Cycles of one register tile: bound by multiply-adds, by loads, by the latency of a chain, or by the strip that the vectors
-    come from where that does not stay in the nearest cache; then its results.
+def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabilities, bits: int) -> float:
+    """Cycles of one register tile: bound by multiply-adds, by loads, by the latency of a chain, or by the operand that the
+    vectors come from where `columns` of it do not stay in the nearest cache; then its results.
     """
     work = rows * vectors
     step = max(work / caps.ports, (rows + vectors) / caps.ports, caps.latency)
     strip = vectors * lanes_of(caps, bits) * bits // 8
     for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
-        if strip * depth > size:
+        if columns * bits // 8 * depth > size:
             step = max(step, strip / bytes_per_cycle)
-    return step * depth + 1.5 * work + 12
+    delay = _ROW_LOAD * rows + _LANE_LOAD * vectors
+    return (step + delay) * depth + 1.5 * work + 12
 
 
 def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
