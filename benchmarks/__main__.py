@@ -1,34 +1,34 @@
 """`python -m benchmarks`: everything in one run, written to benchmarks/results as JSON, a table and plots.
 
-Enters: options. Leaves: files. Each model is measured in a process of its own at each number of threads, so that one that
-fails or fills the memory costs its rows and nothing else.
+Enters: options. Leaves: files; the JSON is whole after every row, and a run that was stopped goes on with `--resume`. Each model is
+measured in a process of its own at each number of threads, so that one that fails costs its row and nothing else.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import machine, report
+from benchmarks import machine, record, report, runner, sweep
 from benchmarks.case import Case
 from benchmarks.models import all_cases
 from benchmarks.peers import NAMES, available
+from benchmarks.record import PARTS
 from benchmarks.worker import Request
 
 HERE = Path(__file__).parent
-PARTS = ("rows", "costs", "sweep")
+WEIGHTS = {"rows": 12, "costs": 2, "contractions": 4, "convolutions": 4}  # of the time, for each number of threads
 
 
 def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
@@ -53,7 +53,18 @@ def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
     "--quick", is_flag=True, help="Few samples, no large models, no torch.compile: a look, not a result."
 )
 @click.option(
-    "--budget", default=660, show_default=True, metavar="SECONDS", help="Stop starting new rows after this."
+    "--budget", default=2100, show_default=True, metavar="SECONDS", help="Begin no row after this."
+)
+@click.option(
+    "--row-seconds",
+    default=60.0,
+    show_default=True,
+    help="A row that takes longer, or a large model's twice as long, goes on without the libraries that are not ready.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Go on with this JSON of a run that was stopped: only what it lacks is measured.",
 )
 @click.option(
     "--simd", type=click.Choice(("scalar", "avx2", "avx512")), help="The widest of the machine by default."
@@ -69,7 +80,7 @@ def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
 )
 def main(
     only: list[str], match: list[str], threads: list[str], peers: list[str], no_peers: bool, quick: bool,
-    budget: int, simd: str | None, out: Path, work: Path | None,
+    budget: int, row_seconds: float, resume: Path | None, simd: str | None, out: Path, work: Path | None,
 ) -> None:  # fmt: skip
     """Measure Charl, other libraries and the limits of this machine."""
     for name, known in ((only, PARTS), (peers, tuple(NAMES))):
@@ -78,67 +89,72 @@ def main(
                 raise click.BadParameter(f"{part!r} is none of {', '.join(known)}")
     if not threads or not all(t.isdigit() and 0 < int(t) <= (os.cpu_count() or 1) for t in threads):
         raise click.BadParameter(f"--threads is a list of numbers up to {os.cpu_count()}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was measured is still written
     began = time.time()
     chosen = [] if no_peers else peers or [n for n in NAMES if not (quick and n == "torch.compile")]
-    missing = [n for n, there in available(chosen).items() if not there]
-    chosen = [n for n in chosen if n not in missing]
-    cases = [c for c in all_cases() if not (quick and c.heavy)]
-    cases = [c for c in cases if not match or any(w.lower() in c.name.lower() for w in match)]
+    there = available(chosen)
     folder = work or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charl-benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
+    rounds, seconds = (5, 0.5) if quick else (15, 2.0)
     asked = Request(
-        "", 1, str(folder), simd or machine.simd(), chosen, [], 5 if quick else 15, 0.5 if quick else 2.0, began + budget
+        "", 1, str(folder), simd or machine.simd(), [n for n in chosen if there[n]], [], [], rounds, seconds,
+        row_seconds, began + budget,
     )  # fmt: skip
-    record = {**_about(asked, missing, quick), "limits": [], "rows": [], "costs": [], "sweep": []}
-    for part in only or PARTS:
-        for count in map(int, threads):
-            for line in _part(part, count, cases, asked, match):
-                record["limits" if "fma_gflops" in line else part].append(line)
-    record["minutes"] = round((time.time() - began) / 60, 1)
-    report.show(record)
-    for path in report.write(record, out):
-        click.echo(f"written: {path}")
-
-
-def _part(
-    part: str, threads: int, cases: list[Case], asked: Request, match: list[str]
-) -> Iterator[dict[str, Any]]:
-    """What one part of the run gives at a number of threads, line by line."""
-    stems = {"costs": ["costs"], "sweep": ["sweep"]}.get(part) or [
-        "limits",
-        *dict.fromkeys(c.stem for c in cases),
-    ]
-    if part == "costs" and threads != 1:
-        return
-    for stem in stems:
-        request = Request(**{**asdict(asked), "stem": stem, "threads": threads})
-        request.only = [c.name for c in cases if c.stem == stem]
-        if time.time() < request.until or stem == "limits":
-            yield from _lines(request)
-
-
-def _lines(request: Request) -> Iterator[dict[str, Any]]:
-    """Lines of a worker as they come; what it says on standard error is shown where it fails."""
-    modules = {"costs": "benchmarks.costs", "sweep": "benchmarks.sweep"}
-    command = [
-        sys.executable,
-        "-m",
-        modules.get(request.stem, "benchmarks.worker"),
-        json.dumps(asdict(request)),
-    ]
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parent)
-        assert process.stdout is not None
-        for text in process.stdout:
-            if not text.startswith("{"):
-                continue
-            line = json.loads(text)
+    run = _about(asked, [n for n in chosen if not there[n]], quick)
+    path = resume or out / f"benchmark-{run['date'].replace(' ', '-').replace(':', '')}.json"
+    if resume is not None:
+        run = record.merged([record.load(resume), run])
+    earlier = run["minutes"]
+    cases = [c for c in all_cases() if not (quick and c.heavy)]
+    cases = [c for c in cases if not match or any(w.lower() in c.name.lower() for w in match)]
+    try:
+        for line in _measured(run, only or list(PARTS), [int(t) for t in threads], cases, asked):
             click.echo(report.progress(line))
+            record.add(run, line)
+            run["minutes"] = round(earlier + (time.time() - began) / 60, 1)
+            record.save(run, path)
+    finally:
+        for written in [path, *report.write(run, path)]:
+            click.echo(f"written: {written}")
+
+
+def _measured(
+    run: dict[str, Any], parts: list[str], threads: list[int], cases: list[Case], asked: Request
+) -> Iterator[dict[str, Any]]:
+    """All lines that a run lacks. Each part gets a share of the time, so that one that is slow leaves some to the others; what is
+    left in the end goes to what found no time at first."""
+    work = [(part, count) for part in parts for count in threads if part != "costs" or count == threads[0]]
+    for _ in range(2):
+        for i, (part, count) in enumerate(work):
+            left = asked.until - time.time()
+            if left <= 0:
+                return
+            weights = [WEIGHTS[p] for p, _ in work[i:]]
+            request = replace(asked, threads=count, until=time.time() + left * weights[0] / sum(weights))
+            if not any(x["threads"] == count for x in run["limits"]):
+                yield from _said(runner.lines("limits", replace(request, stem="limits")))
+            if part == "rows":
+                yield from _rows(run, cases, request)
+                continue
+            done = [x["what"] if part == "costs" else x["shape"] for x in run[part] if x.get("threads", 1) == count]
+            if len(done) < sweep.COUNTS.get(part, 1):
+                yield from _said(runner.lines(part, replace(request, stem=part, done=done)))
+
+
+def _rows(run: dict[str, Any], cases: list[Case], request: Request) -> Iterator[dict[str, Any]]:
+    missing = [c for c in cases if not record.done(run, c.name, request.threads)]
+    for stem in dict.fromkeys(c.stem for c in missing):
+        if time.time() < request.until:
+            yield from runner.rows([c for c in missing if c.stem == stem], replace(request, stem=stem))
+
+
+def _said(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Lines that hold a result; why a worker ended goes to standard error."""
+    for line in lines:
+        if "ended" in line:
+            click.echo(line["ended"], err=True)
+        elif "doing" not in line:
             yield line
-        if process.wait() != 0:
-            errors.seek(0)
-            tail = errors.read().strip().splitlines()[-12:]
-            click.echo("\n".join([f"{request.stem} at {request.threads} threads failed:", *tail]), err=True)
 
 
 def _about(asked: Request, missing: list[str], quick: bool) -> dict[str, Any]:
@@ -161,8 +177,11 @@ def _about(asked: Request, missing: list[str], quick: bool) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "simd": asked.simd,
         "peers": asked.peers,
-        "not_measured": [*missing, "llama.cpp"],
+        "not_measured": missing,
         "quick": quick,
+        "minutes": 0.0,
+        "limits": [],
+        **{part: [] for part in PARTS},
         "versions": versions,
     }
 

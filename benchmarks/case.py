@@ -24,7 +24,8 @@ class Case:
 
     `arguments()` gives the export's arguments by name: arrays, numbers, the leaves of a record by path, or a list of those for a
     run of records. What is not given is a record of zeros (the state of an optimizer before its first step). `flops`
-    counts the multiply-adds of the algorithm twice and nothing else; `bytes` what must be read or written at least once.
+    counts the multiply-adds of the algorithm twice and nothing else; `bytes` what must be read or written, `touched` the memory
+    that holds it where that is less: weights that every step reads again, and what is read and written.
     """
 
     key: str  # what peers know: "mlp.predict"
@@ -38,6 +39,8 @@ class Case:
     dims: dict[str, int] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
     calls: int = 1  # that are compared, one after the other
+    touched: float = 0.0  # bytes; those of `bytes` where zero
+    before: int = 0  # that are made before anything is timed
     heavy: bool = False  # left out of quick runs
     options: dict[str, Any] = field(default_factory=dict)  # for peers
 
@@ -47,8 +50,13 @@ class Case:
         return MODELS / self.program
 
     @property
+    def model(self) -> str:
+        """What peers know the network by."""
+        return self.key.split(".")[0]
+
+    @property
     def stem(self) -> str:
-        """The model: cases of one model run in one process."""
+        """The program: cases of one program run in one process."""
         return self.program.removesuffix(".ch")
 
 

@@ -22,8 +22,7 @@ HERE = Path(__file__).parent
 CHAINS = 12  # as in limits.c
 UNIT = 1000  # rounds of one call of the multiply-add limit
 
-# What a level of the memory holds, in KiB for each thread: well inside the level, well outside the one before.
-LEVELS = {"L1": 24, "L2": 512, "L3": 8 << 10, "DRAM": 512 << 10}
+SIZES = [16 << n for n in range(16)]  # KiB that a thread reads again and again, from the nearest cache to memory
 
 
 def cpu_name() -> str:
@@ -100,17 +99,16 @@ class Limits:
         """Multiply-adds in registers on every thread."""
         return Contender("FMA", lambda calls: self._rounds(calls * UNIT, 0.999, 0.001))
 
-    def bandwidth(self, level: str, seconds: float = 0.2) -> float:
-        """Bytes a second that all threads together read from a level, the best of several tries."""
-        per_thread = LEVELS[level] << 10
-        data = aligned(per_thread // 4 * self.threads)
-        parts = self.threads if level != "DRAM" else self.threads * 64
-        times = max(1, (1 << 25) // per_thread)
+    def bandwidth(self, kib: int, seconds: float = 0.15) -> float:
+        """Bytes a second that all threads together read, each so much of its own again and again; the best of several tries."""
+        data = aligned((kib << 8) * self.threads)
+        data.fill(1)  # pages that nobody wrote to are all the same one, and in the nearest cache
+        times = max(1, (32 << 10) // kib)
         best = 0.0
         began = time.perf_counter()
         while time.perf_counter() - began < seconds or best == 0.0:
             start = time.perf_counter()
-            self._read(data.ctypes.data, data.size, parts, times)
+            self._read(data.ctypes.data, data.size, self.threads, times)
             best = max(best, data.nbytes * times / (time.perf_counter() - start))
         return best
 

@@ -16,7 +16,7 @@ SAMPLE_SECONDS = 0.01
 LIMIT_SECONDS = 0.002
 ALLOWED_LOSS = 0.04  # a sample whose threads, or whose machine, were slower by more than this was disturbed
 ATTEMPTS = 12  # of one sample, at most
-FEWEST = 3  # samples of a contender, however slow it is
+FEWEST = 3  # samples of a contender that is not so slow that one of them takes all the time
 
 
 @dataclass
@@ -25,7 +25,8 @@ class Contender:
 
     name: str
     run: Callable[[int], object]
-    calls: int = 1
+    calls: int = 1  # of a sample
+    slow: bool = False  # known to take longer than a sample should: no calls to find out
     samples: list[float] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
     disturbed: int = 0  # samples that stayed disturbed to the end
@@ -42,12 +43,24 @@ class Contender:
 
 
 def pin(threads: int) -> list[int]:
-    """Bind this process to so many CPUs, the last ones it may use."""
+    """Bind this process to so many CPUs, the last ones it may use, of different cores while there are enough."""
     if not hasattr(os, "sched_setaffinity"):
         return []
-    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    cores: dict[str, int] = {}  # by what the system says of the CPUs that share one
+    for cpu in sorted(os.sched_getaffinity(0)):
+        cores.setdefault(_siblings(cpu), cpu)
+    rest = sorted(os.sched_getaffinity(0) - set(cores.values()))
+    cpus = sorted([*rest, *cores.values()][-threads:])
     os.sched_setaffinity(0, cpus)
     return cpus
+
+
+def _siblings(cpu: int) -> str:
+    try:
+        with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") as f:
+            return f.read().strip()
+    except OSError:
+        return str(cpu)
 
 
 def busy() -> float:
@@ -83,11 +96,7 @@ def _timed(contender: Contender, threads: int) -> Sample:
 
 def calibrate(contender: Contender, seconds: float) -> None:
     """So many calls to a sample that it lasts about `seconds`."""
-    began = time.perf_counter()
-    contender.run(1)
-    if time.perf_counter() - began > seconds:
-        return
-    while True:
+    while not contender.slow:
         began = time.perf_counter()
         contender.run(contender.calls)
         took = time.perf_counter() - began
@@ -102,7 +111,8 @@ def measure(contenders: list[Contender], limit: Contender, threads: int, rounds:
 
     A sample is disturbed where the process lost a CPU, or where the machine was slower just before or after than it has
     been seen to be (a virtual machine does not learn that its host was busy). It is taken again while there is time: `seconds`
-    for all of it, which stops the rounds too once every contender has FEWEST samples. Returns how many were taken again.
+    for all of it, which stops the rounds too once every contender has FEWEST samples; one that took as long by itself rests with
+    two. Returns how many were taken again.
     """
     calibrate(limit, LIMIT_SECONDS)
     for contender in contenders:
@@ -112,6 +122,8 @@ def measure(contenders: list[Contender], limit: Contender, threads: int, rounds:
     again = 0
     for turn in range(rounds):
         for contender in contenders:
+            if turn >= 2 and sum(contender.samples) * contender.calls > seconds:
+                continue
             best: tuple[float, float, float] | None = None  # slowness of the machine, seconds, limit
             for _ in range(ATTEMPTS):
                 before = _timed(limit, threads)

@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks.report import floor
+from benchmarks.report import SWEEPS, floor
 
 plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "charl", "font.size": 9}
 COLOURS = {
@@ -27,9 +27,9 @@ def draw(record: dict[str, Any], stem: Path) -> list[Path]:
     out: list[Path] = []
     for threads in sorted({r["threads"] for r in record["rows"] if "Charl" in r["seconds"]}):
         out.append(_save(_shares(record, threads), stem.with_name(f"{stem.name}-rows-{threads}.svg")))
-    for kind in dict.fromkeys(s["kind"] for s in record["sweep"]):
-        name = f"{stem.name}-{kind.replace(' ', '-')}s.svg"
-        out.append(_save(_distribution(record, kind), stem.with_name(name)))
+    for part in SWEEPS:
+        if record[part]:
+            out.append(_save(_distribution(record, part), stem.with_name(f"{stem.name}-{part}.svg")))
     return out
 
 
@@ -60,18 +60,18 @@ def _shares(record: dict[str, Any], threads: int) -> Any:
     return figure
 
 
-def _distribution(record: dict[str, Any], kind: str) -> Any:
+def _distribution(record: dict[str, Any], part: str) -> Any:
     """Shares of random shapes, sorted: how many reach how much."""
     figure, axes = plt.subplots(figsize=(6, 3.6))
     for threads, style in ((1, "-"), (2, "--")):
-        shapes = [s for s in record["sweep"] if s["kind"] == kind and s["threads"] == threads]
+        shapes = [s for s in record[part] if s["threads"] == threads]
         for name, colour in COLOURS.items():
             shares = sorted(s["share"][name] for s in shapes if name in s["share"])
             if shares:
                 along = [i / max(len(shares) - 1, 1) for i in range(len(shares))]
                 label = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
                 axes.plot(along, shares, style, color=colour, label=label)
-    axes.set_xlabel(f"{kind}s, from the least share to the largest")
+    axes.set_xlabel(f"{part}, from the least share to the largest")
     axes.set_ylabel("share of the limit")
     axes.set_ylim(0, 1.05)
     axes.grid(color="#dddddd")

@@ -5,37 +5,27 @@ Enters: the record that `__main__` gathers. Leaves: text and files. Computes sha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-Record = dict[str, Any]
+from benchmarks.record import Record
 
-# Bytes from which a level of the memory no longer holds what a row touches, where the system does not say.
-DEFAULT_CACHES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 32 << 20}
-DRAM_FROM = 64 << 20  # a shared last level may be larger, but others use it too
-
-
-def level(record: Record, row: Record) -> str:
-    """The level of the memory that holds what a row touches."""
-    known = {**DEFAULT_CACHES, **record["caches"]}
-    for name in ("L1", "L2"):
-        if row["bytes"] <= known[name] * row["threads"]:
-            return name
-    return "L3" if row["bytes"] <= min(known["L3"], DRAM_FROM) else "DRAM"
+SWEEPS = ("contractions", "convolutions")
 
 
 def floor(record: Record, row: Record) -> tuple[float, str]:
-    """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading from a level."""
-    peak = row["fma_operations"] / row["fma_seconds"]
-    compute = row["flops"] / peak
+    """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading so much.
+
+    The bandwidth is that of reading the largest measured size that is no larger than what the row touches.
+    """
+    compute = row["flops"] / (row["fma_operations"] / row["fma_seconds"])
     limits = next((x for x in record["limits"] if x["threads"] == row["threads"]), None)
-    at = level(record, row)
-    if limits is None or at not in limits["read_gbs"]:
+    if limits is None:
         return compute, "FMA"
-    memory = row["bytes"] / (limits["read_gbs"][at] * 1e9)
-    return (compute, "FMA") if compute >= memory else (memory, at)
+    sizes = {int(kib) << 10: gbs for kib, gbs in limits["read_gbs"].items()}
+    size = max((s for s in sizes if s * row["threads"] <= row["touched"]), default=min(sizes))
+    memory = row["bytes"] / (sizes[size] * 1e9)
+    return (compute, "FMA") if compute >= memory else (memory, "memory")
 
 
 def time_words(seconds: float) -> str:
@@ -74,8 +64,9 @@ def markdown(record: Record) -> str:
     if record["costs"]:
         out += ["", "## Costs", "", "| | |", "|---|---|"]
         out += [f"| {c['what']} | {c['value']} |" for c in record["costs"]]
-    if record["sweep"]:
-        out += ["", "## Random shapes", "", *_sweep(record)]
+    for part in SWEEPS:
+        if record[part]:
+            out += ["", f"## Random {part}", "", *_sweep(record[part])]
     return "\n".join(out).rstrip() + "\n"
 
 
@@ -95,18 +86,17 @@ def _threads(count: int) -> str:
 
 
 def _limits(record: Record) -> list[str]:
-    out = ["| threads | " + " | ".join(_limit_names(record)) + " |"]
-    out.append("|---" * (len(_limit_names(record)) + 1) + "|")
-    for limits in record["limits"]:
-        values = [*limits["fma_gflops"].values(), *limits["read_gbs"].values()]
-        out.append(f"| {limits['threads']} | " + " | ".join(map(str, values)) + " |")
-    return out if record["limits"] else []
+    """Multiply-adds, and reading by how much each thread reads."""
+    out = []
+    for line in record["limits"]:
+        fma = ", ".join(f"{k} {v:.0f}" for k, v in line["fma_gflops"].items())
+        read = ", ".join(f"{_size(int(k))} {v:.3g}" for k, v in line["read_gbs"].items())
+        out.append(f"- {_threads(line['threads'])}: multiply-adds {fma} GFLOP/s; reading {read} GB/s")
+    return ["What the machine can do, GB/s by how much each thread reads again and again:", "", *out] if out else []
 
 
-def _limit_names(record: Record) -> list[str]:
-    first = record["limits"][0] if record["limits"] else {"fma_gflops": {}, "read_gbs": {}}
-    fma = [f"FMA {k}, GFLOP/s" for k in first["fma_gflops"]]
-    return fma + [f"read {k}, GB/s" for k in first["read_gbs"]]
+def _size(kib: int) -> str:
+    return f"{kib} KiB" if kib < 1 << 10 else f"{kib >> 10} MiB"
 
 
 def _table(record: Record, threads: int) -> Iterator[str]:
@@ -147,16 +137,13 @@ def _failures(record: Record) -> list[str]:
     )
 
 
-def _sweep(record: Record) -> Iterator[str]:
-    for kind in dict.fromkeys(s["kind"] for s in record["sweep"]):
-        for threads in sorted({s["threads"] for s in record["sweep"]}):
-            shapes = [s for s in record["sweep"] if s["kind"] == kind and s["threads"] == threads]
-            if shapes:
-                yield from _distribution(kind, threads, shapes)
+def _sweep(shapes: list[Record]) -> Iterator[str]:
+    for threads in sorted({s["threads"] for s in shapes}):
+        yield from _distribution(threads, [s for s in shapes if s["threads"] == threads])
 
 
-def _distribution(kind: str, threads: int, shapes: list[Record]) -> Iterator[str]:
-    yield f"{len(shapes)} random {kind}s, {_threads(threads).lower()}: share of the limit."
+def _distribution(threads: int, shapes: list[Record]) -> Iterator[str]:
+    yield f"{_threads(threads)}, {len(shapes)} shapes: share of the limit."
     yield ""
     yield "| | least | lower tenth | median | upper tenth |"
     yield "|---|---|---|---|---|"
@@ -165,13 +152,13 @@ def _distribution(kind: str, threads: int, shapes: list[Record]) -> Iterator[str
         picked = [shares[round(q * (len(shares) - 1))] for q in (0, 0.1, 0.5, 0.9)]
         yield f"| {name} | " + " | ".join(f"{x:.0%}" for x in picked) + " |"
     yield ""
-    yield f"The ten {kind}s with the least share:"
+    yield "The ten with the least share, and what their limit is:"
     yield ""
     names = list(dict.fromkeys(n for s in shapes for n in s["share"]))
     yield "| shape | " + " | ".join(names) + " |"
     yield "|---|" + "---|" * len(names)
     for s in sorted(shapes, key=lambda s: float(s["share"].get("Charl", 1.0)))[:10]:
-        yield f"| {s['shape']} | " + " | ".join(
+        yield f"| {s['shape']} ({s['bound']}) | " + " | ".join(
             f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names
         ) + " |"
     yield ""
@@ -180,29 +167,17 @@ def _distribution(kind: str, threads: int, shapes: list[Record]) -> Iterator[str
 # ---------------------------------------------------------------- out
 
 
-def show(record: Record) -> None:
-    """The report on the terminal."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console().print(Markdown(markdown(record)))
-
-
-def write(record: Record, folder: Path) -> list[Path]:
-    """JSON, Markdown and plots; the paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"benchmark-{record['date'].replace(' ', '-').replace(':', '')}"
-    json_path, text_path = stem.with_suffix(".json"), stem.with_suffix(".md")
-    json_path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def write(record: Record, path: Path) -> list[Path]:
+    """The report and the plots beside the JSON at `path`; the paths written."""
     text = markdown(record)
-    paths = [json_path, text_path]
+    paths = [path.with_suffix(".md")]
     try:
         from benchmarks import plots
     except ImportError:
         text += "\nNo plots: matplotlib is not installed.\n"
     else:
-        drawn = plots.draw(record, stem)
+        drawn = plots.draw(record, path.with_suffix(""))
         paths += drawn
         text += "".join(f"\n![{p.stem}]({p.name})\n" for p in drawn)
-    text_path.write_text(text, encoding="utf-8")
+    paths[0].write_text(text, encoding="utf-8")
     return paths

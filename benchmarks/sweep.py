@@ -18,7 +18,7 @@ from benchmarks import contractions, machine, measure, report
 from benchmarks.contractions import Shape
 from benchmarks.worker import Request, limits_of
 
-COUNT = 200
+COUNTS = {"contractions": 200, "convolutions": 100}
 ROUNDS = 4
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     known = {"caches": machine.caches(), "limits": [limits_of(request, cpus)]}
     limits = machine.Limits(request.simd, request.threads, Path(request.folder))
     limit = limits.multiply_add()
-    shapes = contractions.sweep(COUNT, seed=0)
-    for start in range(0, COUNT, contractions.EACH_LIBRARY):
+    shapes = [s for s in contractions.sweep(COUNTS["contractions"], seed=0) if str(s) not in request.done]
+    for start in range(0, len(shapes), contractions.EACH_LIBRARY):
         part = shapes[start : start + contractions.EACH_LIBRARY]
         if time.time() > request.until:
             return
@@ -55,14 +55,13 @@ def _shape(
         if name in request.peers:
             contenders.append(measure.Contender(name, make(shape, arrays, request)))
     measure.measure(contenders, limit, request.threads, ROUNDS, min(request.seconds, 0.5))
-    row = {
-        "flops": shape.flops, "bytes": sum(4 * int(np.prod(s)) for s in shape.operands()) + 4 * shape.batch * shape.m * shape.n,
-        "threads": request.threads, "fma_operations": operations, "fma_seconds": limit.seconds,
-    }  # fmt: skip
+    touched = sum(4 * int(np.prod(s)) for s in shape.operands()) + 4 * shape.batch * shape.m * shape.n
+    row = {"flops": shape.flops, "bytes": touched, "touched": touched, "threads": request.threads}
+    row |= {"fma_operations": operations, "fma_seconds": limit.seconds}
     least, bound = report.floor(known, row)
     share = {c.name: round(least / c.seconds, 4) for c in contenders}
     limit.samples.clear()
-    return {"kind": "contraction", "shape": f"{shape} ({bound})", "threads": request.threads, "share": share}
+    return {"kind": "contraction", "shape": str(shape), "bound": bound, "threads": request.threads, "share": share}
 
 
 def _jax(shape: Shape, arrays: list[Any], request: Request) -> Any:

@@ -8,30 +8,37 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
+from benchmarks.case import Case
 
 TOLERANCE = 1e-4
+GRACE = 30  # seconds in which a process that ran out of time may say so itself
 
 
 @dataclass
 class Request:
     """What a worker is asked for."""
 
-    stem: str  # the model; "limits" for those of the machine
+    stem: str  # the model; "limits" for those of the machine; of a sweep, its kind
     threads: int
     folder: str
     simd: str
     peers: list[str]
     only: list[str]  # of the cases' names; all where empty
+    done: list[str]  # shapes of a sweep that another run has measured
     rounds: int
-    seconds: float  # for the measurement of one row
-    until: float  # time at which to stop, as `time.time` has it
+    seconds: float  # for the measurement of one row, all samples together
+    row_seconds: float  # for a row with all that comes before; twice as long for a heavy one
+    until: float  # time at which to begin no row any more, as `time.time` has it
 
 
 @dataclass
@@ -45,16 +52,24 @@ class Row:
     simd: str
     flops: float
     bytes: float
+    touched: float
     seconds: dict[str, float] = field(default_factory=dict)  # of one call
     spread: dict[str, float] = field(default_factory=dict)  # (third - first quartile) / median
     limits: dict[str, float] = field(default_factory=dict)  # calls of the FMA limit that take as long
     difference: dict[str, float] = field(default_factory=dict)  # of the outputs from Charl's
     setup: dict[str, float] = field(default_factory=dict)  # seconds until the first result
+    samples: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     disturbed: dict[str, int] = field(default_factory=dict)  # samples that stayed disturbed
     again: int = 0  # samples that were taken again
     fma_seconds: float = 0.0  # of one call of the limit
     fma_operations: int = 0  # of one call of the limit
+
+
+def row_of(case: Case, request: Request) -> Row:
+    """The row of a case before anything is measured."""
+    touched = case.touched or case.bytes
+    return Row(case.name, case.key, case.kind, request.threads, request.simd, case.flops, case.bytes, touched)
 
 
 def main() -> None:
@@ -75,6 +90,22 @@ def main() -> None:
         if time.time() > request.until:
             return
         _say(asdict(_row(case, request)))
+
+
+@contextmanager
+def _within(until: float) -> Iterator[None]:
+    """TimeoutError in what is still running at `until`, as soon as it is Python again."""
+
+    def stop(signum: int, frame: Any) -> None:
+        raise TimeoutError(f"not ready after {time.perf_counter() - began:.0f} s")
+
+    began = time.perf_counter()
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(until - time.time(), 0.01))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _say(value: Any) -> None:
@@ -98,42 +129,19 @@ def limits_of(request: Request, cpus: list[int]) -> dict[str, Any]:
             best = min(best, (time.perf_counter() - began) / contender.calls)
         out["fma_gflops"][name] = round(limits.operations / best / 1e9, 1)
         if name == request.simd:
-            out["read_gbs"] = {k: round(limits.bandwidth(k) / 1e9, 1) for k in machine.LEVELS}
+            out["read_gbs"] = {str(k): round(limits.bandwidth(k) / 1e9, 1) for k in machine.SIZES}
     return out
 
 
 def _row(case: Any, request: Request) -> Row:
-    from benchmarks import machine, peers
+    from benchmarks import machine
 
-    row = Row(case.name, case.key, case.kind, request.threads, request.simd, case.flops, case.bytes)
-    folder = Path(request.folder)
-    limits = machine.Limits(request.simd, request.threads, folder)
+    row = row_of(case, request)
+    limits = machine.Limits(request.simd, request.threads, Path(request.folder))
     limit = limits.multiply_add()
-    contenders: list[measure.Contender] = []
-    wanted: Any = None
-    for name in ["Charl", *request.peers]:
-        if name != "Charl" and wanted is None:
-            break
-        began = time.perf_counter()
-        try:
-            make = _charl if name == "Charl" else peers.peer
-            peer = make(name, case, case.arguments(), request.threads, folder, request.simd)
-            if peer is None:
-                continue
-            got = _outputs(peer, case.calls)
-        except Exception as e:  # a library may fail in any way; the row says so and goes on
-            row.failed[name] = f"{type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
-            continue
-        row.setup[name] = round(time.perf_counter() - began, 3)
-        if name == "Charl":
-            wanted = got
-        else:
-            row.difference[name] = _difference(got, wanted)
-            if not row.difference[name] <= TOLERANCE:
-                row.failed[name] = f"outputs differ by {row.difference[name]:.1e}"
-                continue
-        contenders.append(measure.Contender(name, peer.run))
+    contenders = _contenders(case, request, row)
     if contenders:
+        _say({"doing": case.name, "at": "the measurement"})
         row.again = measure.measure(contenders, limit, request.threads, request.rounds, request.seconds)
         row.fma_seconds, row.fma_operations = limit.seconds, limits.operations
     for c in contenders:
@@ -142,9 +150,46 @@ def _row(case: Any, request: Request) -> Row:
         row.spread[c.name] = round(
             (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / c.seconds, 4
         )
+        row.samples[c.name] = len(c.samples)
         if c.disturbed:
             row.disturbed[c.name] = c.disturbed
     return row
+
+
+def _contenders(case: Any, request: Request, row: Row) -> list[measure.Contender]:
+    """Charl and every library whose outputs agree with its, ready to be timed; `row` says what became of the others."""
+    from benchmarks import peers
+
+    until = time.time() + request.row_seconds * (2 if case.heavy else 1)
+    contenders: list[measure.Contender] = []
+    wanted: Any = None
+    # What compiles longest comes last: the others keep their time.
+    for name in ["Charl", *sorted(request.peers, key=lambda n: n == "torch.compile")]:
+        _say({"doing": case.name, "at": name})
+        began = time.perf_counter()
+        try:
+            with _within(until):
+                make = _charl if name == "Charl" else peers.peer
+                peer = make(name, case, case.arguments(), request.threads, Path(request.folder), request.simd)
+                if peer is None:
+                    continue
+                got, last = _outputs(peer, case.calls)
+                row.setup[name] = round(time.perf_counter() - began, 3)
+                peer.run(case.before)
+        except Exception as e:  # a library may fail in any way; the row says so and goes on
+            row.failed[name] = f"{type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
+            if name == "Charl":  # nothing to compare with
+                break
+            continue
+        if name == "Charl":
+            wanted = got
+        else:
+            row.difference[name] = _difference(got, wanted)
+            if not row.difference[name] <= TOLERANCE:
+                row.failed[name] = f"outputs differ by {row.difference[name]:.1e}"
+                continue
+        contenders.append(measure.Contender(name, peer.run, slow=last > 1))
+    return contenders
 
 
 def _charl(name: str, case: Any, arguments: dict[str, Any], threads: int, folder: Path, simd: str) -> Any:
@@ -156,18 +201,20 @@ def _charl(name: str, case: Any, arguments: dict[str, Any], threads: int, folder
     return Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, call.many)
 
 
-def _outputs(peer: Any, calls: int) -> dict[str, Any]:
-    """What so many calls gave, and the state after them, by name."""
+def _outputs(peer: Any, calls: int) -> tuple[dict[str, Any], float]:
+    """What so many calls gave, and the state after them, by name; and how long the last call took."""
     import numpy as np
 
     out: dict[str, Any] = {}
     for i in range(calls):
+        began = time.perf_counter()
         value = peer.result(peer.step())
+        took = time.perf_counter() - began
         if value is not None and np.size(value):
             out[f"result {i}"] = np.array(value, np.float64).ravel()
     if calls > 1 or not out:
         out |= {k: np.array(v, np.float32) for k, v in peer.state().items()}
-    return out
+    return out, took
 
 
 def _difference(got: dict[str, Any], wanted: dict[str, Any]) -> float:

@@ -1,7 +1,6 @@
 //! A decoder of the GPT-2 family, by default its smallest member with 124 million parameters.
 
 from nn import Dense, Embedding, LayerNorm
-from optim import AdamW
 
 /// Keys and values of every position so far, of one layer.
 struct Cache(B: int, L: int, d: int, heads: int) {
@@ -76,21 +75,5 @@ model GPT(vocab: int = 50257, context: int = 1024, d: int = 768, heads: int = 12
     }
 }
 
-/// Scores of what follows a text.
-export fn prompt(net: GPT, ids: i32[B, T]) -> f32[B, net.vocab] = net.hidden(ids)[:, -1] @ net.wte.table.T
-
-/// Scores of what follows one more token at position `t`.
-export fn token(
-    net: GPT, id: i32[1], mut caches: [Cache(1, L, net.d, net.heads); net.depth], t: i32
-) -> f32[1, net.vocab] {
-    net.step(id, mut caches, t)
-}
-
+/// What training makes small.
 fn objective(net: GPT, ids: i32[B, T], next: i32[B, T]) -> f32 = cross_entropy(net(ids), next)
-
-/// One step of AdamW. Returns the loss before it.
-export fn train_step(mut net: GPT, mut adamw: AdamW<GPT>, ids: i32[B, T], next: i32[B, T]) -> f32 {
-    let (loss, g) = value_and_grad(objective)(net, ids, next)
-    adamw.update(mut net, g, lr: 1e-4)
-    loss
-}

@@ -88,19 +88,20 @@ def _sets(shape: dict[str, int]) -> dict[str, str]:
 
 def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: bool) -> Case:
     return Case(
-        "gpt.train", title, "training", "gpt.ch", "train_step", partial(train_arguments, shape, rows, length),
-        flops=3 * flops(shape, rows, length, length), bytes=4.0 * 7 * parameters(shape), dims={"B": rows, "T": length},
+        "gpt.train", title, "training", "gpt_train.ch", "train_step", partial(train_arguments, shape, rows, length),
+        flops=3 * flops(shape, rows, length, length), bytes=4.0 * 6 * parameters(shape), touched=4.0 * 3 * parameters(shape),
+        dims={"B": rows, "T": length},
         sets=_sets(shape), calls=2, heavy=heavy, options=shape,
     )  # fmt: skip
 
 
 CASES = [
     Case(
-        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt.ch", "prompt", partial(prompt_arguments, GPT2, 128),
+        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt_prompt.ch", "prompt", partial(prompt_arguments, GPT2, 128),
         flops=flops(GPT2, 1, 128, 1), bytes=4.0 * parameters(GPT2), dims={"B": 1, "T": 128}, heavy=True, options=GPT2,
     ),
     Case(
-        "gpt.token", "GPT-2 124M, one token after 128", "inference", "gpt.ch", "token",
+        "gpt.token", "GPT-2 124M, one token after 128", "inference", "gpt_token.ch", "token",
         partial(token_arguments, GPT2, 128, CACHE),
         flops=flops(GPT2, 1, 1, 1), bytes=4.0 * (parameters(GPT2) - 1023 * 768), dims={"L": CACHE}, heavy=True, options=GPT2,
     ),

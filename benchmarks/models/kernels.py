@@ -40,6 +40,6 @@ CASES = [
     ),
     Case(
         "kernels.adamw", "AdamW, 124 million parameters", "layer", "kernels.ch", "adamw", _adamw,
-        flops=0.0, bytes=4.0 * 7 * MANY, heavy=True,
+        flops=0.0, bytes=4.0 * 7 * MANY, touched=4.0 * 4 * MANY, heavy=True,
     ),
 ]  # fmt: skip

@@ -48,6 +48,7 @@ CASES = [
     _inference(32),
     Case(
         "lenet.train", "LeNet-5, batch 32, SGD", "training", "lenet.ch", "train_step", partial(_train, 32),
-        flops=3 * _flops(32, 2 / 3), bytes=4.0 * (2 * PARAMETERS + 32 * 784), dims={"N": 32}, calls=3,
+        flops=3 * _flops(32, 2 / 3), bytes=4.0 * (2 * PARAMETERS + 32 * 784), touched=4.0 * (PARAMETERS + 32 * 784),
+        dims={"N": 32}, calls=3,
     ),
 ]  # fmt: skip

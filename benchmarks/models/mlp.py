@@ -56,7 +56,8 @@ def _training(optimizer: str, rows: int = 32) -> Case:
     return Case(
         f"mlp.train_{optimizer}", f"MLP 784-128-10, batch {rows}, {optimizer.upper() if optimizer == 'sgd' else 'Adam'}",
         "training", "mlp.ch", f"train_{optimizer}", partial(_train, rows),
-        flops=train_flops(rows), bytes=4.0 * (states * PARAMETERS + rows * 784), dims={"N": rows}, calls=3,
+        flops=train_flops(rows), bytes=4.0 * (states * PARAMETERS + rows * 784),
+        touched=4.0 * (states // 2 * PARAMETERS + rows * 784), dims={"N": rows}, calls=3,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from benchmarks.peers import jax_nets as nets
 
 def make(name: str, case: Case, a: dict[str, Any], threads: int, folder: Any) -> Peer | None:
     """See `benchmarks.peers`."""
-    if case.stem == "fit":
+    if case.model == "fit":
         return _fit(name, case, a)
     if case.key == "kernels.adamw":
         return None
@@ -77,8 +77,8 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
         "lenet": nets.lenet,
         "resnet": lambda p, x: nets.resnet(p, x, True, train=True),
         "gpt": lambda p, x: nets.hidden(p, x, case.options) @ p["wte.table"].T,
-    }[case.stem]
-    rate = 1e-3 if case.stem in ("mlp", "fit") else 1e-4
+    }[case.model]
+    rate = 1e-3 if case.model in ("mlp", "fit") else 1e-4
     decay = rate * 0.01 if which.endswith("adamw") else 0.0
     over = jax.tree_util.tree_map
 

@@ -106,7 +106,7 @@ def _training(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer 
     x = x if x.is_floating_point() else x.long()
     y = torch.from_numpy(a["y"] if "y" in a else a["next"]).long()
     state = lambda: torch_nets.leaves(places)  # noqa: E731
-    if case.stem != "fit":
+    if case.model != "fit":
         return Peer(name, lambda: step(x, y), lambda z: z.detach().numpy(), state)
     rows = case.options["batch"]
 
@@ -125,6 +125,6 @@ def _optimizer(case: Case, parameters: list[Any]) -> Any:
         return torch.optim.SGD(parameters, 1e-3, momentum=0.9, fused=True)
     if which.endswith("sgd"):
         return torch.optim.SGD(parameters, 0.01, fused=True)
-    rate = 1e-3 if case.stem in ("mlp", "fit") else 1e-4
+    rate = 1e-3 if case.model in ("mlp", "fit") else 1e-4
     kind = torch.optim.AdamW if which.endswith("adamw") else torch.optim.Adam
     return kind(parameters, rate, fused=True)
