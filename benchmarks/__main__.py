@@ -1,7 +1,7 @@
 """`python -m benchmarks`: everything in one run, written to benchmarks/results as JSON, a table and plots.
 
-Enters: options. Leaves: files; the JSON is whole after every row, and a run that was stopped goes on with `--resume`. Each model is
-measured in a process of its own at each number of threads, so that one that fails costs its row and nothing else.
+Enters: options. Leaves: files; the JSON is whole after every row, and a run that was stopped goes on with `--resume`. Each model
+is measured in a process of its own at each number of threads, so that one that fails costs its row and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from benchmarks.record import PARTS
 from benchmarks.worker import Request
 
 HERE = Path(__file__).parent
-WEIGHTS = {"rows": 12, "costs": 2, "contractions": 4, "convolutions": 4}  # of the time, for each number of threads
+WEIGHTS = {
+    "rows": 12,
+    "costs": 2,
+    "contractions": 4,
+    "convolutions": 4,
+}  # of the time, for each number of threads
 
 
 def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
@@ -52,9 +57,7 @@ def _list(ctx: click.Context, param: click.Parameter, given: str) -> list[str]:
 @click.option(
     "--quick", is_flag=True, help="Few samples, no large models, no torch.compile: a look, not a result."
 )
-@click.option(
-    "--budget", default=2100, show_default=True, metavar="SECONDS", help="Begin no row after this."
-)
+@click.option("--budget", default=2100, show_default=True, metavar="SECONDS", help="Begin no row after this.")
 @click.option(
     "--row-seconds",
     default=60.0,
@@ -136,7 +139,11 @@ def _measured(
             if part == "rows":
                 yield from _rows(run, cases, request)
                 continue
-            done = [x["what"] if part == "costs" else x["shape"] for x in run[part] if x.get("threads", 1) == count]
+            done = [
+                x["what"] if part == "costs" else x["shape"]
+                for x in run[part]
+                if x.get("threads", 1) == count
+            ]
             if len(done) < sweep.COUNTS.get(part, 1):
                 yield from _said(runner.lines(part, replace(request, stem=part, done=done)))
 

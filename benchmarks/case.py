@@ -41,6 +41,7 @@ class Case:
     calls: int = 1  # that are compared, one after the other
     touched: float = 0.0  # bytes; those of `bytes` where zero
     before: int = 0  # that are made before anything is timed
+    flush: bool = False  # subnormal numbers are zero, where a library can be told so
     heavy: bool = False  # left out of quick runs
     options: dict[str, Any] = field(default_factory=dict)  # for peers
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,9 @@ class Shape:
     n: int
     k: int
 
+    header = ""
+    kind = "contraction"
+
     def __str__(self) -> str:
         return f"{self.kind}:{f'{self.batch}*' if self.batch > 1 else ''}{self.m}x{self.n}x{self.k}"
 
@@ -76,6 +80,25 @@ class Shape:
         size = {"m": self.m, "n": self.n, "k": self.k}
         lead = (self.batch,) if self.batch > 1 else ()
         return [(*lead, *(size[c] for c in axes)) for axes in KINDS[self.kind]]
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """Shape of the result."""
+        return (*((self.batch,) if self.batch > 1 else ()), self.m, self.n)
+
+    def compute(self, a: Any, b: Any) -> Any:
+        """By NumPy."""
+        return np.einsum(self.subscripts, a, b, optimize=True)
+
+    def jax(self) -> Any:
+        """The function in JAX."""
+        import jax.numpy as jnp
+
+        return lambda a, b: jnp.einsum(self.subscripts, a, b)
+
+    def onnx(self) -> tuple[str, dict[str, Any]]:
+        """The operator of ONNX, and its attributes."""
+        return "Einsum", {"equation": self.subscripts}
 
     @property
     def subscripts(self) -> str:
@@ -109,7 +132,7 @@ def sweep(count: int, seed: int) -> list[Shape]:
 
 
 def library(
-    shapes: list[Shape],
+    shapes: Sequence[Any],
     folder: Path,
     simd: str,
     cc: str,
@@ -122,7 +145,7 @@ def library(
     from charl.source import Source
 
     folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(s.source(f"f{i}", dtype) for i, s in enumerate(shapes))
+    text = shapes[0].header + "".join(s.source(f"f{i}", dtype) for i, s in enumerate(shapes))
     options = Options(targets=("c",), simd="auto" if auto else simd)
     for path, data in compile_source(Source("gemm.ch", text), options).files.items():
         (folder / path).write_bytes(data)
@@ -155,7 +178,7 @@ def _aligned(shape: tuple[int, ...], dtype: Any) -> Any:
     return raw[skip : skip + size].view(dtype).reshape(shape)
 
 
-def contender(shape: Shape, run: Any, workspace: int, dtype: str) -> Contender:
+def contender(shape: Any, run: Any, workspace: int, dtype: str) -> Contender:
     """The compiled function on arrays of its own, checked against NumPy."""
     real = {"f32": np.float32, "f64": np.float64}[dtype]
     rng = np.random.default_rng(0)
@@ -163,13 +186,13 @@ def contender(shape: Shape, run: Any, workspace: int, dtype: str) -> Contender:
     for s in shape.operands():
         arrays.append(_aligned(s, real))
         arrays[-1][...] = rng.standard_normal(s)
-    wanted = np.einsum(shape.subscripts, *arrays, optimize=True)
+    wanted = shape.compute(*arrays)
     result, work = _aligned(wanted.shape, real), _aligned((workspace + 64,), np.uint8)
     pointers = [x.ctypes.data for x in (*arrays, result, work)]
     run(1, *pointers)
     off = float(np.max(np.abs(result - wanted))) / max(1.0, float(np.max(np.abs(wanted))))
     if not off <= TOLERANCE:
-        raise SystemExit(f"{shape}: differs from NumPy by {off:.2e}; nothing was timed")
+        raise ValueError(f"{shape}: differs from NumPy by {off:.2e}; nothing was timed")
     contender = Contender(str(shape), lambda calls: run(calls, *pointers))
     contender.arrays = (arrays, result, work)  # type: ignore[attr-defined]
     return contender

@@ -7,6 +7,7 @@ and lays out the arguments; a loop in C around the emitted function makes the ca
 from __future__ import annotations
 
 import ctypes
+import pickle
 import subprocess
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+import charl
 from benchmarks import machine
 from charl.backends.c import api as c_api
 from charl.backends.c.spelling import c_type
@@ -22,6 +24,7 @@ from charl.compile import Compiled, Options, compile_file
 from charl.runtime.native import import_package
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
+COMPILER = Path(charl.__file__).parent
 
 
 @dataclass
@@ -34,25 +37,42 @@ class Emitted:
     threads: int = 1
     dims: dict[str, int] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
+    flush: bool = False  # subnormal numbers are zero
     optimise: str = "-O2"
 
     def __post_init__(self) -> None:
-        options = Options(dims=self.dims, sets=self.sets, targets=("c",), simd=self.simd)
-        self.compiled = compile_file(self.source, options)
-        files = dict(self.compiled.files)
-        api = c_api.of(self.compiled.lowered["c"], self.compiled.name)
-        files["calls.c"] = _driver(self.compiled, api).encode()
+        files = self._files()
+        name = next(f for f in files if f.endswith(".py")).removesuffix(".py")
         key = sha256(repr((sorted(files.items()), self.flags())).encode()).hexdigest()[:20]
-        where = self.folder / f"{self.compiled.name}-{key}"
+        where = self.folder / f"{name}-{key}"
         self.module = import_package(files, where)
         library = where / "calls.so"
         if not library.exists():
-            sources = [str(where / "calls.c"), str(where / f"{self.compiled.name}.c")]
+            sources = [str(where / "calls.c"), str(where / f"{name}.c")]
             call = [machine.compiler(), *self.flags(), f"-I{where}", *sources, "-lm", "-o", f"{library}.new"]
             subprocess.run(call, check=True)
             Path(f"{library}.new").rename(library)
         self.library = ctypes.CDLL(str(library))
         self.package = self.module.load(self)
+
+    def _files(self) -> dict[str, bytes]:
+        """The package and a driver; kept from run to run while neither the compiler nor the programs change."""
+        key = sha256(repr((self.source.name, self.dims, self.sets, self.simd, self.flush)).encode())
+        for folder in (COMPILER, self.source.parent):
+            for path in sorted(
+                p for p in folder.rglob("*") if p.suffix in (".py", ".ch", ".lark", ".h", ".j2")
+            ):
+                key.update(path.read_bytes())
+        kept = self.folder / f"files-{key.hexdigest()[:20]}.pickle"
+        if kept.exists():
+            return dict(pickle.loads(kept.read_bytes()))
+        options = Options(dims=self.dims, sets=self.sets, targets=("c",), simd=self.simd, flush=self.flush)
+        compiled = compile_file(self.source, options)
+        driver = _driver(compiled, c_api.of(compiled.lowered["c"], compiled.name))
+        files = {**compiled.files, "calls.c": driver.encode()}
+        kept.with_suffix(".new").write_bytes(pickle.dumps(files))
+        kept.with_suffix(".new").rename(kept)
+        return files
 
     def flags(self) -> tuple[str, ...]:
         """Options of the C compiler: those of the emitted build file, and threads."""
@@ -68,9 +88,10 @@ class Emitted:
         export = next(e for e in exports if e.name == name)
         values = [self._value(a.type, arguments.get(a.name)) for a in export.arguments]
         self._last: Call | None = None
-        getattr(self.package, name)(*values)
+        given = getattr(self.package, name)(*values)
         assert self._last is not None
-        self._last.changed = [v for a, v in zip(export.arguments, values) if a.mut]
+        changed = [v for a, v in zip(export.arguments, values) if a.mut]
+        self._last.holders = [*changed, *(given if isinstance(given, tuple) else [given])]
         return self._last
 
     def _value(self, type_: Any, given: Any) -> Any:
@@ -103,7 +124,9 @@ class Call:
     addresses: Any
     kept: list[Any]  # what the addresses point to
     results: list[Any]
-    changed: list[Any] = field(default_factory=list)  # the `mut` arguments
+    holders: list[Any] = field(
+        default_factory=list
+    )  # the `mut` arguments, then the results, as the loader gives them
 
     def many(self, calls: int) -> None:
         """Call it so many times."""
@@ -115,9 +138,9 @@ class Call:
         return self.results[0] if self.results else None
 
     def state(self) -> dict[str, Array]:
-        """Leaves of the first `mut` argument, by path."""
-        first = self.changed[0] if self.changed else None
-        return first.leaves() if hasattr(first, "leaves") else {}
+        """Leaves of the first record that a call changes or makes, by path."""
+        record = next((h for h in self.holders if hasattr(h, "leaves")), None)
+        return {} if record is None else dict(record.leaves())
 
 
 def _driver(compiled: Compiled, api: c_api.Api) -> str:

@@ -22,7 +22,9 @@ HERE = Path(__file__).parent
 CHAINS = 12  # as in limits.c
 UNIT = 1000  # rounds of one call of the multiply-add limit
 
-SIZES = [16 << n for n in range(16)]  # KiB that a thread reads again and again, from the nearest cache to memory
+SIZES = [
+    16 << n for n in range(16)
+]  # KiB that a thread reads again and again, from the nearest cache to memory
 
 
 def cpu_name() -> str:

@@ -92,7 +92,11 @@ def _limits(record: Record) -> list[str]:
         fma = ", ".join(f"{k} {v:.0f}" for k, v in line["fma_gflops"].items())
         read = ", ".join(f"{_size(int(k))} {v:.3g}" for k, v in line["read_gbs"].items())
         out.append(f"- {_threads(line['threads'])}: multiply-adds {fma} GFLOP/s; reading {read} GB/s")
-    return ["What the machine can do, GB/s by how much each thread reads again and again:", "", *out] if out else []
+    return (
+        ["What the machine can do, GB/s by how much each thread reads again and again:", "", *out]
+        if out
+        else []
+    )
 
 
 def _size(kib: int) -> str:

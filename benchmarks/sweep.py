@@ -9,17 +9,30 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import contractions, machine, measure, report
-from benchmarks.contractions import Shape
+from benchmarks import contractions, convolutions, machine, measure, report
 from benchmarks.worker import Request, limits_of
 
 COUNTS = {"contractions": 200, "convolutions": 100}
+MAKERS: dict[str, Any] = {"contractions": contractions.sweep, "convolutions": convolutions.sweep}
 ROUNDS = 4
+SECONDS = 0.4  # for one shape
+
+
+@dataclass
+class Sweep:
+    """What is the same for all shapes."""
+
+    request: Request
+    known: dict[str, Any]  # what the machine can do, as in the record of a run
+    limits: machine.Limits
+    limit: measure.Contender
 
 
 def main() -> None:
@@ -27,49 +40,69 @@ def main() -> None:
     request = Request(**json.loads(sys.argv[1]))
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = str(request.threads)
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cpus = measure.pin(request.threads)
-    known = {"caches": machine.caches(), "limits": [limits_of(request, cpus)]}
     limits = machine.Limits(request.simd, request.threads, Path(request.folder))
-    limit = limits.multiply_add()
-    shapes = [s for s in contractions.sweep(COUNTS["contractions"], seed=0) if str(s) not in request.done]
+    sweep = Sweep(request, {"limits": [limits_of(request, cpus)]}, limits, limits.multiply_add())
+    shapes = [s for s in MAKERS[request.stem](COUNTS[request.stem], seed=0) if str(s) not in request.done]
     for start in range(0, len(shapes), contractions.EACH_LIBRARY):
-        part = shapes[start : start + contractions.EACH_LIBRARY]
         if time.time() > request.until:
             return
-        folder = Path(request.folder) / f"sweep-{request.threads}-{start}"
-        functions = contractions.library(
-            part, folder, request.simd, machine.compiler(), threads=request.threads
-        )
-        for shape, (function, workspace) in zip(part, functions):
-            line = _shape(shape, function, workspace, request, known, limit, limits.operations)
+        for line in _measured(sweep, shapes[start : start + contractions.EACH_LIBRARY]):
             print(json.dumps(line), flush=True)
 
 
-def _shape(
-    shape: Shape, function: Any, workspace: int, request: Request, known: Any, limit: Any, operations: int
-) -> dict[str, Any]:
+def _measured(sweep: Sweep, shapes: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Lines of some shapes, compiled together; where that fails, of each half by itself."""
+    request = sweep.request
+    folder = Path(request.folder) / f"{request.stem}-{request.threads}"
+    try:
+        functions = contractions.library(
+            shapes, folder, request.simd, machine.compiler(), threads=request.threads
+        )
+    except Exception as e:  # a shape that cannot be compiled is a result too
+        if len(shapes) == 1:
+            yield _line(sweep, shapes[0], {"failed": f"{type(e).__name__}: {e}"[:200]})
+            return
+        for half in (shapes[: len(shapes) // 2], shapes[len(shapes) // 2 :]):
+            yield from _measured(sweep, half)
+        return
+    for shape, (function, workspace) in zip(shapes, functions):
+        try:
+            yield _shape(sweep, shape, function, workspace)
+        except ValueError as e:
+            yield _line(sweep, shape, {"failed": str(e)[:200]})
+
+
+def _line(sweep: Sweep, shape: Any, more: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": shape.kind, "shape": str(shape), "threads": sweep.request.threads, "bound": "", "share": {}, **more
+    }  # fmt: skip
+
+
+def _shape(sweep: Sweep, shape: Any, function: Any, workspace: int) -> dict[str, Any]:
+    request, limit = sweep.request, sweep.limit
     contenders = [contractions.contender(shape, function, workspace, "f32")]
     contenders[0].name = "Charl"
     arrays = contenders[0].arrays[0]  # type: ignore[attr-defined]
     for name, make in (("JAX", _jax), ("ONNX Runtime", _onnx)):
         if name in request.peers:
             contenders.append(measure.Contender(name, make(shape, arrays, request)))
-    measure.measure(contenders, limit, request.threads, ROUNDS, min(request.seconds, 0.5))
-    touched = sum(4 * int(np.prod(s)) for s in shape.operands()) + 4 * shape.batch * shape.m * shape.n
+    measure.measure(contenders, limit, request.threads, ROUNDS, min(request.seconds, SECONDS))
+    touched = sum(4 * int(np.prod(s)) for s in (*shape.operands(), shape.result))
     row = {"flops": shape.flops, "bytes": touched, "touched": touched, "threads": request.threads}
-    row |= {"fma_operations": operations, "fma_seconds": limit.seconds}
-    least, bound = report.floor(known, row)
-    share = {c.name: round(least / c.seconds, 4) for c in contenders}
+    row |= {"fma_operations": sweep.limits.operations, "fma_seconds": limit.seconds}
+    least, bound = report.floor(sweep.known, row)
     limit.samples.clear()
-    return {"kind": "contraction", "shape": str(shape), "bound": bound, "threads": request.threads, "share": share}
+    return _line(
+        sweep, shape, {"bound": bound, "share": {c.name: round(least / c.seconds, 4) for c in contenders}}
+    )
 
 
-def _jax(shape: Shape, arrays: list[Any], request: Request) -> Any:
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+def _jax(shape: Any, arrays: list[Any], request: Request) -> Any:
     import jax
-    import jax.numpy as jnp
 
-    f = jax.jit(lambda a, b: jnp.einsum(shape.subscripts, a, b))
+    f = jax.jit(shape.jax())
     a, b = jax.device_put(tuple(arrays))
 
     def run(calls: int) -> None:
@@ -79,14 +112,15 @@ def _jax(shape: Shape, arrays: list[Any], request: Request) -> Any:
     return run
 
 
-def _onnx(shape: Shape, arrays: list[Any], request: Request) -> Any:
+def _onnx(shape: Any, arrays: list[Any], request: Request) -> Any:
     import onnxruntime
     from onnx import TensorProto, helper
 
     given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape) for n, x in zip("ab", arrays)]
     result = helper.make_tensor_value_info("c", TensorProto.FLOAT, None)
-    node = helper.make_node("Einsum", ["a", "b"], ["c"], equation=shape.subscripts)
-    graph = helper.make_graph([node], "contraction", given, [result])
+    operator, attributes = shape.onnx()
+    node = helper.make_node(operator, ["a", "b"], ["c"], **attributes)
+    graph = helper.make_graph([node], shape.kind, given, [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads

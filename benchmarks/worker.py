@@ -173,9 +173,10 @@ def _contenders(case: Any, request: Request, row: Row) -> list[measure.Contender
                 peer = make(name, case, case.arguments(), request.threads, Path(request.folder), request.simd)
                 if peer is None:
                     continue
-                got, last = _outputs(peer, case.calls)
+                got, last = _outputs(peer, case.calls, case.kind == "program")
                 row.setup[name] = round(time.perf_counter() - began, 3)
-                peer.run(case.before)
+                if case.before:
+                    peer.run(case.before)
         except Exception as e:  # a library may fail in any way; the row says so and goes on
             row.failed[name] = f"{type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
             if name == "Charl":  # nothing to compare with
@@ -196,12 +197,12 @@ def _charl(name: str, case: Any, arguments: dict[str, Any], threads: int, folder
     from benchmarks.case import Peer
     from benchmarks.emitted import Emitted
 
-    emitted = Emitted(case.source, folder, simd, threads, dict(case.dims), dict(case.sets))
+    emitted = Emitted(case.source, folder, simd, threads, dict(case.dims), dict(case.sets), case.flush)
     call = emitted.call(case.export, arguments)
     return Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, call.many)
 
 
-def _outputs(peer: Any, calls: int) -> tuple[dict[str, Any], float]:
+def _outputs(peer: Any, calls: int, state: bool = False) -> tuple[dict[str, Any], float]:
     """What so many calls gave, and the state after them, by name; and how long the last call took."""
     import numpy as np
 
@@ -212,8 +213,8 @@ def _outputs(peer: Any, calls: int) -> tuple[dict[str, Any], float]:
         took = time.perf_counter() - began
         if value is not None and np.size(value):
             out[f"result {i}"] = np.array(value, np.float64).ravel()
-    if calls > 1 or not out:
-        out |= {k: np.array(v, np.float32) for k, v in peer.state().items()}
+    if calls > 1 or not out or state:
+        out |= {k: np.array(v, np.float64) for k, v in peer.state().items()}
     return out, took
 
 

@@ -11,17 +11,19 @@ ORDER = 3
 
 
 def _arguments() -> dict[str, Any]:
-    return {"net": mlp.weights(), **mlp.batch(1000)}
+    return {"start": mlp.weights(), **mlp.batch(1000)}
 
 
-def _case(optimizer: str, rows: int) -> Case:
-    title = {"sgd": "SGD", "adam": "Adam"}[optimizer]
-    steps = 5 * -(-1000 // rows)
+def _case(optimizer: str, rows: int, flush: bool = False) -> Case:
+    title = {"sgd": "SGD", "adam": "Adam"}[optimizer] + mlp.FLUSHED * flush
+    steps, copies = 5 * -(-1000 // rows), {"sgd": 1, "adam": 3}[optimizer]
     return Case(
         f"fit.{optimizer}", f"1000 samples, 5 epochs, batch {rows}, {title}", "training", "fit.ch",
         f"fit_{optimizer}_{rows}", _arguments, flops=5 * mlp.train_flops(1000),
-        bytes=4.0 * steps * mlp.PARAMETERS * {"sgd": 2, "adam": 6}[optimizer], options={"batch": rows, "optimizer": optimizer},
+        bytes=4.0 * steps * mlp.PARAMETERS * 2 * copies, touched=4.0 * mlp.PARAMETERS * copies, flush=flush,
+        options={"batch": rows, "optimizer": optimizer},
     )  # fmt: skip
 
 
-CASES = [_case(o, b) for b in (1, 32) for o in ("sgd", "adam")]
+KINDS = [("sgd", False), ("adam", False), ("adam", True)]
+CASES = [_case(o, b, f) for b in (1, 32) for o, f in KINDS]

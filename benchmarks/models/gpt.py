@@ -97,7 +97,8 @@ def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: 
 
 CASES = [
     Case(
-        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt_prompt.ch", "prompt", partial(prompt_arguments, GPT2, 128),
+        "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt_prompt.ch", "prompt",
+        partial(prompt_arguments, GPT2, 128),
         flops=flops(GPT2, 1, 128, 1), bytes=4.0 * parameters(GPT2), dims={"B": 1, "T": 128}, heavy=True, options=GPT2,
     ),
     Case(

@@ -60,6 +60,7 @@ CASES = [
     ),
     Case(
         "resnet.train", "ResNet-18 for 32 × 32, batch 32, SGD with momentum", "training", "resnet.ch", "train_step", _train,
-        flops=3 * 32 * _flops(32, 32 * 32 * 64 * 27), bytes=4.0 * 4 * 11_173_962, touched=4.0 * 2 * 11_173_962, dims={"N": 32}, heavy=True, calls=2,
+        flops=3 * 32 * _flops(32, 32 * 32 * 64 * 27), bytes=4.0 * 4 * 11_173_962, touched=4.0 * 2 * 11_173_962,
+        dims={"N": 32}, heavy=True, calls=2,
     ),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from benchmarks.case import Case, Peer
 
 def make(name: str, case: Case, a: dict[str, Any], threads: int, folder: Path) -> Peer | None:
     """See `benchmarks.peers`. Exported files are kept in `folder`: the export of a large model takes longer than measuring it."""
-    if case.kind == "training" or case.key.startswith(("products.product_", "kernels.")):
+    if case.kind in ("training", "program") or case.key.startswith(("products.product_", "kernels.")):
         return None
     import onnxruntime
 

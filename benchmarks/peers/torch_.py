@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.case import Case, Peer
-from benchmarks.peers import torch_nets
+from benchmarks.peers import torch_nets, torch_programs
 
 
 def make(name: str, case: Case, a: dict[str, Any], threads: int, folder: Any, compiled: bool) -> Peer | None:
@@ -19,8 +19,12 @@ def make(name: str, case: Case, a: dict[str, Any], threads: int, folder: Any, co
         return None if compiled else _product(name, case, a)
     if case.key.startswith("kernels."):
         return _layer(name, case, a, compiled)
+    if case.kind == "program":
+        return None if compiled else torch_programs.make(name, case, a)
+    if case.model == "fit":
+        return _flushing(_fit(name, case, a, compiled), case)
     if case.kind == "training":
-        return _training(name, case, a, compiled)
+        return _flushing(_training(name, case, a, compiled), case)
     return _inference(name, case, a, compiled)
 
 
@@ -79,14 +83,29 @@ def _inference(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer
     return Peer(name, step, lambda z: (z[0] if isinstance(z, tuple) else z).numpy())
 
 
-def _training(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer | None:
-    found = torch_nets.trained(case.key, case.options)
-    if found is None:
-        return None
-    net, places = found
-    torch_nets.fill(places, a["net"])
+def _flushing(peer: Peer | None, case: Case) -> Peer | None:
+    """The same with subnormal numbers as zero where the case wants it: a mode of the process, so only while it runs."""
+    if peer is None or not case.flush:
+        return peer
+
+    def many(calls: int) -> Any:
+        torch.set_flush_denormal(True)
+        try:
+            for _ in range(calls):
+                out = peer.step()
+        finally:
+            torch.set_flush_denormal(False)
+        return out
+
+    return Peer(peer.name, lambda: many(1), peer.result, peer.state, many)
+
+
+Step = Callable[[Any, Any], Any]
+
+
+def _stepper(case: Case, net: Any, compiled: bool) -> Callable[[], Step]:
+    """Makes a step of training with an optimizer that has made none yet."""
     net.train()
-    optimizer = _optimizer(case, [p for p in net.parameters() if p.requires_grad])
 
     def objective(x: Any, y: Any) -> Any:
         z = net(x)
@@ -95,28 +114,50 @@ def _training(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer 
     if compiled:
         objective = _compiled(objective)  # type: ignore[assignment]
 
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad(set_to_none=True)
-        loss = objective(x, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    def start() -> Step:
+        optimizer = _optimizer(case, [p for p in net.parameters() if p.requires_grad])
 
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad(set_to_none=True)
+            loss = objective(x, y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step
+
+    return start
+
+
+def _training(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer | None:
+    found = torch_nets.trained(case.key, case.options)
+    if found is None:
+        return None
+    net, places = found
+    torch_nets.fill(places, a["net"])
+    step = _stepper(case, net, compiled)()
     x = torch.from_numpy(a["x"] if "x" in a else a["ids"])
     x = x if x.is_floating_point() else x.long()
     y = torch.from_numpy(a["y"] if "y" in a else a["next"]).long()
     state = lambda: torch_nets.leaves(places)  # noqa: E731
-    if case.model != "fit":
-        return Peer(name, lambda: step(x, y), lambda z: z.detach().numpy(), state)
-    rows = case.options["batch"]
+    return Peer(name, lambda: step(x, y), lambda z: z.detach().numpy(), state)
+
+
+def _fit(name: str, case: Case, a: dict[str, Any], compiled: bool) -> Peer:
+    """Every call trains from the same start."""
+    net, places = torch_nets.mlp()
+    start = _stepper(case, net, compiled)
+    x, y, rows = torch.from_numpy(a["x"]), torch.from_numpy(a["y"]).long(), case.options["batch"]
 
     def fit() -> Any:
+        torch_nets.fill(places, a["start"])
+        step = start()
         for _ in range(5):
             for i in range(0, len(x), rows):
                 loss = step(x[i : i + rows], y[i : i + rows])
         return loss.detach()
 
-    return Peer(name, fit, lambda z: z.numpy(), state)
+    return Peer(name, fit, lambda z: z.numpy(), lambda: torch_nets.leaves(places))
 
 
 def _optimizer(case: Case, parameters: list[Any]) -> Any:

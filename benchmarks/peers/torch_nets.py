@@ -217,7 +217,7 @@ def inference(
 
 def trained(key: str, options: dict[str, Any]) -> tuple[nn.Module, Places] | None:
     """The network that a training case trains."""
-    if key.startswith(("mlp.train", "fit.")):
+    if key.startswith("mlp.train"):
         return mlp()
     if key == "lstm.train":
         return lstm(True)

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import machine
 from benchmarks.case import MODELS, Case, Peer
 from benchmarks.emitted import Emitted
+from benchmarks.models import all_cases
 from charl.compile import read_source
 from charl.elaborate import elaborate
 from tests.benchmarks.reference import FILE, outputs
@@ -28,7 +29,7 @@ def test_every_case_has_a_reference() -> None:
     assert CASES.keys() == REFERENCES.keys()
 
 
-@pytest.mark.parametrize("program", sorted(p.name for p in MODELS.glob("*.ch")))
+@pytest.mark.parametrize("program", sorted({c.program for c in all_cases()}))
 def test_elaborates(program: str) -> None:
     assert elaborate(read_source(MODELS / program)).exports
 
