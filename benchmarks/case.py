@@ -43,6 +43,8 @@ class Case:
     before: int = 0  # that are made before anything is timed
     flush: bool = False  # subnormal numbers are zero, where a library can be told so
     heavy: bool = False  # left out of quick runs
+    share: float = 0.0  # of the limit that is aimed at, on one thread; zero where there is no such aim
+    lead: float = 1.0  # how many times as fast as the best other library is aimed at, on one thread
     options: dict[str, Any] = field(default_factory=dict)  # for peers
 
     @property

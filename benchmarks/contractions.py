@@ -66,7 +66,7 @@ class Shape:
     k: int
 
     header = ""
-    kind = "contraction"
+    family = "contraction"
 
     def __str__(self) -> str:
         return f"{self.kind}:{f'{self.batch}*' if self.batch > 1 else ''}{self.m}x{self.n}x{self.k}"
@@ -85,6 +85,12 @@ class Shape:
     def result(self) -> tuple[int, ...]:
         """Shape of the result."""
         return (*((self.batch,) if self.batch > 1 else ()), self.m, self.n)
+
+    @property
+    def unusual(self) -> str:
+        """What leaves lanes or tiles unfilled."""
+        small = [f"{name} {size}" for name, size in zip("MNK", (self.m, self.n, self.k)) if size < 16]
+        return ", ".join([*small, *["both transposed"] * (self.kind == "atbt")])
 
     def compute(self, a: Any, b: Any) -> Any:
         """By NumPy."""

@@ -29,7 +29,7 @@ class Convolution:
     groups: int = 1
 
     header = "from conv import convolve\n"
-    kind = "convolution"
+    family = "convolution"
 
     def __str__(self) -> str:
         more = [f"stride {self.stride}"] * (self.stride > 1) + [f"dilation {self.dilation}"] * (
@@ -66,6 +66,16 @@ class Convolution:
         x, w = (", ".join(map(str, s)) for s in self.operands())
         options = f"stride: {self.stride}, padding: {self.padding}, dilation: {self.dilation}, groups: {self.groups}"
         return f"export fn {name}(x: {dtype}[{x}], w: {dtype}[{w}]) = convolve(x, w, {options})\n"
+
+    @property
+    def unusual(self) -> str:
+        """What leaves lanes or tiles unfilled."""
+        each = {
+            "output channels": self.o // self.groups,
+            "input channels": self.c // self.groups,
+            "places along an axis": self.places,
+        }
+        return ", ".join(f"{size} {name}" for name, size in each.items() if size < 16)
 
     def compute(self, x: Any, w: Any) -> Any:
         """By NumPy."""

@@ -18,7 +18,7 @@ from benchmarks.report import SWEEPS, floor
 plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "charl", "font.size": 9}
 COLOURS = {
     "Charl": "#1b6ca8", "NumPy": "#8a8a8a", "PyTorch": "#d9593d", "torch.compile": "#e8a24c", "JAX": "#5a9e5e",
-    "ONNX Runtime": "#8a64a8",
+    "ONNX Runtime": "#8a64a8", "llama.cpp": "#b0457b",
 }  # fmt: skip
 
 
@@ -27,6 +27,8 @@ def draw(record: dict[str, Any], stem: Path) -> list[Path]:
     out: list[Path] = []
     for threads in sorted({r["threads"] for r in record["rows"] if "Charl" in r["seconds"]}):
         out.append(_save(_shares(record, threads), stem.with_name(f"{stem.name}-rows-{threads}.svg")))
+        if record["peers"]:
+            out.append(_save(_leads(record, threads), stem.with_name(f"{stem.name}-others-{threads}.svg")))
     for part in SWEEPS:
         if record[part]:
             out.append(_save(_distribution(record, part), stem.with_name(f"{stem.name}-{part}.svg")))
@@ -54,6 +56,34 @@ def _shares(record: dict[str, Any], threads: int) -> Any:
     axes.set_xlim(0, 1.05)
     axes.set_xlabel(
         f"share of the machine's limit, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}"
+    )
+    axes.grid(axis="x", color="#dddddd", zorder=0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)
+    return figure
+
+
+def _leads(record: dict[str, Any], threads: int) -> Any:
+    """How many times as long as Charl every library takes, a dot for each."""
+    rows = [
+        r
+        for r in record["rows"]
+        if r["threads"] == threads and len(r["seconds"]) > 1 and "Charl" in r["seconds"]
+    ][::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
+    for name, colour in COLOURS.items():
+        points = [
+            (r["seconds"][name] / r["seconds"]["Charl"], i)
+            for i, r in enumerate(rows)
+            if name in r["seconds"]
+        ]
+        if points and name != "Charl":
+            axes.scatter(*zip(*points), s=22, color=colour, label=name, zorder=2)
+    axes.axvline(1, color=COLOURS["Charl"], linewidth=1.5, label="Charl", zorder=1)
+    axes.set_yticks(range(len(rows)), [r["case"] for r in rows])
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(
+        f"time over Charl's, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}: right of the line is slower"
     )
     axes.grid(axis="x", color="#dddddd", zorder=0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)

@@ -1,5 +1,7 @@
 """A record of a run as text: on the terminal, as Markdown, as JSON; plots are in plots.py.
 
+    python -m benchmarks.report RUN.json ...        the report and plots beside the first; several runs of a machine as one
+
 Enters: the record that `__main__` gathers. Leaves: text and files. Computes shares of limits, and nothing else.
 """
 
@@ -8,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from benchmarks import record
 from benchmarks.record import Record
 
 SWEEPS = ("contractions", "convolutions")
 
 
-def floor(record: Record, row: Record) -> tuple[float, str]:
+def floor(run: Record, row: Record) -> tuple[float, str]:
     """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading so much.
 
     The bandwidth is that of reading the largest measured size that is no larger than what the row touches.
     """
     compute = row["flops"] / (row["fma_operations"] / row["fma_seconds"])
-    limits = next((x for x in record["limits"] if x["threads"] == row["threads"]), None)
+    limits = next((x for x in run["limits"] if x["threads"] == row["threads"]), None)
     if limits is None:
         return compute, "FMA"
     sizes = {int(kib) << 10: gbs for kib, gbs in limits["read_gbs"].items()}
@@ -54,29 +59,87 @@ def progress(line: Record) -> str:
 # ---------------------------------------------------------------- Markdown
 
 
-def markdown(record: Record) -> str:
+def markdown(run: Record) -> str:
     """The report of a run."""
-    out = [f"# Benchmark of {record['date']}", "", _machine(record), ""]
-    out += _limits(record)
-    for threads in sorted({r["threads"] for r in record["rows"]}):
-        out += ["", f"## {_threads(threads)}", "", *_table(record, threads)]
-    out += _failures(record)
-    if record["costs"]:
+    out = [f"# Benchmark of {run['date']}", "", _machine(run), ""]
+    out += _limits(run)
+    for threads in sorted({r["threads"] for r in run["rows"]}):
+        out += ["", f"## {_threads(threads)}", "", *verdict(run, threads)]
+    for threads in sorted({r["threads"] for r in run["rows"]}):
+        out += ["", f"## {_threads(threads)}, every library", "", *_table(run, threads)]
+    out += _failures(run)
+    out += _differentiation(run)
+    if run["costs"]:
         out += ["", "## Costs", "", "| | |", "|---|---|"]
-        out += [f"| {c['what']} | {c['value']} |" for c in record["costs"]]
+        out += [f"| {c['what']} | {c['value']} |" for c in run["costs"]]
     for part in SWEEPS:
-        if record[part]:
-            out += ["", f"## Random {part}", "", *_sweep(record[part])]
+        if run[part]:
+            out += ["", f"## Random {part}", "", *_sweep(run[part])]
     return "\n".join(out).rstrip() + "\n"
 
 
-def _machine(record: Record) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    left_out = f" Not measured: {', '.join(record['not_measured'])}." if record["not_measured"] else ""
-    look = " A quick look with few samples." if record["quick"] else ""
+def best(row: Record) -> tuple[str, float] | None:
+    """The fastest other library, and its seconds."""
+    others = [(v, k) for k, v in row["seconds"].items() if k != "Charl"]
+    return (min(others)[1], min(others)[0]) if others else None
+
+
+NEAR = 0.98  # as fast: what is left is the noise of two programs at one physical limit
+
+
+def verdict(run: Record, threads: int) -> Iterator[str]:
+    """Every row against the best other library, the machine's limit, and what is aimed at on one thread."""
+    rows = [r for r in run["rows"] if r["threads"] == threads and "Charl" in r["seconds"]]
+    ahead, met, lines = 0, 0, []
+    for row in rows:
+        charl, (least, bound), other = row["seconds"]["Charl"], floor(run, row), best(row)
+        lead = other[1] / charl if other else 0.0
+        share = least / charl
+        aims = [f"{row['share']:.0%}"] * (row["share"] > 0) + [f"{row['lead']:.3g} x"] * (row["lead"] > 1)
+        reached = lead >= NEAR * row["lead"] and share >= row["share"]
+        ahead, met = ahead + (lead >= NEAR), met + reached
+        cells = [
+            row["case"] + " *" * bool(row["disturbed"]),
+            time_words(charl),
+            f"{other[0]} {time_words(other[1])}" if other else "–",
+            f"**{lead:.2f}**" if lead >= NEAR else f"{lead:.2f}",
+            f"{time_words(least)} ({bound})" if least else "–",
+            f"{share:.0%}" if least else "–",
+        ]
+        if threads == 1:
+            cells += [", ".join(aims) or "1 x", "yes" if reached else "no"]
+        lines.append("| " + " | ".join(cells) + " |")
+    aimed = f"; what was aimed at is reached in {met}" if threads == 1 else ""
+    yield f"Charl is as fast as the best other library or faster in {ahead} of {len(rows)} rows{aimed}."
+    yield ""
+    yield "| | Charl | best other | other / Charl | limit | share of it |" + " aim | reached |" * (
+        threads == 1
+    )
+    yield "|---|---|---|---|---|---|" + "---|---|" * (threads == 1)
+    yield from lines
+
+
+def _differentiation(run: Record) -> list[str]:
+    """How many times as long as a value its gradient takes."""
+    rows = {(r["key"], r["threads"]): r for r in run["rows"]}
+    out = []
+    for (key, threads), row in rows.items():
+        value = rows.get((key.removesuffix("gradient") + "objective", threads))
+        if not key.endswith(".gradient") or value is None:
+            continue
+        names = [n for n in row["seconds"] if n in value["seconds"]]
+        ratios = ", ".join(f"{n} {row['seconds'][n] / value['seconds'][n]:.1f}" for n in names)
+        out.append(f"- {row['case'].rsplit(':', 1)[0]}, {_threads(threads).lower()}: {ratios}")
+    return ["", "## Time of value and gradient over time of the value", "", *out] if out else []
+
+
+def _machine(run: Record) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items())
+    left_out = f" Not measured: {', '.join(run['not_measured'])}." if run["not_measured"] else ""
+    look = " A quick look with few samples." if run["quick"] else ""
     return (
-        f"{record['cpu']}, {record['cpus']} CPUs, {record['system']}; C for {record['simd']}; {versions}. "
-        f"{record.get('minutes', '?')} minutes.{look}{left_out} Times are medians of one call; how they are taken, "
+        f"{run['cpu']}, {run['cpus']} CPUs, {run['system']}; C for {run['simd']}; {versions}. "
+        f"{run.get('minutes', '?')} minutes.{look}{left_out} Times are medians of one call; how they are taken, "
         "and how to read the shares, is in the [README](../README.md)."
     )
 
@@ -85,10 +148,10 @@ def _threads(count: int) -> str:
     return "One thread" if count == 1 else f"{count} threads"
 
 
-def _limits(record: Record) -> list[str]:
+def _limits(run: Record) -> list[str]:
     """Multiply-adds, and reading by how much each thread reads."""
     out = []
-    for line in record["limits"]:
+    for line in run["limits"]:
         fma = ", ".join(f"{k} {v:.0f}" for k, v in line["fma_gflops"].items())
         read = ", ".join(f"{_size(int(k))} {v:.3g}" for k, v in line["read_gbs"].items())
         out.append(f"- {_threads(line['threads'])}: multiply-adds {fma} GFLOP/s; reading {read} GB/s")
@@ -103,14 +166,14 @@ def _size(kib: int) -> str:
     return f"{kib} KiB" if kib < 1 << 10 else f"{kib >> 10} MiB"
 
 
-def _table(record: Record, threads: int) -> Iterator[str]:
-    names = [n for n in record["peers"] if any(n in r["seconds"] for r in record["rows"])]
+def _table(run: Record, threads: int) -> Iterator[str]:
+    names = [n for n in run["peers"] if any(n in r["seconds"] for r in run["rows"])]
     yield "| | limit | Charl | share of the limit | " + " | ".join(names) + " | best peer / Charl |"
     yield "|---|---|---|---|" + "---|" * (len(names) + 1)
-    for row in record["rows"]:
+    for row in run["rows"]:
         if row["threads"] != threads or "Charl" not in row["seconds"]:
             continue
-        seconds, (least, bound) = row["seconds"], floor(record, row)
+        seconds, (least, bound) = row["seconds"], floor(run, row)
         cells = [
             f"{time_words(least)} ({bound})",
             time_words(seconds["Charl"]),
@@ -123,21 +186,19 @@ def _table(record: Record, threads: int) -> Iterator[str]:
         yield f"| {row['case']}{mark} | " + " | ".join(cells) + " |"
 
 
-def _failures(record: Record) -> list[str]:
-    rows = [r for r in record["rows"] if r["failed"]]
+def _failures(run: Record) -> list[str]:
+    rows = [r for r in run["rows"] if r["failed"]]
     out = ["", "## Not measured", ""] if rows else []
     for row in rows:
         out += [
             f"- {row['case']}, {_threads(row['threads']).lower()}, {k}: {v}" for k, v in row["failed"].items()
         ]
-    worst = max((d for r in record["rows"] for d in r["difference"].values() if d == d), default=0.0)
-    disturbed = sum(sum(r["disturbed"].values()) for r in record["rows"])
-    again = sum(r["again"] for r in record["rows"])
+    worst = max((d for r in run["rows"] for d in r["difference"].values() if d == d), default=0.0)
+    disturbed = sum(sum(r["disturbed"].values()) for r in run["rows"])
+    again = sum(r["again"] for r in run["rows"])
     text = f"Largest difference of outputs {worst:.1e}. Samples taken again because something else was running: {again}; "
     return (
-        [*out, "", text + f"that stayed disturbed: {disturbed} (rows marked with *)."]
-        if record["rows"]
-        else out
+        [*out, "", text + f"that stayed disturbed: {disturbed} (rows marked with *)."] if run["rows"] else out
     )
 
 
@@ -156,32 +217,58 @@ def _distribution(threads: int, shapes: list[Record]) -> Iterator[str]:
         picked = [shares[round(q * (len(shares) - 1))] for q in (0, 0.1, 0.5, 0.9)]
         yield f"| {name} | " + " | ".join(f"{x:.0%}" for x in picked) + " |"
     yield ""
-    yield "The ten with the least share, and what their limit is:"
+    leads = [
+        s["share"]["Charl"] >= NEAR * max(v for k, v in s["share"].items() if k != "Charl")
+        for s in shapes
+        if len(s["share"]) > 1
+    ]
+    if leads:
+        yield f"Charl is as fast as the best other library or faster in {sum(leads)} of {len(leads)}."
+        yield ""
+    for s in (s for s in shapes if "failed" in s):
+        yield f"- not measured: {s['shape']}: {s['failed']}"
+    yield "The ten with the least share, what bounds them, and what is unusual about them:"
     yield ""
     names = list(dict.fromkeys(n for s in shapes for n in s["share"]))
-    yield "| shape | " + " | ".join(names) + " |"
-    yield "|---|" + "---|" * len(names)
-    for s in sorted(shapes, key=lambda s: float(s["share"].get("Charl", 1.0)))[:10]:
-        yield f"| {s['shape']} ({s['bound']}) | " + " | ".join(
-            f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names
-        ) + " |"
+    yield "| shape | unusual | " + " | ".join(names) + " |"
+    yield "|---|---|" + "---|" * len(names)
+    measured = [s for s in shapes if "Charl" in s["share"]]
+    for s in sorted(measured, key=lambda s: float(s["share"]["Charl"]))[:10]:
+        cells = [f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names]
+        yield f"| {s['shape']} ({s['bound']}) | {s['unusual']} | " + " | ".join(cells) + " |"
     yield ""
 
 
 # ---------------------------------------------------------------- out
 
 
-def write(record: Record, path: Path) -> list[Path]:
+def write(run: Record, path: Path) -> list[Path]:
     """The report and the plots beside the JSON at `path`; the paths written."""
-    text = markdown(record)
+    text = markdown(run)
     paths = [path.with_suffix(".md")]
     try:
         from benchmarks import plots
     except ImportError:
         text += "\nNo plots: matplotlib is not installed.\n"
     else:
-        drawn = plots.draw(record, path.with_suffix(""))
+        drawn = plots.draw(run, path.with_suffix(""))
         paths += drawn
         text += "".join(f"\n![{p.stem}]({p.name})\n" for p in drawn)
     paths[0].write_text(text, encoding="utf-8")
     return paths
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), help="The JSON to write; the first run by default.")
+def main(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Write the report of RUNS: results of one machine, later ones in the place of earlier ones."""
+    run = record.merged([record.load(path) for path in runs])
+    path = out or runs[0]
+    record.save(run, path)
+    for written in [path, *write(run, path)]:
+        click.echo(f"written: {written}")
+
+
+if __name__ == "__main__":
+    main()

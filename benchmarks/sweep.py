@@ -75,9 +75,8 @@ def _measured(sweep: Sweep, shapes: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _line(sweep: Sweep, shape: Any, more: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": shape.kind, "shape": str(shape), "threads": sweep.request.threads, "bound": "", "share": {}, **more
-    }  # fmt: skip
+    same = {"kind": shape.family, "shape": str(shape), "unusual": shape.unusual}
+    return {**same, "threads": sweep.request.threads, "bound": "", "share": {}, **more}
 
 
 def _shape(sweep: Sweep, shape: Any, function: Any, workspace: int) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _onnx(shape: Any, arrays: list[Any], request: Request) -> Any:
     result = helper.make_tensor_value_info("c", TensorProto.FLOAT, None)
     operator, attributes = shape.onnx()
     node = helper.make_node(operator, ["a", "b"], ["c"], **attributes)
-    graph = helper.make_graph([node], shape.kind, given, [result])
+    graph = helper.make_graph([node], shape.family, given, [result])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads

@@ -53,6 +53,8 @@ class Row:
     flops: float
     bytes: float
     touched: float
+    share: float  # that is aimed at, as in `Case`
+    lead: float
     seconds: dict[str, float] = field(default_factory=dict)  # of one call
     spread: dict[str, float] = field(default_factory=dict)  # (third - first quartile) / median
     limits: dict[str, float] = field(default_factory=dict)  # calls of the FMA limit that take as long
@@ -68,8 +70,14 @@ class Row:
 
 def row_of(case: Case, request: Request) -> Row:
     """The row of a case before anything is measured."""
-    touched = case.touched or case.bytes
-    return Row(case.name, case.key, case.kind, request.threads, request.simd, case.flops, case.bytes, touched)
+    same = {name: getattr(case, name) for name in ("key", "kind", "flops", "bytes", "share", "lead")}
+    return Row(
+        case=case.name,
+        threads=request.threads,
+        simd=request.simd,
+        touched=case.touched or case.bytes,
+        **same,
+    )
 
 
 def main() -> None:

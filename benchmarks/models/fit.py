@@ -21,6 +21,7 @@ def _case(optimizer: str, rows: int, flush: bool = False) -> Case:
         f"fit.{optimizer}", f"1000 samples, 5 epochs, batch {rows}, {title}", "training", "fit.ch",
         f"fit_{optimizer}_{rows}", _arguments, flops=5 * mlp.train_flops(1000),
         bytes=4.0 * steps * mlp.PARAMETERS * 2 * copies, touched=4.0 * mlp.PARAMETERS * copies, flush=flush,
+        share=0.86 if (optimizer, rows) == ("sgd", 32) else 0.0, lead=1.5 if (optimizer, rows) == ("sgd", 1) else 1.0,
         options={"batch": rows, "optimizer": optimizer},
     )  # fmt: skip
 

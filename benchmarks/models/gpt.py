@@ -86,12 +86,12 @@ def _sets(shape: dict[str, int]) -> dict[str, str]:
     return {f"net.{k}": str(v) for k, v in shape.items()} if shape is not GPT2 else {}
 
 
-def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: bool) -> Case:
+def _training(title: str, shape: dict[str, int], rows: int, length: int, heavy: bool, share: float) -> Case:
     return Case(
         "gpt.train", title, "training", "gpt_train.ch", "train_step", partial(train_arguments, shape, rows, length),
         flops=3 * flops(shape, rows, length, length), bytes=4.0 * 6 * parameters(shape), touched=4.0 * 3 * parameters(shape),
         dims={"B": rows, "T": length},
-        sets=_sets(shape), calls=2, heavy=heavy, options=shape,
+        sets=_sets(shape), share=share, calls=2, heavy=heavy, options=shape,
     )  # fmt: skip
 
 
@@ -99,13 +99,14 @@ CASES = [
     Case(
         "gpt.prompt", "GPT-2 124M, prompt of 128 tokens", "inference", "gpt_prompt.ch", "prompt",
         partial(prompt_arguments, GPT2, 128),
-        flops=flops(GPT2, 1, 128, 1), bytes=4.0 * parameters(GPT2), dims={"B": 1, "T": 128}, heavy=True, options=GPT2,
+        flops=flops(GPT2, 1, 128, 1), bytes=4.0 * parameters(GPT2), dims={"B": 1, "T": 128}, share=0.86, heavy=True, options=GPT2,
     ),
     Case(
         "gpt.token", "GPT-2 124M, one token after 128", "inference", "gpt_token.ch", "token",
         partial(token_arguments, GPT2, 128, CACHE),
-        flops=flops(GPT2, 1, 1, 1), bytes=4.0 * (parameters(GPT2) - 1023 * 768), dims={"L": CACHE}, heavy=True, options=GPT2,
+        flops=flops(GPT2, 1, 1, 1), bytes=4.0 * (parameters(GPT2) - 1023 * 768), dims={"L": CACHE},
+        share=0.96, heavy=True, options=GPT2,
     ),
-    _training("characters: 4 layers of 128, 12 × 64 tokens, AdamW", CHARS, 12, 64, False),
-    _training("GPT-2 124M, 4 × 64 tokens, AdamW", GPT2, 4, 64, True),
+    _training("characters: 4 layers of 128, 12 × 64 tokens, AdamW", CHARS, 12, 64, False, 0.70),
+    _training("GPT-2 124M, 4 × 64 tokens, AdamW", GPT2, 4, 64, True, 0.82),
 ]  # fmt: skip

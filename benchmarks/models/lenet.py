@@ -36,19 +36,20 @@ def _flops(rows: int, first: float = 1.0) -> float:
     return 2.0 * rows * (first * 6 * 28 * 28 * 25 + 16 * 100 * 150 + 400 * 120 + 120 * 84 + 840)
 
 
-def _inference(rows: int) -> Case:
+def _inference(rows: int, share: float) -> Case:
     return Case(
         "lenet.predict", f"LeNet-5, batch {rows}", "inference", "lenet.ch", "predict", partial(_predict, rows),
         flops=_flops(rows), bytes=4.0 * (PARAMETERS + rows * 784), dims={"N": rows},
+        share=share,
     )  # fmt: skip
 
 
 CASES = [
-    _inference(1),
-    _inference(32),
+    _inference(1, 0.60),
+    _inference(32, 0.80),
     Case(
         "lenet.train", "LeNet-5, batch 32, SGD", "training", "lenet.ch", "train_step", partial(_train, 32),
         flops=3 * _flops(32, 2 / 3), bytes=4.0 * (2 * PARAMETERS + 32 * 784), touched=4.0 * (PARAMETERS + 32 * 784),
-        dims={"N": 32}, calls=3,
+        dims={"N": 32}, calls=3, share=0.68,
     ),
 ]  # fmt: skip
