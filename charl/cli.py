@@ -126,7 +126,11 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     help="Write every stage of the compilation as text.",
 )
 @console.flush_option
-@click.option("--report", is_flag=True, help="Print kernels, operations and workspace of every export.")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Print kernels, operations, workspace, source and code of every export; compiles the C to measure it.",
+)
 def transpile(
     file: Path, out: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], targets: tuple[str, ...],
     simd: str, embed: Path | None, prefix: str | None, f64: str | None, f32: str | None, dump: Path | None, flush: bool,

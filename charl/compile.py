@@ -67,10 +67,10 @@ class Compiled:
 
     @property
     def report(self) -> str:
-        """Kernels, workspace and operations of every export, as text."""
+        """Kernels, source, machine code, workspace and operations of every export, as text."""
         from charl.report import report
 
-        return report(self.lowered, self.files)
+        return report(self.lowered, self.files, self.name)
 
 
 def read_source(path: Path | str) -> Source:

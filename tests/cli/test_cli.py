@@ -172,9 +172,18 @@ def test_options_reach_the_compiler(good: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_report(good: Path, tmp_path: Path) -> None:
     shown = charl("transpile", good, "--out", tmp_path / "out", "--report")
-    assert shown.exit_code == 0 and re.search(
-        r"scale\(N\): 1 kernels \(1 functions, \d+ bytes of source\)", shown.output
-    )
+    # the kernel, the function that is exported, and the one that says how large its workspace is
+    functions = r"\(3 functions, \d+ bytes of source, (\d+) bytes of code\)"
+    found = re.search(rf"scale\(N\): 1 kernels {functions}, N operations", shown.output)
+    assert shown.exit_code == 0 and found is not None, shown.output
+    assert 50 < int(found[1]) < 5000
+    assert re.search(r"^wgsl: 1 distinct kernels, \d+ bytes of source$", shown.output, re.MULTILINE)
+
+
+def test_report_without_a_compiler(good: Path, tmp_path: Path) -> None:
+    shown = process("transpile", good, "--out", tmp_path / "out", "--report", PATH="", CC="")
+    assert shown.returncode == 0, shown.stderr
+    assert "bytes of source" in shown.stdout and "bytes of code" not in shown.stdout
 
 
 def test_dump(good: Path, tmp_path: Path) -> None:

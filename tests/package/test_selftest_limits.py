@@ -19,3 +19,19 @@ def test_large_arguments_and_results_have_no_reference() -> None:
     assert len(left_out) == 2
     assert "large_sum_of" in left_out[0] and "large_zeros_of" in left_out[1]
     assert "large_small(" in text
+
+
+LOOP = """
+export fn settled(w: f32[2, 2], x: f32[2]) -> f32 {{
+    let mut h = x
+    for i in 0..{steps} {{ h = tanh(w @ h + x) }}
+    sum(h)
+}}
+"""
+
+
+def test_a_long_loop_has_no_reference_as_transpiling_would_run_it() -> None:
+    for steps, wanted in ((10, 0), (100_000, 1)):
+        source = Source("loop.ch", LOOP.format(steps=steps))
+        text = compile_source(source, Options(targets=("c",))).files["loop_selftest.c"].decode()
+        assert text.count("too large for a reference") == wanted

@@ -21,7 +21,7 @@ from charl.backends.c.api import Api, Function, Parameter, is_stream
 from charl.backends.c.printer import quoted
 from charl.backends.c.spelling import C_TYPES, literal
 from charl.dtypes import DType
-from charl.graph.ir import TensorType
+from charl.graph.ir import Graph, Size, TensorType
 from charl.ops.regions import endless
 from charl.program import Test, Tree, leaves
 
@@ -29,6 +29,9 @@ Array = np.ndarray[Any, Any]
 
 SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
 LIMIT = 1 << 31  # operations of an export above which its reference is not computed
+VALUES = (
+    1 << 15
+)  # tensors that the evaluator computes one after the other for it, turns of loops counted: some 0.2 s
 TABLES = 1 << 16  # numbers written in a `test` block, as tables
 ELEMENTS = 1 << 24  # of its arguments and results, likewise: a self-test is to fit a device
 
@@ -125,6 +128,8 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
         return None
     if endless(f.export.graph.results):  # on arbitrary numbers it may never end
         return None
+    if dims.evaluate(_computed(f.export.graph), sizes) > VALUES:
+        return None
     inputs = _leaves_of(f)
     held = [*(leaf.type.shape for leaf in inputs), *(n.shape for n in f.export.graph.results)]
     if sum(dims.evaluate(dims.product(shape), sizes) for shape in held) > ELEMENTS:
@@ -142,6 +147,15 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
         "call": f"{f.name}({', '.join(_call_arguments(f, sizes))})",
         "checks": list(_checks(f, outputs)),
     }
+
+
+def _computed(graph: Graph) -> Size:
+    """How many tensors the evaluator computes, those of a loop's body once a turn."""
+    total: Size = 0
+    for node in graph.nodes():
+        turns = node.attrs["extent"] if node.op == "loop" else 1
+        total = total + 1 + sum((_computed(region) * turns for region in node.regions), 0)
+    return total
 
 
 def small_sizes(f: Function) -> dict[str, int] | None:
