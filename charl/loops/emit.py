@@ -297,8 +297,8 @@ class Emitter:
         for r, sink in parts:
             assert sink.buffer is not None
             initial.append(Load(sink.buffer, (sink.index,), r.dtype))
-        (_, extent), *_ = parts[0][0].over
-        if written_out and isinstance(extent, int):
+        (_, extent), *rest = parts[0][0].over
+        if written_out and not rest and isinstance(extent, int):
             return self._terms(parts, initial, extent)
         out, refs, _ = self._reduce([r for r, _ in parts], initial)
         return (*out, *(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts)))

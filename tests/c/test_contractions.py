@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import charl
 from charl import ops
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, Capabilities
 from charl.dtypes import DType, f32, f64, i32
@@ -116,3 +117,49 @@ def test_products(isa: str, tmp_path: Path) -> None:
         for kind in names[i % 2 :: 2]:
             for got, right in zip(library.run_plan(isa, f"{i} {kind}", arrays), wanted, strict=True):
                 np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
+
+
+SUMS = """
+from optim import Sgd
+
+model Net {
+    param w: f32[40, 260] = zeros()
+
+    fn forward(x: f32[8, 96, 40]) -> f32[8, 96, 260] = x @ w
+}
+
+fn objective(net: Net, x: f32[8, 96, 40], d: f32[96, 8, 260]) -> f32 = mean(net(x) * d.transpose(1, 0, 2))
+
+/// No result can hold the sums while they grow: the step reads what it writes.
+export fn step(mut net: Net, mut sgd: Sgd<Net>, x: f32[8, 96, 40], d: f32[96, 8, 260]) {
+    sgd.update(mut net, grad(objective)(net, x, d), lr: 0.01, momentum: 0.5)
+}
+export fn copied(x: f32[8, 96, 40], d: f32[96, 8, 260]) = einsum("bti,tbn->in", x, d)
+export fn turned(x: f32[8, 40, 96], d: f32[8, 260, 96]) = tanh(einsum("bit,bnt->in", x, d))
+export fn flipped(x: f32[7, 30, 33], d: f32[7, 330, 33]) = einsum("bit,bnt->ni", x, d)
+export fn batch(x: f32[3, 5, 40, 33], d: f32[3, 5, 330, 33]) = einsum("abit,abnt->ain", x, d)
+"""
+
+
+def test_sums_over_two_axes(tmp_path: Path) -> None:
+    """Packed and cut into blocks of the outer one."""
+    (tmp_path / "sums.ch").write_text(SUMS)
+    rng = np.random.default_rng(0)
+    packages = [charl.load(tmp_path / "sums.ch", backend=b) for b in ("evaluator", "c")]
+    for name, x, d in (
+        ("copied", (8, 96, 40), (96, 8, 260)),
+        ("turned", (8, 40, 96), (8, 260, 96)),
+        ("flipped", (7, 30, 33), (7, 330, 33)),
+        ("batch", (3, 5, 40, 33), (3, 5, 330, 33)),
+    ):
+        arrays = [rng.standard_normal(s).astype(np.float32) for s in (x, d)]
+        wanted, got = (getattr(p, name)(*arrays) for p in packages)
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4, err_msg=name)
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((8, 96, 40), (96, 8, 260))]
+    weights = []
+    for p in packages:
+        net, sgd = p.Net(), p.Sgd()
+        p.step(net, sgd, *arrays)
+        p.step(net, sgd, *arrays)
+        weights.append(net.w)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4, atol=1e-7)

@@ -64,6 +64,7 @@ class Blocks:
         self.emitter, self.c, self.s = emitter, c, s
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
+        self.waiting: Buffer | None = None  # an array of sums that no result can hold
         # what all numbers of lanes divide
         self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
 
@@ -183,10 +184,13 @@ class Blocks:
         kept = self._arrays(strip)
         local = tuple(Local(b) for b in kept)
         if self.s.depth is not None:
+            if self.s.waits:
+                self.waiting = Buffer("sums", self.c.total.dtype, self._held(strip) * strip.many, "scratch")
+                local = (*local, Local(self.waiting))
             block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n))
             each = partial(self._each_strip, strip)
             return (*local, *each(self._cleared), *block, *each(self._epilogue))
-        pack = self._each_strip(strip, lambda one: self._packed(one, kept, 0, self._depth))
+        pack = self._each_strip(strip, lambda one: self._packed(one, kept, 0, self.c.over[0].extent))
 
         def tile(rows: Values) -> tuple[Stmt, ...]:
             return self._each_strip(
@@ -200,8 +204,8 @@ class Blocks:
         return dims.product(a.extent for a in self.c.over)
 
     def _depth_loop(self, body: Callable[[Size, Size], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """Blocks of the sum: (first index, number)."""
-        (axis,) = self.c.over
+        """Blocks of the sum: (first index of its outermost loop, number)."""
+        axis = self.c.over[0]
         depth = self.s.depth
         assert depth is not None
         even = isinstance(axis.extent, int) and isinstance(depth, int) and axis.extent % depth == 0
@@ -226,13 +230,23 @@ class Blocks:
 
     # ------------------------------------------------------------ sums that grow in memory
 
-    def _home(self) -> Sink:
+    def _held(self, strip: Strip) -> Size:
+        """Elements of the sums of one strip."""
+        return (1 if self.s.tile is None else self.s.tile.extent) * self._width(strip)
+
+    def _home(self, strip: Strip) -> Sink:
+        """Where the sums of a strip grow: in a result, or in an array where none can hold them."""
+        if self.waiting is not None:
+            row = 0 if self.s.tile is None else dims.sym(self.s.tile.name) * self._width(strip)
+            at = strip.place * self._held(strip) + row + dims.sym(self.s.lane.name) - strip.start
+            return Sink(self.c.total, self.waiting, at)
         home = self.c.home()
         assert home is not None
         return home
 
     def _cleared(self, strip: Strip) -> tuple[Stmt, ...]:
-        return self._one_by_one(strip, [replace(self._home(), value=identity("add", self.c.total.dtype))])
+        zero = identity("add", self.c.total.dtype)
+        return self._one_by_one(strip, [replace(self._home(strip), value=zero)])
 
     def _one_by_one(self, strip: Strip, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         """A strip of each row of the tile axis in turn."""
@@ -247,28 +261,38 @@ class Blocks:
 
     def _block(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
         """Add one block of the sum to a strip of the results."""
-        (axis,) = self.c.over
         pack = self._each_strip(strip, lambda one: self._packed(one, kept, k, count))
+        axis, rest = self.c.over[0], self.c.over[1:]
         inner = self.emitter.name(axis.name.split(".")[0])
+        over = ((inner, count), *((a.name, a.extent) for a in rest))
+        at = self._position({axis.name: dims.sym(inner)})
 
         def tile(one: Strip, rows: Values) -> tuple[Stmt, ...]:
-            body = substitute(self._body(one, kept, inner), {axis.name: k + dims.sym(inner)}, {})
-            return self._added(one, body, inner, count, rows)
+            body = substitute(self._body(one, kept, at), {axis.name: k + dims.sym(inner)}, {})
+            return self._added(one, Reduce("add", over, body, self.c.total.dtype), rows)
 
         return (*pack, *self._rows(lambda rows: self._each_strip(strip, partial(tile, rows=rows))))
 
-    def _body(self, strip: Strip, kept: Sequence[Buffer], index: str) -> Expr:
-        """What is summed, with packed operands read at `index` of their block."""
-        table = {x: self._slot(strip, b, index, x) for x, b in zip(self.s.packed, kept, strict=True)}
+    def _position(self, names: Mapping[str, Size]) -> Size:
+        """The place of an element of the sum in its block. `names`: indices that stand for the loops of the sum."""
+        at: Size = 0
+        for axis in self.c.over:
+            at = at * axis.extent + names.get(axis.name, dims.sym(axis.name))
+        return at
+
+    def _body(self, strip: Strip, kept: Sequence[Buffer], at: Size) -> Expr:
+        """What is summed, with packed operands read at place `at` of their block."""
+        table = {x: self._slot(strip, b, at, x) for x, b in zip(self.s.packed, kept, strict=True)}
         return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, {})
 
-    def _slot(self, strip: Strip, kept: Buffer, index: str, load: Load) -> Load:
-        here = dims.sym(index) * self._width(strip) + dims.sym(self.s.lane.name) - strip.start
+    def _slot(self, strip: Strip, kept: Buffer, at: Size, load: Load) -> Load:
+        here = at * self._width(strip) + dims.sym(self.s.lane.name) - strip.start
         return Load(kept, (self._room(strip) * strip.place + here,), load.dtype)
 
     def _room(self, strip: Strip) -> Size:
         """Elements of one strip's packed block."""
-        return (self._depth if self.s.depth is None else self.s.depth) * self._width(strip)
+        inside = dims.product(a.extent for a in self.c.over[1:])
+        return (self._depth if self.s.depth is None else self.s.depth * inside) * self._width(strip)
 
     def _width(self, strip: Strip) -> Size:
         return self.lanes * strip.vectors
@@ -280,9 +304,8 @@ class Blocks:
         left, width = self.s.lane.extent - strip.start, self._width(strip)
         return min(left, width) if isinstance(left, int) and isinstance(width, int) else width
 
-    def _added(self, strip: Strip, body: Expr, inner: str, count: Size, rows: Values) -> tuple[Stmt, ...]:
-        home, total = self._home(), self.c.total
-        part = Reduce("add", ((inner, count),), body, total.dtype)
+    def _added(self, strip: Strip, part: Reduce, rows: Values) -> tuple[Stmt, ...]:
+        home = self._home(strip)
 
         def tile(at: list[Size], _: str) -> tuple[Stmt, ...]:
             values = {**rows, self.s.lane.name: at}
@@ -298,9 +321,9 @@ class Blocks:
 
     def _epilogue(self, strip: Strip) -> tuple[Stmt, ...]:
         """What is done with finished sums that wait in memory."""
-        if self.c.plain:
+        if self.c.plain and self.waiting is None:
             return ()
-        home, total = self._home(), self.c.total
+        home, total = self._home(strip), self.c.total
         waiting = Load(home.buffer, (home.index,), total.dtype)
         sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting}, [total])
         sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
@@ -322,27 +345,43 @@ class Blocks:
         return tuple(out)
 
     def _turned(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
-        (axis,) = self.c.over
-        first = dims.substitute(load.index[0], {axis.name: k, self.s.lane.name: strip.start})
+        """Copy what lies along the innermost loop of the sum."""
+        loops, names = self._loops_of(count)
+        last = self.c.over[-1].name
+        columns = self.c.over[-1].extent if loops[:-1] else count
+        names[last] = 0
+        to = self._room(strip) * strip.place + self._position(names) * self._width(strip)
+        env = {**names, self.c.over[0].name: k + names[self.c.over[0].name], self.s.lane.name: strip.start}
         step = stride(load, self.s.lane.name)
         assert step is not None
-        width = self._width(strip)
-        to = self._room(strip) * strip.place
-        return (Transpose(kept, to, width, load.source, first, step, self._length(strip), count),)
+        first = dims.substitute(load.index[0], env)
+        turn = Transpose(kept, to, self._width(strip), load.source, first, step, self._length(strip), columns)
+        return _nested(loops[:-1], (turn,))
 
     def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
-        (axis,) = self.c.over
-        inner = self.emitter.name(axis.name.split(".")[0])
-        slot = self._slot(strip, kept, inner, load)
-        value = substitute(load, {axis.name: k + dims.sym(inner)}, {})
+        """Copy what lies along the lanes."""
+        loops, names = self._loops_of(count)
+        slot = self._slot(strip, kept, self._position(names), load)
+        first = self.c.over[0].name
+        value = substitute(load, {**names, first: k + names[first]}, {})
         sink = Sink(value, kept, slot.index[0])
-        return (For(inner, count, self._each(strip, {}, [sink])),)
+        return _nested(loops, self._each(strip, {}, [sink]))
+
+    def _loops_of(self, count: Size) -> tuple[list[tuple[str, Size]], dict[str, Size]]:
+        """Loops of their own over `count` turns of the sum's outermost loop and all of the others, and the indices."""
+        loops: list[tuple[str, Size]] = []
+        names: dict[str, Size] = {}
+        for n, axis in enumerate(self.c.over):
+            index = self.emitter.name(axis.name.split(".")[0])
+            loops.append((index, axis.extent if n else count))
+            names[axis.name] = dims.sym(index)
+        return loops, names
 
     def _with_packed(self, strip: Strip, kept: Sequence[Buffer]) -> Sequence[Sink]:
         if not kept:
             return self.c.sinks
-        total, (axis,) = self.c.total, self.c.over
-        packed = replace(total, body=self._body(strip, kept, axis.name))
+        total = self.c.total
+        packed = replace(total, body=self._body(strip, kept, self._position({})))
         return self.emitter.replaced(self.c.sinks, {id(total): packed}, [total])
 
     # ------------------------------------------------------------ transposed results
@@ -352,10 +391,10 @@ class Blocks:
         s, tile = self.s, self.s.tile
         assert tile is not None
         arrays = self._arrays(strip)
-        pack = self._packed(strip, arrays, 0, self._depth)
+        pack = self._packed(strip, arrays, 0, self.c.over[0].extent)
         total = self.c.total
         if arrays:
-            total = replace(total, body=self._body(strip, arrays, self.c.over[0].name))
+            total = replace(total, body=self._body(strip, arrays, self._position({})))
         block = self._waiting()
         width = self._width(strip)
         kept = Buffer("sums", total.dtype, width * block, "scratch")
@@ -407,6 +446,12 @@ class Blocks:
         body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
         turn = Transpose(turned, 0, block, kept, 0, width, n, columns)
         return (Local(turned), turn, For(row, columns, body))
+
+
+def _nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    for index, extent in reversed(loops):
+        body = (For(index, extent, body),)
+    return body
 
 
 def _exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:

@@ -29,6 +29,7 @@ _KIND = 0.01  # share of the cycles that another kind of tile must save, for the
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 _ROW_LOAD, _LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
+_FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
 _DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
@@ -47,7 +48,8 @@ class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
     block, between which the sums wait in memory; None where one register holds the whole sum. `strips`: strips of the lane axis
-    that share a block. `flipped`: results leave transposed.
+    that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `flipped`: results leave
+    transposed.
     """
 
     lane: Axis
@@ -58,6 +60,7 @@ class Schedule:
     turned: tuple[Load, ...] = ()
     depth: Size | None = None
     strips: int = 1
+    waits: bool = False
     flipped: bool = False
     cost: float = 0.0
 
@@ -92,7 +95,7 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         if isinstance(step, int) and 1 < step <= HOPS and len(c.over) > 1:
             hops += step == 2 or _GATHER
             continue
-        if c.guarded or len(c.over) != 1 or stride(load, c.over[0].name) != 1:
+        if not _packable(c) or stride(load, c.over[-1].name) != 1:
             return
         if not load.dtype.is_float or load.dtype.bits != c.width or step is None:
             return
@@ -111,7 +114,7 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     depth = prod(_known(a.extent) for a in c.over)
     far = _far(c, caps, reads, packed)
     movable = [x for x in far if x.dtype.is_float and x.dtype.bits == c.width]
-    if c.guarded or flipped or len(c.over) != 1 or any(tile and tile.name in x.symbols() for x in movable):
+    if flipped or not _packable(c) or any(tile and tile.name in x.symbols() for x in movable):
         movable = []
     columns = _known(lane.extent)
     shape, cycles, moves = best_tile(
@@ -136,6 +139,11 @@ def _tile_axis(c: Contraction, lane: Axis, reads: list[Load], flipped: bool) -> 
     if flipped and c.rows[-1] not in free:
         return None
     return free[-1] if free else None
+
+
+def _packable(c: Contraction) -> bool:
+    """Whether operands can be copied to arrays of a known size for a turn of the sum's outermost loop."""
+    return not c.guarded and all(isinstance(a.extent, int) for a in c.over[1:])
 
 
 def _far(c: Contraction, caps: Capabilities, reads: list[Load], packed: list[Load]) -> list[Load]:
@@ -171,28 +179,37 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     """Blocks of the sum so deep that the packed strips keep to the stack they may take."""
     if not s.packed:
         return s
-    strip = s.shape.vectors * max(caps.max_lanes * 32 // c.width, 1) * c.total.dtype.bytes * len(s.packed)
+    width = s.shape.vectors * max(caps.max_lanes * 32 // c.width, 1) * c.total.dtype.bytes
+    turn = width * len(s.packed) * prod(_known(a.extent) for a in c.over[1:])  # of the sum's outermost loop
     extent = c.over[0].extent
-    blocked = c.home() is not None and not s.flipped
+    tile = s.tile.extent if s.tile is not None else 1
+    waits = c.home() is None
+    room = caps.stack
+    if waits:  # for the sums
+        room -= tile * width if isinstance(tile, int) else room
+    blocked = not s.flipped and turn <= room
     if blocked and _scattered(c, caps, s):
-        many = min(_TOGETHER, -(-_known(s.lane.extent) * c.total.dtype.bytes // strip))
-        return replace(s, depth=_split(extent, max(caps.stack // strip // many, 16)), strips=many)
-    most = max(caps.stack // strip, 16)
-    again = s.tile is not None and _known(s.tile.extent) > s.shape.rows
-    if blocked and again and _known(extent) * strip > caps.cache[0]:  # read from a near cache by every tile
-        most = max(caps.cache[0] // 2 // strip, 16)
+        many = min(_TOGETHER, -(-_known(s.lane.extent) * c.total.dtype.bytes // width))
+        many = max(min(many, caps.stack // 2 // (_known(tile) * width)), 1) if waits else many
+        room = caps.stack - (_known(tile) * width * many if waits else 0)
+        most = max(room // turn // many, 1)
+        return replace(s, depth=_split(extent, most), strips=many, waits=waits)
+    tiles = -(-_known(tile) // s.shape.rows)
+    most = caps.stack // turn
+    if blocked and not waits and 1 < tiles <= _FEW and _known(extent) * turn > caps.cache[0]:
+        most = max(caps.cache[0] // turn, 1)  # what is packed for few tiles does not leave the nearest cache
     if isinstance(extent, int) and extent <= most:
         return s
     if not blocked:
         return replace(s, packed=(), turned=(), cost=float("inf")) if s.turned else replace(s, packed=())
-    return replace(s, depth=_split(extent, most))
+    return replace(s, depth=_split(extent, max(min(most, room // turn), 1)), waits=waits)
 
 
 def _scattered(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
     """Whether what the rows of a tile read is too much to stay in a cache until the next strip."""
     if s.tile is None:
         return False
-    rows, depth = _known(s.tile.extent), _known(c.over[0].extent)
+    rows, depth = _known(s.tile.extent), prod(_known(a.extent) for a in c.over)
     return rows * depth * c.total.dtype.bytes > caps.cache[1] and rows > s.shape.rows
 
 
