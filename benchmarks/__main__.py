@@ -169,7 +169,7 @@ def _about(asked: Request, missing: list[str], quick: bool) -> dict[str, Any]:
     from importlib import metadata
 
     versions = {"python": platform.python_version()}
-    for package in ("charl", "numpy", "torch", "jax", "onnxruntime"):
+    for package in ("charl", "numpy", "torch", "jax", "onnxruntime", "llama_cpp_python"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

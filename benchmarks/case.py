@@ -72,6 +72,7 @@ class Peer:
     step: Callable[[], Any]
     result: Callable[[Any], Any]
     state: Callable[[], Leaves] = dict
+    tolerance: float = 1e-4  # of its outputs from Charl's
     many: Callable[[int], Any] | None = None  # so many calls, where that is not a loop over `step`
 
     def run(self, calls: int) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 from benchmarks import measure
 from benchmarks.case import Case
 
-TOLERANCE = 1e-4
 GRACE = 30  # seconds in which a process that ran out of time may say so itself
 
 
@@ -194,7 +193,7 @@ def _contenders(case: Any, request: Request, row: Row) -> list[measure.Contender
             wanted = got
         else:
             row.difference[name] = _difference(got, wanted)
-            if not row.difference[name] <= TOLERANCE:
+            if not row.difference[name] <= peer.tolerance:
                 row.failed[name] = f"outputs differ by {row.difference[name]:.1e}"
                 continue
         contenders.append(measure.Contender(name, peer.run, slow=last > 1))
@@ -207,7 +206,7 @@ def _charl(name: str, case: Any, arguments: dict[str, Any], threads: int, folder
 
     emitted = Emitted(case.source, folder, simd, threads, dict(case.dims), dict(case.sets), case.flush)
     call = emitted.call(case.export, arguments)
-    return Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, call.many)
+    return Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, many=call.many)
 
 
 def _outputs(peer: Any, calls: int, state: bool = False) -> tuple[dict[str, Any], float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Leaves, dense, normal, rng
+from benchmarks.case import Array, Case, Leaves, dense, normal, rng
 
 ORDER = 6
 GPT2 = {"vocab": 50257, "context": 1024, "d": 768, "heads": 12, "depth": 12}
@@ -48,16 +49,46 @@ def _text(shape: dict[str, int], rows: int, length: int) -> Any:
 
 
 def token_arguments(shape: dict[str, int], t: int, room: int) -> dict[str, Any]:
-    """A token at position `t`, caches with room for `room` positions that hold those before."""
-    r, h, d = rng(3), shape["heads"], shape["d"] // shape["heads"]
+    """A token after a text of `t`, and caches with room for `room` positions that hold those of the text."""
+    net, text = weights(shape), _text(shape, 1, t)[0]
+    caches = []
+    for k, v in _keys_and_values(net, text, shape):
+        filled = {n: np.zeros((1, len(x), room, x.shape[2]), np.float32) for n, x in (("k", k), ("v", v))}
+        filled["k"][0, :, :t], filled["v"][0, :, :t] = k, v
+        caches.append(filled)
+    return {"net": net, "id": np.array([11], np.int32), "caches": caches, "t": np.int32(t), "text": text}
 
-    def filled() -> Any:
-        out = np.zeros((1, h, room, d), np.float32)
-        out[:, :, :t] = normal(r, 1, h, t, d)
+
+def _keys_and_values(net: Leaves, text: Array, shape: dict[str, int]) -> Iterator[tuple[Array, Array]]:
+    """Of every layer, [heads, time, d / heads]: gpt.ch in NumPy."""
+
+    def norm(at: str, x: Array) -> Array:
+        centred = x - x.mean(-1, keepdims=True)
+        power = (centred**2).mean(-1, keepdims=True)
+        out: Array = centred / np.sqrt(power + 1e-5) * net[f"{at}.scale"] + net[f"{at}.shift"]
         return out
 
-    caches = [{"k": filled(), "v": filled()} for _ in range(shape["depth"])]
-    return {"net": weights(shape), "id": np.array([11], np.int32), "caches": caches, "t": np.int32(t)}
+    def layer(at: str, x: Array) -> Array:
+        out: Array = x @ net[f"{at}.w"] + net[f"{at}.b"]
+        return out
+
+    def gelu(x: Array) -> Array:
+        out: Array = 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        return out
+
+    x = net["wte.table"][text] + net["wpe.table"][: len(text)]
+    for i in range(shape["depth"]):
+        at = f"blocks.{i}"
+        parts = np.split(layer(f"{at}.attn.qkv", norm(f"{at}.ln1", x)), 3, -1)
+        q, k, v = (p.reshape(len(text), shape["heads"], -1).transpose(1, 0, 2) for p in parts)
+        yield k, v
+        scores = np.where(
+            np.tri(len(text), dtype=bool), q @ k.transpose(0, 2, 1) / q.shape[2] ** 0.5, -np.inf
+        )
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        seen = (shares / shares.sum(-1, keepdims=True)) @ v
+        x = x + layer(f"{at}.attn.out", seen.transpose(1, 0, 2).reshape(x.shape))
+        x = x + layer(f"{at}.proj", gelu(layer(f"{at}.fc", norm(f"{at}.ln2", x))))
 
 
 def train_arguments(shape: dict[str, int], rows: int, length: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ NAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "torch.compile": ("torch_", "torch", {"compiled": True}),
     "JAX": ("jax_", "jax", {}),
     "ONNX Runtime": ("onnx_", "onnxruntime", {}),
+    "llama.cpp": ("llama_", "llama_cpp", {}),
 }
 
 

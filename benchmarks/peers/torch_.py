@@ -97,7 +97,7 @@ def _flushing(peer: Peer | None, case: Case) -> Peer | None:
             torch.set_flush_denormal(False)
         return out
 
-    return Peer(peer.name, lambda: many(1), peer.result, peer.state, many)
+    return Peer(peer.name, lambda: many(1), peer.result, peer.state, many=many)
 
 
 Step = Callable[[Any, Any], Any]

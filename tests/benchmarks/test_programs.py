@@ -51,7 +51,7 @@ def _emitted(source: Path, folder: Path, dims: str, sets: str) -> Emitted:
 def test_agrees(name: str, folder: Path) -> None:
     case: Case = CASES[name]
     call = _emitted(case.source, folder, str(case.dims), str(case.sets)).call(case.export, case.arguments())
-    peer = Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, call.many)
+    peer = Peer(name, lambda: call.many(1), lambda _: call.result(), call.state, many=call.many)
     got, wanted = outputs(peer, case.calls), REFERENCES[name]
     shared = [k for k in wanted if k in got]
     assert "result 0" in shared or not any(k.startswith("result") for k in wanted)
