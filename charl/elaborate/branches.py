@@ -26,7 +26,8 @@ from charl.syntax import ast
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-from charl.elaborate import operators, returns
+from charl.elaborate import facts, operators, returns
+from charl.elaborate.numbers import compare_sizes
 
 BRANCHES = code("E0212", "the branches of an `if` differ")
 
@@ -106,14 +107,13 @@ class _Early:
 def check_both(el: Elaborator, e: ast.If, condition: Any, scope: Scope) -> Any:
     """A compile-time condition not known in the check for all instances: both sides must be right."""
 
-    def assuming() -> Any:
-        el.assumed.add(condition)
-        try:
-            return _lenient(el, e.then, scope)
-        finally:
-            el.assumed.discard(condition)
+    el.worlds.split(condition)
 
-    first, second = _sides(el, (assuming, lambda: _lenient(el, e.otherwise, scope)))
+    def assuming(truth: bool, side: Any) -> Any:
+        with facts.assumed(el, condition, truth):
+            return _lenient(el, side, scope)
+
+    first, second = _sides(el, (lambda: assuming(True, e.then), lambda: assuming(False, e.otherwise)))
     then, other = first.value, second.value
     own = scope.function.early.variables if scope.function is not None else ()
     for b in {**first.after, **second.after}:
@@ -293,14 +293,31 @@ def match_expression(el: Elaborator, e: ast.Match, scope: Scope) -> Any:
     if isinstance(subject, (Node, v.Unknown, Dim)):
         el.reuse.bind()
         if not isinstance(subject, Node) and el.checking:
-            for arm in e.arms:
-                _lenient(el, arm.body, scope)
-            return v.ERROR
+            return _symbolic_match(el, e, subject, scope)
         return _run_time_match(el, e, subject, scope)
     for arm in e.arms:
         if not arm.patterns or any(_matches(el, p, subject, scope) for p in arm.patterns):
             return el.evaluate(arm.body, scope)
     raise fail(NO_MATCH, f"no pattern matches {subject}", e.subject.span, help="add `_ => …`")
+
+
+def _symbolic_match(el: Elaborator, e: ast.Match, subject: Any, scope: Scope) -> Any:
+    """`match` on a number that is symbolic in the check for all instances: every arm that some instance takes is checked."""
+    for arm in e.arms:
+        for p in arm.patterns:
+            if isinstance(subject, Dim) and not isinstance(p, ast.Range):
+                value = el.known(p, scope)
+                same = compare_sizes("==", subject, value) if isinstance(value, (int, Dim)) else False
+                if same is True:
+                    return el.evaluate(arm.body, scope)
+                el.worlds.split(same)
+                if same is False:
+                    continue
+            _lenient(el, arm.body, scope)
+        if not arm.patterns:
+            value = _lenient(el, arm.body, scope)
+            return value.value if isinstance(value, _Early) else value if len(e.arms) == 1 else v.ERROR
+    return v.ERROR
 
 
 def _matches(el: Elaborator, p: Any, subject: Any, scope: Scope) -> bool:

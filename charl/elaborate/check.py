@@ -6,10 +6,11 @@ own names, so that messages speak the user's language; bodies of the library are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import clauses, custom, host_library, instances, returns, testing
+from charl.elaborate import clauses, custom, facts, host_library, initial, instances, returns, testing, worlds
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -22,6 +23,7 @@ from charl.elaborate.parameters import (
 )
 from charl.elaborate.scope import Mode, Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
+from charl.elaborate.worlds import World
 from charl.errors import CharlError
 from charl.graph.ir import Node, TensorType
 from charl.syntax import ast
@@ -63,69 +65,82 @@ def parameter(path: str, t: TensorType) -> Node:
 
 def check_declaration(el: Elaborator, d: v.Declaration) -> None:
     """Members, initializers and methods of a struct or model."""
-    scope = Scope(d.scope)
-    arguments: list[tuple[str, Any]] = []
     try:
-        for g in d.ast.generics:
-            value = instances.opaque(g.name.name, g.bound.name if g.bound is not None else None)
-            scope.bind(g.name.name, value, g.name.span)
-            arguments.append((g.name.name, value))
-        for p in d.ast.params:
-            if p.default is not None:
-                with el.guarded():
-                    el.known(p.default, scope)
-            value = instances.symbolic(el, p, p.name.name, scope)
-            scope.bind(p.name.name, value, p.span)
-            arguments.append((p.name.name, value))
-        t = v.InstanceType(d, tuple(arguments))
-        whole = instances.placeholder(el, t, parameter)
+        whole = declared(el, d)
     except CharlError as e:
         el.report(e)
         return
     except v.Silenced:
         return
-    check_initializers(el, d, t)
+
+    def here() -> v.Instance:
+        """A value of the declaration, in this world."""
+        return whole if el.worlds.world == World() else declared(el, d)
+
+    worlds.in_each(el, lambda: check_initializers(el, d, here().type))
     for m in d.ast.methods:
         f = instances.function_of(d, m.name.name)
         if f is not None:
-            check_function(el, f, whole, t)
-    if getattr(d.ast, "layers", None) is not None and instances.function_of(d, "forward") is None:
-        return
+            check_function(el, f, here)
+
+
+def declared(el: Elaborator, d: v.Declaration) -> v.Instance:
+    """A value of a declaration about whose parameters only their types are known."""
+    scope = Scope(d.scope)
+    arguments: list[tuple[str, Any]] = []
+    for g in d.ast.generics:
+        value = instances.opaque(g.name.name, g.bound.name if g.bound is not None else None)
+        scope.bind(g.name.name, value, g.name.span)
+        arguments.append((g.name.name, value))
+    for p in d.ast.params:
+        if p.default is not None:
+            with el.guarded():
+                el.known(p.default, scope)
+        value = instances.symbolic(el, p, p.name.name, scope)
+        scope.bind(p.name.name, value, p.span)
+        arguments.append((p.name.name, value))
+    whole = instances.placeholder(el, v.InstanceType(d, tuple(arguments)), parameter)
+    assert isinstance(whole, v.Instance)
+    return whole
 
 
 def check_initializers(el: Elaborator, d: v.Declaration, t: v.InstanceType) -> None:
     """Every `param` and `state` has an initializer that gives its type."""
-    from charl.elaborate import initial
-
     for f in d.ast.fields:
         if f.kind == "field" or f.default is None:
             continue
         with el.guarded():
             scope = instances.instance_scope(t)
-            if f.condition is not None:
-                condition = el.condition(f.condition, scope)
-                if isinstance(condition, v.Unknown):
-                    el.assumed = {condition}
-            declared = Matcher(el, scope).resolve(f.type)
-            initial.initial_value(el, f, declared, scope, rng_placeholder(el))
-        el.assumed.clear()
+            condition = el.condition(f.condition, scope) if f.condition is not None else True
+            if condition is False:
+                continue
+            with facts.assumed(el, condition, True):
+                declared = Matcher(el, scope).resolve(f.type)
+                initial.initial_value(el, f, declared, scope, rng_placeholder(el))
 
 
-def check_function(el: Elaborator, f: v.Function, receiver: Any = None, owner: Any = None) -> None:
-    """Check one body with symbolic parameters."""
+def check_function(el: Elaborator, f: v.Function, receiver: Callable[[], v.Instance] | None = None) -> None:
+    """Check one body with symbolic parameters, in each of the worlds that its conditions make; an export in one."""
+
+    def work() -> None:
+        try:
+            _check_function(el, f, receiver() if receiver is not None else None)
+        except CharlError as e:
+            el.report(e)
+        except v.Silenced:
+            pass
+
     el.active.append(f)
     try:
-        _check_function(el, f, receiver, owner)
-    except CharlError as e:
-        el.report(e)
-    except v.Silenced:
-        pass
+        if el.exporting:
+            work()
+        else:
+            worlds.in_each(el, work)
     finally:
         el.active.pop()
-        el.assumed.clear()
 
 
-def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) -> None:
+def _check_function(el: Elaborator, f: v.Function, receiver: v.Instance | None) -> None:
     mode = None
     place = Scope().bind("self", receiver, f.span, mutable=True)
     if receiver is not None:
@@ -137,8 +152,8 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
     scope = Scope(outer, function=Frame(f, mode))
     if receiver is not None:
         instances.bind_owner(el, scope, f, Variable(place, el.journal))
-        if _is_static(f, owner):
-            scope.parent = instances.instance_scope(owner)
+        if _is_static(f):
+            scope.parent = instances.instance_scope(receiver.type)
             scope.function.mode = None
     matcher = signature(el, f, scope)
     for g in f.generics:
@@ -164,7 +179,7 @@ def _check_function(el: Elaborator, f: v.Function, receiver: Any, owner: Any) ->
         custom.check(el, f, rule, entered, custom.together(value, after), call)
 
 
-def _is_static(f: v.Function, owner: Any) -> bool:
+def _is_static(f: v.Function) -> bool:
     """`init` makes the value that other methods receive."""
     return f.name == "init"
 
@@ -176,7 +191,7 @@ def rng_placeholder(el: Elaborator) -> Any:
 
 def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
     """A value for every parameter about which only its type is known; compile-time ones first, which sizes may mention."""
-    skolem_dims(matcher, [p.type for p in f.params])
+    skolem_dims(matcher, [p.type for p in f.params], symbol=el.worlds.symbol)
     clauses.made_equal(el, f, matcher.scope)
     values: dict[int, Any] = {}
     for k, p in sorted(enumerate(f.params), key=lambda item: not _compile_time(item[1].type)):

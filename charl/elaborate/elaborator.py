@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from charl import dtypes, ops
-from charl.elaborate import branches, calls, indexing, instances, loops, operators, returns
+from charl.elaborate import branches, calls, facts, indexing, instances, loops, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
 from charl.elaborate.reuse import Reuse
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
 from charl.elaborate.types import Matcher, check_run
+from charl.elaborate.worlds import Worlds
 from charl.errors import CharlError, Diagnostic, Label, code, fail
 from charl.graph.ir import Node, Size, at_span
 from charl.ops import TypeRuleError
@@ -64,7 +65,8 @@ class Elaborator:
         self.tests: Any = None  # collects what a test asserts (testing.Collector)
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
         self.rules: dict[v.Function, v.Function] = {}  # functions with the user's gradient rule of each
-        self.assumed: set[v.Unknown] = set()
+        self.assumed: dict[Any, bool] = {}  # conditions that hold where the walk is, or do not
+        self.worlds = Worlds()
         self.depth = 0  # calls under way
         self.nesting = 0  # types inside types
         self.active: list[v.Function] = []  # their functions
@@ -208,7 +210,7 @@ class Elaborator:
                 ABSENT, f"`{value.name}` is absent in this instance", span, help="test its condition first"
             )
         if isinstance(value, v.Maybe):
-            if value.condition not in self.assumed:
+            if facts.holds(self, value.condition) is not True:
                 raise fail(
                     ABSENT,
                     f"`{value.name}` exists only if `{value.condition}`",
@@ -383,7 +385,10 @@ class Elaborator:
 
     def truth(self, value: Any, span: Span) -> Any:
         """A value that must be a truth value."""
-        if isinstance(value, bool) or (isinstance(value, v.Unknown) and value.kind == "bool"):
+        if isinstance(value, v.Unknown) and value.kind == "bool":
+            known = facts.holds(self, value)
+            return value if known is None else known
+        if isinstance(value, bool):
             return value
         if isinstance(value, Node) and value.dtype == dtypes.boolean and value.rank == 0:
             return value if self.host is None else self.host.truth(value)

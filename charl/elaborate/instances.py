@@ -173,7 +173,7 @@ def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
     if isinstance(t, ast.FnType) or name == "fn":
         return v.OpaqueFunction(text, t, scope)
     if name == "int":
-        return sym(text)
+        return el.worlds.symbol(text)
     if name in ("float", "bool"):
         return unknown(name, text)
     if t is None and p.default is not None:
@@ -182,7 +182,7 @@ def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
             return v.OpaqueFunction(text, None, scope)
         if isinstance(default, (bool, float)):
             return unknown("bool" if isinstance(default, bool) else "float", text)
-        return sym(text) if isinstance(default, int) else default
+        return el.worlds.symbol(text) if isinstance(default, int) else default
     if p.default is not None:
         return el.known(p.default, scope)
     raise v.Silenced

@@ -26,6 +26,37 @@ REAL: ContextVar[DType] = ContextVar("REAL", default=dtypes.f32)
 LITERALS: ContextVar[Callable[[Node, Span], Node] | None] = ContextVar("LITERALS", default=None)
 
 
+# Sizes that are not 0: differences of sizes that are known to differ.
+DIFFERENT: ContextVar[frozenset[Size]] = ContextVar("DIFFERENT", default=frozenset())
+
+
+def upright(x: Size) -> Size:
+    """What is 0 where a size is 0: the same for its multiples."""
+    if not isinstance(x, Dim):
+        return x
+    whole = [c for _, c in x.terms if isinstance(c, int)]
+    by = math.gcd(*whole) if len(whole) == len(x.terms) else 1
+    found = dims.exact_div(x, -by if x.terms[0][1] < 0 else by)
+    return x if found is None else found
+
+
+def factors(x: Size) -> list[Dim]:
+    """The symbols of a product of symbols; nothing for anything else. Such a product is 1 where each of them is."""
+    if not isinstance(x, Dim) or len(x.terms) != 1 or x.terms[0][1] != 1:
+        return []
+    ((powers, _),) = x.terms
+    return [dims.atom(a) for a, p in powers] if all(p > 0 for _, p in powers) else []
+
+
+def differ(a: Size, b: Size) -> bool:
+    """Whether two sizes are known to differ, though not by how much."""
+    different = DIFFERENT.get()
+    if not different:
+        return False
+    parts = factors(a) if b == 1 else factors(b) if a == 1 else []
+    return upright(b - a) in different or any(upright(f - 1) in different for f in parts)
+
+
 def literal(node: Node, span: Span) -> Node:
     """What the text says, as a run-time value."""
     change = LITERALS.get()
@@ -193,6 +224,7 @@ def compare_sizes(op: str, a: Size, b: Size) -> Any:
             return op == "=="
         if (
             isinstance(diff, int)
+            or differ(a, b)
             or dims.nonnegative(diff - 1, least=0)
             or dims.nonnegative(-diff - 1, least=0)
         ):
@@ -208,7 +240,7 @@ def compare_sizes(op: str, a: Size, b: Size) -> Any:
     def build(_: DType) -> Node:
         return elementwise(name, ops.size_value(a, dtypes.i32), ops.size_value(b, dtypes.i32))
 
-    return v.Unknown("bool", f"{a} {op} {b}", build)
+    return v.Unknown("bool", f"{a} {op} {b}", build, op, (a, b))
 
 
 def unknown_binary(op: str, a: Any, b: Any) -> Any:
@@ -226,7 +258,7 @@ def unknown_binary(op: str, a: Any, b: Any) -> Any:
 
         return elementwise(name, side(a), side(b))
 
-    return v.Unknown(kind, f"({a} {op} {b})", build)
+    return v.Unknown(kind, f"({a} {op} {b})", build, op, (a, b))
 
 
 def unknown_call(name: str, *args: Any) -> v.Unknown:

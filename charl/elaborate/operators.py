@@ -362,7 +362,7 @@ def unary(el: Elaborator, op: str, a: Operand, span: Span) -> Any:
         if isinstance(x, bool):
             return not x
         if isinstance(x, v.Unknown) and x.kind == "bool":
-            return v.Unknown("bool", f"not {x}", lambda t: ops.not_(x.build(t)))
+            return v.Unknown("bool", f"not {x}", lambda t: ops.not_(x.build(t)), "not", (x,))
         if isinstance(x, Node) and x.dtype == dtypes.boolean:
             return ops.not_(x)
     elif isinstance(x, Node) and x.dtype != dtypes.boolean:

@@ -17,7 +17,7 @@ from charl.dims import Dim
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.elaborate.copies import Copies, rigid
-from charl.elaborate.numbers import LITERALS
+from charl.elaborate.numbers import DIFFERENT, LITERALS
 from charl.elaborate.parameters import Call, is_mut
 from charl.elaborate.scope import Place
 from charl.graph.ir import Node, Size, TensorType, now, places
@@ -222,8 +222,9 @@ class Reuse:
                 out += [reader.form(call.mode.rng.get()), call.mode.rng.mutable]
         out += [(a.name, a.place is not None, reader.form(a.value)) for a in call.arguments]
         out.append(reader.known())
-        if self.el.assumed:
-            out.append(frozenset(self.el.assumed))
+        different = DIFFERENT.get()
+        if self.el.assumed or different:  # they speak of sizes by name
+            out.append((frozenset(self.el.assumed.items()), different, *reader.symbols))
         return tuple(out)
 
     def _again(

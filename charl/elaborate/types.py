@@ -418,8 +418,10 @@ class FunctionType:
         return str(self.ast.span.text)
 
 
-def skolem_dims(matcher: Matcher, types: list[Any], prefix: str = "") -> None:
-    """Bind every unbound bare dimension of some parameter types to a symbol of its own name.
+def skolem_dims(
+    matcher: Matcher, types: list[Any], prefix: str = "", symbol: Callable[[str], Any] = sym
+) -> None:
+    """Bind every unbound bare dimension of some parameter types to a symbol of its own name (or what `symbol` makes of it).
 
     A pack becomes two dimensions: what a body says must hold for any number of them, and is checked for that.
     """
@@ -432,10 +434,10 @@ def skolem_dims(matcher: Matcher, types: list[Any], prefix: str = "") -> None:
                 dims = tuple(a.value for a in node.args)
             for d in dims:
                 if isinstance(d, ast.Pack) and matcher.lookup(d.name.name) is None:
-                    parts = tuple(sym(f"{d.name}.{i}") for i in range(2))
+                    parts = tuple(symbol(f"{d.name}.{i}") for i in range(2))
                     matcher.scope.bind(d.name.name, v.Run(parts, 2), d.span)
                 elif isinstance(d, ast.Name) and matcher.scope.find(d.name) is None:
-                    matcher.scope.bind(d.name, sym(prefix + d.name), d.span)
+                    matcher.scope.bind(d.name, symbol(prefix + d.name), d.span)
 
 
 def _outside_functions(t: Any) -> Iterator[Any]:

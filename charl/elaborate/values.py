@@ -51,11 +51,14 @@ class Maybe:
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """A compile-time float or bool that is symbolic. `build` makes it a run-time scalar of a type."""
+    """A compile-time float or bool that is symbolic. `build` makes it a run-time scalar of a type. `op` of `parts` says what
+    it is made of; a hyper-parameter is made of nothing."""
 
     kind: str  # "float" or "bool"
     text: str
     build: Callable[[DType], Node] = field(repr=False)
+    op: str = ""
+    parts: tuple[Value, ...] = ()
 
     def __str__(self) -> str:
         return self.text
