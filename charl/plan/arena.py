@@ -128,28 +128,66 @@ def _first_fit(ordered: list[Life]) -> dict[int, int]:
     return offsets
 
 
+# ---------------------------------------------------------------- sizes that are not known
+
+
+@dataclass
+class _Held:
+    """A buffer in a slot, from byte `low` to `high`; `least` and `most` are the same at usual sizes."""
+
+    low: Size
+    high: Size
+    least: int
+    most: int
+    first: int
+    last: int
+
+
+class _Slot:
+    """Bytes of the arena for buffers that are provably not larger than the first in it: there they are packed like constants."""
+
+    def __init__(self, size: Size, usual: int) -> None:
+        self.bytes, self.usual = size, usual
+        self.held: list[_Held] = []
+
+    def fit(self, x: Life, usual: int) -> _Held | None:
+        """Where `x`, of `usual` bytes, fits beside all that is needed while it is; None where there is no such place."""
+        busy = [h for h in self.held if h.first <= x.last and x.first <= h.last]
+        starts: dict[Size, int] = {0: 0, **{h.high: h.most for h in busy}}
+        for at, least in sorted(starts.items(), key=lambda s: s[1]):
+            most = least + usual
+            if most > self.usual:
+                return None
+            if any(least < h.most and h.least < most for h in busy):
+                continue  # not at usual sizes: no proof is tried
+            end = at + x.bytes
+            if nonnegative(self.bytes - end) and all(
+                nonnegative(h.low - end) if h.least >= most else nonnegative(at - h.high) for h in busy
+            ):
+                return _Held(at, end, least, most, x.first, x.last)
+        return None
+
+
 def _assign_symbolic(lives: list[Life]) -> Size:
-    slots: list[tuple[Size, list[Life]]] = []
-    larger: dict[tuple[Size, Size], Size | None] = {}  # of two sizes, None where that is not known
-
-    def larger_of(a: Size, b: Size) -> Size | None:
-        if (a, b) not in larger:
-            larger[a, b] = a if nonnegative(a - b) else b if nonnegative(b - a) else None
-        return larger[a, b]
-
-    for x in lives:
-        for i, (size, users) in enumerate(slots):
-            if any(x.overlaps(u) for u in reversed(users)):
-                continue
-            both = larger_of(size, x.bytes)
-            if both is not None:
-                slots[i] = (both, [*users, x])
+    """Slots one behind the other, the largest buffers first."""
+    slots: list[_Slot] = []
+    found: list[tuple[Life, int, Size]] = []
+    usual = {id(x): _typical(x.bytes) for x in lives}
+    for x in sorted(lives, key=lambda x: (-usual[id(x)], x.first)):
+        size = usual[id(x)]
+        held: _Held | None = None
+        for k, slot in enumerate(slots):
+            held = slot.fit(x, size)
+            if held is not None:
                 break
-        else:
-            slots.append((x.bytes, [x]))
-    total: Size = 0
-    for size, users in slots:
-        for u in users:
-            u.offset = total
-        total = total + size
-    return total
+        if held is None:
+            k, held = len(slots), _Held(0, x.bytes, 0, size, x.first, x.last)
+            slots.append(_Slot(x.bytes, size))
+        slots[k].held.append(held)
+        found.append((x, k, held.low))
+    starts: list[Size] = [0]
+    for slot in slots:
+        starts.append(starts[-1] + slot.bytes)
+    for x, k, low in found:
+        x.offset = starts[k] + low
+    return starts[-1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from charl.compile import Options, compile_source
 from charl.source import Source
+from tests.package.build import compiled_selftest
 
 PROGRAM = """
 export fn sum_of(x: f32[4096, 8192]) -> f32 = sum(x)
@@ -35,3 +38,10 @@ def test_a_long_loop_has_no_reference_as_transpiling_would_run_it() -> None:
         source = Source("loop.ch", LOOP.format(steps=steps))
         text = compile_source(source, Options(targets=("c",))).files["loop_selftest.c"].decode()
         assert text.count("too large for a reference") == wanted
+
+
+def test_a_self_test_without_a_reference_holds_nothing_that_is_not_used(tmp_path: Path) -> None:
+    text = "\n".join(PROGRAM.splitlines()[:3])
+    files = compile_source(Source("large.ch", text), Options(targets=("c",))).files
+    status, said = compiled_selftest(tmp_path, files)
+    assert (status, said) == (0, "large: 0 exports compute what Charl computed\n")

@@ -84,6 +84,7 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
         left_out=left_out,
         fills=[{"name": n, "c": C_TYPES[n]} for n in types if not n.startswith("f")],
         float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n.startswith("f")],
+        compared=any(t["checks"] for t in tests),
         tests=tests,
         tested=tested,
         blocks=[_block(f, t) for f, t in _blocks(tested, blocks)],
