@@ -1,8 +1,13 @@
-"""Element types: their names, sizes, kinds and NumPy equivalents. The only table of them."""
+"""Element types: their names, sizes, kinds and NumPy equivalents. The only table of them.
+
+Two NumPy types go with one: `numpy` is what the evaluator computes with, `memory` what arrays outside hold. They differ for
+bf16, which NumPy lacks: the evaluator has float32 numbers that were rounded, arrays outside are of ml_dtypes' bfloat16.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +20,7 @@ class DType:
     name: str
     kind: str
     bytes: int
-    numpy: Any  # numpy dtype; bf16 computes in float32
+    numpy: Any  # numpy dtype; a bf16 is a float32 that was rounded
 
     def __str__(self) -> str:
         return self.name
@@ -34,8 +39,25 @@ class DType:
         return self.kind in ("int", "uint")
 
     @property
+    def is_half(self) -> bool:
+        """Whether it is a float of 16 bits: those compute in f32, and are rounded after every operation."""
+        return self.is_float and self.bytes == 2
+
+    @property
     def bits(self) -> int:
         return 8 * self.bytes
+
+    @property
+    def memory(self) -> Any:
+        """The NumPy type of arrays as programs outside have them."""
+        return _bfloat16() if self.name == "bf16" else self.numpy
+
+
+@lru_cache(maxsize=1)
+def _bfloat16() -> Any:
+    import ml_dtypes  # 20 ms, which only programs with bf16 pay
+
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 f16 = DType("f16", "float", 2, np.dtype("float16"))
@@ -58,9 +80,28 @@ ALL: dict[str, DType] = {
 
 
 def accumulator(t: DType) -> DType:
-    """The type in which sums of `t` accumulate: f32 for the half floats, i32 (u32) for small integers."""
-    if t in (f16, bf16):
+    """The type in which sums of `t` accumulate: f32 for the half floats, i32 (u32) for small integers.
+
+    It holds every value of `t`, so that it stands for `t` in registers too.
+    """
+    if t.is_half:
         return f32
     if t in (i8, i16):
         return i32
     return u32 if t in (u8, u16) else t
+
+
+def rounded(x: Any, t: DType) -> Any:
+    """An array of floats as the evaluator has elements of `t`: the nearest values of the type, ties to even; NaN stays NaN."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x, t.numpy) if t != bf16 else loaded(stored(x, t), t)
+
+
+def stored(x: Any, t: DType) -> Any:
+    """An array of the evaluator as memory has it."""
+    return np.asarray(x) if t != bf16 else np.asarray(x, np.float32).astype(t.memory)
+
+
+def loaded(x: Any, t: DType) -> Any:
+    """An array from memory as the evaluator has it."""
+    return np.asarray(x, t.numpy)

@@ -19,7 +19,7 @@ from charl.errors import CharlError, code, fail
 from charl.source import Source
 
 if TYPE_CHECKING:
-    pass
+    from charl.program import Export
 
 BACKENDS = ("evaluator", "c", "wgsl")
 NOT_HERE = code("E0830", "a backend cannot run here")
@@ -165,16 +165,19 @@ def _compiled(
                 raise fail(NOT_HERE, f"{backend}: {error}") from None
             return [str(error).splitlines()[0] for _ in cases]
     return [
-        refused[e.name].replace(f"`{e.name}`", "it") if e.name in refused else _call(package, e.name)
+        refused[e.name].replace(f"`{e.name}`", "it") if e.name in refused else _call(package, e)
         for e in exports
     ]
 
 
-def _call(package: Any, name: str) -> Callable[[list[Array]], Sequence[Array]]:
-    function = getattr(package, name)
+def _call(package: Any, export: Export) -> Callable[[list[Array]], Sequence[Array]]:
+    from charl.dtypes import loaded, stored
+
+    function, graph = getattr(package, export.name), export.graph
 
     def call(arrays: list[Array]) -> Sequence[Array]:
-        return list(function(*(a.copy() for a in arrays)))
+        given = [stored(a, p.dtype).copy() for a, p in zip(arrays, graph.params, strict=True)]
+        return [loaded(r, n.dtype) for r, n in zip(function(*given), graph.results, strict=True)]
 
     return call
 

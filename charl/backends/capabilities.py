@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charl.dtypes import ALL
+
+HALVES = tuple(t.name for t in ALL.values() if t.is_half)
+
 
 @dataclass(frozen=True)
 class Capabilities:
-    """`dtypes`: element types it stores and computes with. `grid`: kernels run as one invocation per point of their parallel
-    loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so many where `exact`.
-    `scatter`: a kernel may store to computed places in order. `reports`: it has debug builds, which check indices.
+    """`dtypes`: element types it has. `stored`: those of them that lie in memory only: registers hold the type in which their
+    sums accumulate, and whatever is computed is brought back to what the type holds. `grid`: kernels run as one invocation per
+    point of their parallel loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so
+    many where `exact`. `scatter`: a kernel may store to computed places in order. `reports`: it has debug builds, which check
+    indices.
 
     What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
@@ -19,6 +25,7 @@ class Capabilities:
     """
 
     dtypes: frozenset[str]
+    stored: frozenset[str] = frozenset(HALVES)
     grid: bool = False
     max_lanes: int = 16
     exact: bool = False
@@ -35,11 +42,11 @@ class Capabilities:
     thread_work: int = 1 << 16
 
 
-ALL_BUT_HALF = frozenset(["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"])
-PORTABLE_C = Capabilities(ALL_BUT_HALF)
-SCALAR = Capabilities(ALL_BUT_HALF, max_lanes=1, exact=True)
-AVX2 = Capabilities(ALL_BUT_HALF, max_lanes=8, exact=True)
-AVX512 = Capabilities(ALL_BUT_HALF, exact=True, registers=32)
+EVERY = frozenset(ALL)
+PORTABLE_C = Capabilities(EVERY)
+SCALAR = Capabilities(EVERY, max_lanes=1, exact=True)
+AVX2 = Capabilities(EVERY, max_lanes=8, exact=True)
+AVX512 = Capabilities(EVERY, exact=True, registers=32)
 WGSL = Capabilities(
     frozenset(["f32", "i32", "u32", "bool"]),
     grid=True,

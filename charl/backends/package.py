@@ -78,8 +78,8 @@ def _texts(texts: Mapping[str, str]) -> dict[str, bytes]:
 _FLAGS = {
     "auto": "-march=native",
     "scalar": "",
-    "avx2": "-mavx2 -mfma",
-    "avx512": "-mfma -mavx512f -mavx512dq -mavx512vl -mavx512bw",
+    "avx2": "-mavx2 -mfma -mf16c",
+    "avx512": "-mfma -mf16c -mavx512f -mavx512dq -mavx512vl -mavx512bw",
 }
 
 

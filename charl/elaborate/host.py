@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charl import ops
+from charl.dtypes import DType, loaded
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply
 from charl.elaborate.parameters import Call, Frame
@@ -52,11 +53,12 @@ class Host:
     arrays: dict[Node, Array] = field(default_factory=dict)
     traces: dict[Any, Traced] = field(default_factory=dict)
 
-    def value(self, array: Any, name: str = "value") -> Node:
-        """An array as a run-time value."""
+    def value(self, array: Any, name: str = "value", dtype: DType | None = None) -> Node:
+        """An array as a run-time value: one from a file, or one of the evaluator's of type `dtype`."""
         array = np.asarray(array)
-        node = ops.parameter(name, TensorType(dtype_of(array), array.shape))
-        self.arrays[node] = array
+        dtype = dtype or dtype_of(array)
+        node = ops.parameter(name, TensorType(dtype, array.shape))
+        self.arrays[node] = loaded(array, dtype)
         return node
 
     def settle(self, value: Any) -> Any:
@@ -67,7 +69,9 @@ class Host:
         known = [n for n in topological(pending) if n in self.arrays]
         results = Evaluator(Graph("main", known, ops.settled(pending)))([self.arrays[n] for n in known])
         found = dict(zip(pending, results, strict=True))
-        return v.rebuild(value, lambda _, n: self.value(found[n], n.name or "value") if n in found else n)
+        return v.rebuild(
+            value, lambda _, n: self.value(found[n], n.name or "value", n.dtype) if n in found else n
+        )
 
     def array(self, value: Any) -> Array:
         """The array of a run-time value."""
@@ -97,7 +101,7 @@ class Host:
         given = [n for x in values for _, n in v.leaves(x)] + traced.captured
         results = self._execute(traced, [self.arrays[n] for n in given])
         nodes = traced.graph.results
-        made = iter([self.value(a, n.name or "value") for a, n in zip(results, nodes, strict=True)])
+        made = iter([self.value(a, n.name or "value", n.dtype) for a, n in zip(results, nodes, strict=True)])
         result = v.rebuild(traced.result, lambda _, __: next(made))
         for place, final in zip(places, traced.finals, strict=True):
             new = v.rebuild(final, lambda _, __: next(made))

@@ -13,6 +13,7 @@ import numpy as np
 
 from charl import ops
 from charl.data.files import E_FILE, read_arrays
+from charl.dtypes import stored
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant
 from charl.elaborate.initial import seeded, stream
@@ -81,7 +82,7 @@ def _restore(host: Host, c: Call) -> None:
         a = found.get(name or "value")
         if a is None:
             raise fail(WEIGHTS, f"{path} holds no `{name}`", c.span)
-        if a.shape != n.shape or a.dtype != n.dtype.numpy:
+        if a.shape != n.shape or a.dtype != n.dtype.memory:
             raise fail(WEIGHTS, f"`{name}` of {path} is {a.dtype}{list(a.shape)}, not {n.type}", c.span)
         return host.value(a, n.name or name)
 
@@ -94,13 +95,15 @@ def _save(el: Elaborator, host: Host, c: Call) -> None:
 
     p = bind("save", {"value": Missing, "path": Missing}, c)
     path = _path(p["path"])
-    tensors = {name or "value": host.arrays[n] for name, n in v.leaves(host.settle(p["value"].value))}
+    held = {name or "value": n for name, n in v.leaves(host.settle(p["value"].value))}
     partial = path.with_name(path.name + ".part")  # a failure leaves nothing half-written under the name
     try:
         if path.suffix == ".npz":
             with open(partial, "wb") as file:
-                np.savez(file, **tensors)  # type: ignore[arg-type]  # names are no options here
+                kept = {name: host.arrays[n] for name, n in held.items()}  # .npz has no bfloat16, but float32
+                np.savez(file, **kept)  # type: ignore[arg-type]  # names are no options here
         else:
+            tensors = {name: stored(host.arrays[n], n.dtype) for name, n in held.items()}
             partial.write_bytes(safetensors.dump(tensors))
         partial.replace(path)
     except OSError as e:

@@ -14,10 +14,11 @@ import numpy as np
 
 from charl import dims as sizes
 from charl.dims import Dim
-from charl.dtypes import DType, bf16, f32, f64
+from charl.dtypes import DType, f32, f64, loaded
 from charl.errors import InternalError, code, fail
 from charl.graph.ir import Graph, Node
 from charl.ops import OPS
+from charl.ops.numeric import in_single
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -66,6 +67,7 @@ def _checked(graph: Graph, arrays: Sequence[Any]) -> list[Array]:
     if len(arrays) != len(graph.params):
         raise fail(E_COUNT, f"{graph.name} takes {len(graph.params)} arrays, not {len(arrays)}")
     given = [np.asarray(a) for a in arrays]
+    given = [loaded(a, n.dtype) if a.dtype == n.dtype.memory else a for n, a in zip(graph.params, given)]
     for node, a in zip(graph.params, given):
         if a.dtype != node.dtype.numpy:
             raise fail(
@@ -152,9 +154,7 @@ class _Plan:
         attrs = {k: _concrete(v, env, widen) for k, v in node.attrs.items()}
         if widen and node.op == "constant":
             attrs["stored"] = node.dtype.numpy
-        ref = OPS[node.op].ref
-        if node.dtype == bf16:
-            ref = _rounding(ref)
+        ref = in_single(OPS[node.op].ref, node.op, node.dtype)
         return ref, tuple(slot[x] for x in node.inputs), attrs, shape, slot[node], node
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
@@ -226,15 +226,3 @@ def _concrete(value: Any, env: Mapping[str, int], widen: bool) -> Any:
 
 def _numpy(dtype: DType, widen: bool) -> Any:
     return np.dtype(np.float64) if widen and dtype == f32 else dtype.numpy
-
-
-def _rounding(ref: Callable[..., Array]) -> Callable[..., Array]:
-    """`ref` followed by rounding to bf16 (held in float32)."""
-    return lambda arrays, attrs, shape: round_bf16(np.asarray(ref(arrays, attrs, shape), np.float32))
-
-
-def round_bf16(x: Array) -> Array:
-    """float32 values rounded to the nearest that a bf16 holds, ties to even; NaN stays NaN."""
-    bits = np.ascontiguousarray(x).view(np.uint32).reshape(x.shape)
-    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(x), x, rounded.view(np.float32).reshape(x.shape))

@@ -158,6 +158,13 @@ class Graph:
         """Every node that the results need and every parameter, inputs before uses, in a fixed order."""
         return topological(self.results, self.params)
 
+    def everywhere(self) -> Iterator[Node]:
+        """The nodes, and those of the bodies of loops and the sides of branches among them."""
+        for node in self.nodes():
+            yield node
+            for region in node.regions:
+                yield from region.everywhere()
+
 
 def topological(
     results: Iterable[Node], first: Iterable[Node] = (), known: Iterable[Node] = ()

@@ -40,6 +40,10 @@ FUNCTIONS: dict[str, int] = {
     "threefry1": 4,
 }
 
+# Functions of the loop IR alone, where registers hold an f32 for a half float: `f16_round` is the nearest f32 that an f16
+# holds (ties to even), `f16_bits` the bits of that f16 as u32, `f16_value` the f32 whose f16 the low 16 bits of a u32 are.
+HALF_FUNCTIONS = tuple(f"{half}_{what}" for half in ("f16", "bf16") for what in ("round", "bits", "value"))
+
 # Functions a Reduce may combine with, and what an empty one gives. `argmax` and `argmin` reduce to the
 # i32 position of the first extreme (row-major over the reduced indices); NaN counts as the extreme.
 COMBINERS = ("add", "mul", "max", "min", "and", "or", "argmax", "argmin")
@@ -110,7 +114,8 @@ class Const(Expr):
 class Load(Expr):
     """One element of `source`: a graph Node before planning, a loop-level Buffer after.
 
-    Indices are in range by construction (operations clamp what comes from run-time values).
+    Indices are in range by construction (operations clamp what comes from run-time values). In the loop IR `dtype` may be the
+    type that stands for the buffer's in registers (`charl.loops.registers`): the load converts.
     """
 
     source: Any

@@ -15,11 +15,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from charl import dims
-from charl.dtypes import DType, boolean, i32
+from charl.dtypes import DType, bf16, boolean, f16, i32, loaded, rounded, stored
 from charl.errors import InternalError
 from charl.graph.ir import Node
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref, Size
 from charl.ops import OPS, threefry2x32
+from charl.ops.numeric import in_single
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Fetch: TypeAlias = Callable[[Any, tuple[Array, ...]], Array]
@@ -75,13 +76,18 @@ class ScalarEvaluator:
             raise InternalError("scalar_eval", f"{e} is read at a negative index")
         if count == 0:
             return np.zeros(0, e.dtype.numpy)
-        return np.broadcast_to(np.asarray(self.fetch(e.source, index)), (count,))
+        found = np.asarray(self.fetch(e.source, index))
+        if e.dtype != e.source.dtype:  # a load that converts
+            found = found.astype(e.dtype.numpy)
+        return np.broadcast_to(found, (count,))
 
     def _apply(self, e: Apply, env: Mapping[str, Any], count: int) -> Array:
         args = [self._expr(a, env, count) for a in e.args]
         if e.fn.startswith("threefry"):
             return threefry2x32(*args)[1 if e.fn == "threefry1" else 0]
-        return OPS[e.fn].ref(args, {"dtype": e.dtype}, (count,))
+        if e.fn in _HALVES:
+            return _HALVES[e.fn](args[0])
+        return in_single(OPS[e.fn].ref, e.fn, e.dtype)(args, {"dtype": e.dtype}, (count,))
 
     def _guard(self, e: Guard, env: Mapping[str, Any], count: int) -> Array:
         inside = np.ones(count, bool)
@@ -138,6 +144,26 @@ class ScalarEvaluator:
         x, y = (self.size(arg, env, count) for arg in a.args)
         return np.asarray(_INTEGER_FUNCTIONS[a.name](x, y))
 
+
+def _bits(x: Array, t: DType) -> Array:
+    return np.asarray(stored(rounded(x, t), t).view(np.uint16).astype(np.uint32))
+
+
+def _value(x: Array, t: DType) -> Array:
+    return np.asarray(loaded(x.astype(np.uint16).view(t.memory), t).astype(np.float32))
+
+
+def _halves() -> dict[str, Callable[[Array], Array]]:
+    """The functions of half floats in registers."""
+    out: dict[str, Callable[[Array], Array]] = {}
+    for t in (f16, bf16):
+        out[f"{t}_round"] = lambda x, t=t: rounded(x, t).astype(np.float32)  # type: ignore[misc]
+        out[f"{t}_bits"] = lambda x, t=t: _bits(x, t)  # type: ignore[misc]
+        out[f"{t}_value"] = lambda x, t=t: _value(x, t)  # type: ignore[misc]
+    return out
+
+
+_HALVES = _halves()
 
 _INTEGER_FUNCTIONS: dict[str, Callable[[Array, Array], Any]] = {
     "floordiv": np.floor_divide,

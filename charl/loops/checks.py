@@ -32,11 +32,15 @@ def index_checks(
     members: Sequence[Node],
     fusion: Fusion,
     read: Mapping[Node, Buffer],
-    load: Callable[[Buffer, Expr, Node], Expr],
+    inliner: Callable[[Callable[[Node], Buffer | None], Ranges], Inliner],
     ranges: Ranges,
     nest: Sequence[Stmt],
 ) -> tuple[Stmt, ...]:
-    """What a nest shall hold of its indices. `read`: the stored values that it reads. `ranges`: of the loops around."""
+    """What a nest shall hold of its indices.
+
+    `read`: the stored values that it reads. `inliner` makes what expands values until it is told to stop. `ranges`: of the
+    loops around.
+    """
     inside = set(members)
 
     def stop(node: Node) -> Buffer | None:
@@ -53,7 +57,7 @@ def index_checks(
             if _vouched(node, indexed.operand):
                 continue
             try:
-                check = _check(node, indexed, fusion, Inliner(stop, ranges, flat=True, wrap=load), ranges)
+                check = _check(node, indexed, fusion, inliner(stop, ranges), ranges)
             except _NotRead:
                 continue
             if check is None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from charl.dtypes import DType
+from charl.dtypes import DType, rounded
 from charl.errors import InternalError
 from charl.graph.scalar import Expr, Size
 from charl.graph.scalar_eval import ScalarEvaluator
@@ -253,7 +253,7 @@ class _Run:
         if s.add:
             np.add.at(array, index, values)
         else:
-            array[index] = values
+            array[index] = rounded(values, s.buffer.dtype) if s.buffer.dtype.is_half else values
 
     def _check(self, s: Check) -> None:
         if self.checks and not bool(np.all(self._values(s.condition))):

@@ -14,8 +14,11 @@ from typing import Any
 from charl import dims
 from charl.graph.ir import Node
 from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
+from charl.loops.registers import Registers
 from charl.ops.record import OPS
 from charl.ops.source import constant_array
+
+_AS_STORED = Registers(frozenset())
 
 
 def scalar_constant(node: Node) -> Const | None:
@@ -34,6 +37,7 @@ class Inliner:
     `stop(node)` gives what a load of `node` shall name (the node itself, a buffer, …), or None to expand it.
     `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives
     row-major offsets instead of one index per axis. Reductions over at most `unroll` elements are written out.
+    `registers`: what stands for element types that are only stored.
     """
 
     def __init__(
@@ -43,8 +47,10 @@ class Inliner:
         flat: bool = False,
         wrap: Callable[[Any, Expr, Node], Expr] | None = None,
         unroll: int = 0,
+        registers: Registers = _AS_STORED,
     ) -> None:
         self.unroll = unroll
+        self.registers = registers
         self.stop = stop
         self.ranges: dict[str, tuple[Size, Size]] = dict(ranges)
         self.flat = flat
@@ -63,11 +69,12 @@ class Inliner:
     def _expand(self, node: Node, index: Index) -> Expr:
         constant = scalar_constant(node)
         if constant is not None:
-            return constant
+            return self.registers.settled(constant, constant)
         target = self.stop(node)
         if target is not None:
             where = (offset(index, node.shape),) if self.flat else index
-            load = Load(target, where, getattr(target, "dtype", node.dtype))
+            stored = Load(target, where, getattr(target, "dtype", node.dtype))
+            load = self.registers.settled(stored, stored)
             return self.wrap(target, load, node) if self.wrap else load
         return self.map(OPS[node.op].at(node, index), {})
 
@@ -81,7 +88,7 @@ class Inliner:
         elif isinstance(e, Load):
             out = self.element(e.source, tuple(self.index(i, memo) for i in e.index))
         elif isinstance(e, Const):
-            out = e
+            out = self.registers.settled(e, e)
         elif isinstance(e, Guard):
             out = self._guard(e, memo)
         elif isinstance(e, Reduce) and any(extent == 1 for _, extent in e.over):
@@ -91,7 +98,8 @@ class Inliner:
             self._kept += terms
             out = parts[0]
             for part in parts[1:]:
-                out = Apply(e.fn, (out, part), e.dtype)
+                out = Apply(e.fn, (out, part), out.dtype)
+            out = self.registers.reduced(e, out)
         else:
             if isinstance(e, Reduce):
                 for name, extent in e.over:
@@ -101,7 +109,10 @@ class Inliner:
                 out = Const(0, out.dtype) if out.fn.startswith("arg") else out.body
             elif isinstance(out, IndexValue) and isinstance(out.index, int):
                 value = float(out.index) if out.dtype.is_float else out.index
-                out = Const(value, out.dtype)
+                number = Const(value, out.dtype)
+                out = self.registers.settled(number, number)
+            else:
+                out = self.registers.settled(e, out)
         memo[id(e)] = out
         return out
 

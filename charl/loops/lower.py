@@ -22,6 +22,7 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Inliner, offset
 from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
+from charl.loops.registers import Registers
 from charl.loops.sinks import Sink
 from charl.loops.threads import threaded
 from charl.ops.record import OPS
@@ -107,6 +108,13 @@ class Lowering:
         self.read[node] = target
         return truth(load) if node.dtype == boolean and target.dtype == u32 else load
 
+    def inliner(
+        self, stop: Callable[[Node], Buffer | None], ranges: Mapping[str, tuple[Size, Size]], unroll: int = 0
+    ) -> Inliner:
+        """What expands values into expressions over stored ones, as registers of the target hold them."""
+        registers = Registers(self.caps.stored)
+        return Inliner(stop, ranges, flat=True, wrap=self._load, unroll=unroll, registers=registers)
+
     # ------------------------------------------------------------ groups
 
     def group(self, group: Group) -> tuple[Stmt, ...]:
@@ -122,7 +130,7 @@ class Lowering:
                 return None
             return self._buffer(node)
 
-        inliner = Inliner(stop, ranges, flat=True, wrap=self._load)
+        inliner = self.inliner(stop, ranges)
         if self.fusion.writes(group.members[0]):
             nest = self._scatter(group.members[0], inliner, stop)
             return (*self._checks(group.members, nest), *nest)
@@ -159,7 +167,7 @@ class Lowering:
         def stop(node: Node) -> Buffer | None:
             return None if node in inside or self.fusion.expanded(node) else self._buffer(node)
 
-        inliner = Inliner(stop, self.outer, flat=True, wrap=self._load, unroll=UNROLLED)
+        inliner = self.inliner(stop, self.outer, UNROLLED)
         sinks = [
             self._sink(n, index, inliner)
             for n in wanted
@@ -220,7 +228,7 @@ class Lowering:
         """Debug builds look at every run-time index before it is clamped."""
         if not self.caps.reports:
             return ()
-        return index_checks(members, self.fusion, self.read, self._load, self.outer, nest)
+        return index_checks(members, self.fusion, self.read, self.inliner, self.outer, nest)
 
 
 def truth(load: Expr) -> Expr:

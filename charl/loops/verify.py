@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from charl import dims
+from charl.dtypes import DType, accumulator
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref, Size
 from charl.loops.ir import (
@@ -134,13 +135,14 @@ class _Verifier:
     def transpose(self, s: Transpose) -> None:
         self.require(self.region is None, "a transposition inside a vector region")
         self.require(s.target.role != "input", f"{s.target.name} is an input and written")
-        self.require(s.target.dtype == s.source.dtype, f"{s.source.dtype} is stored to {s.target.name}")
+        same = converts(s.source.dtype, s.target.dtype)
+        self.require(same, f"{s.source.dtype} is stored to {s.target.name}")
         self.access(s.target, s.to)
         self.access(s.source, s.start)
 
     def store(self, s: Store) -> None:
         self.require(s.buffer.role != "input", f"{s.buffer.name} is an input and written")
-        self.require(s.value.dtype == s.buffer.dtype, f"{s.value.dtype} is stored to {s.buffer.name}")
+        self.require(converts(s.buffer.dtype, s.value.dtype), f"{s.value.dtype} is stored to {s.buffer.name}")
         self.access(s.buffer, s.index)
         if self.region is not None and self.varies(s.value):
             self.fits(s.value)
@@ -160,7 +162,7 @@ class _Verifier:
             lonely = self.registers[e.name] and self.region is None
             self.require(not lonely, f"vector register {e.name} is read outside a vector region")
         elif isinstance(e, Load):
-            self.require(e.dtype == e.source.dtype, f"{e.source.name} is read as {e.dtype}")
+            self.require(converts(e.source.dtype, e.dtype), f"{e.source.name} is read as {e.dtype}")
             self.require(len(e.index) == 1, f"{e.source.name} is read at {len(e.index)} indices")
             self.access(e.source, e.index[0])
         for x in e.indices():
@@ -213,6 +215,11 @@ class _Verifier:
                 self.fits(c)
         elif isinstance(e, (Load, IndexValue)):
             self.require(e.dtype.kind != "bool", "bool values in memory are read by a vector")
+
+
+def converts(memory: DType, register: DType) -> bool:
+    """Whether loads and stores bring elements of one type in memory into registers of another: of its own, or its stand-in."""
+    return register in (memory, accumulator(memory))
 
 
 def _values(x: Size) -> Iterator[Expr]:

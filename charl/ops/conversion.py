@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from charl import ops
-from charl.dtypes import DType, boolean
+from charl.dtypes import DType, bf16, boolean, loaded, stored
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.ops import lanes
@@ -92,6 +92,10 @@ def _bitcast_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 def _bitcast_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
     x, t = np.ascontiguousarray(arrays[0]), attrs["dtype"].numpy
+    if attrs["dtype"] == bf16 and x.dtype.itemsize == 2:
+        return np.asarray(loaded(x.view(bf16.memory).reshape(shape), bf16))
+    if x.dtype == np.float32 and t.itemsize == 2:
+        return np.asarray(stored(x, bf16).view(t).reshape(shape))
     if x.dtype.itemsize == t.itemsize:
         return np.asarray(x.view(t).reshape(shape))
     if x.dtype == np.float64:  # an f32 that is evaluated in double precision

@@ -6,9 +6,12 @@ Enters and leaves: arrays. Warnings are the caller's business (`np.errstate`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from charl.dtypes import DType, rounded
 
 __all__: list[str] = []  # nothing here is offered as `charl.ops.…`
 
@@ -65,3 +68,16 @@ def saturating_cast(x: Array, to: np.dtype[Any]) -> Array:
     out = np.where(inside, wide, 0).astype(to)
     edge = np.where(wide > 0, limits.max, limits.min).astype(to)
     return np.asarray(np.where(inside | np.isnan(x), out, edge))
+
+
+def in_single(ref: Callable[..., Array], op: str, result: DType) -> Callable[..., Array]:
+    """An operation's `ref` where half floats take part: they compute in float32, and its result is rounded once."""
+    if op in ("bitcast", "item"):  # which look at no numbers
+        return ref
+
+    def whole(arrays: Any, attrs: Any, shape: Any) -> Array:
+        wide = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
+        out = ref(wide, attrs, shape)
+        return np.asarray(rounded(out, result)) if result.is_half else out
+
+    return whole

@@ -27,6 +27,7 @@ from charl.ops.common import (
     sample,
     shown,
     split_linear,
+    zero_of,
     zeros_like,
 )
 from charl.ops.indexing import at_indices, clip, gather, places, split_index, updates_shape
@@ -38,7 +39,14 @@ __all__ = ["scatter", "scatter_add"]
 
 
 def scatter_add(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, mode: str = "drop") -> Node:
-    """`x` plus `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, or clamped."""
+    """`x` plus `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, or clamped.
+
+    Half floats accumulate in f32.
+    """
+    if x.dtype.is_half:
+        wide = accumulator(x.dtype)
+        total = scatter_add(ops.cast(x, wide), idx, ops.cast(updates, wide), axis, batch, mode)
+        return ops.cast(total, x.dtype)
     return make("scatter_add", x, idx, updates, axis=axis, batch=batch, mode=mode)
 
 
@@ -47,7 +55,7 @@ def _add_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     shape = updates_shape("scatter_add", x, idx, attrs)
     require(updates.shape == shape, f"scatter_add: updates are {shown(updates.shape)}, not {shown(shape)}")
     require(updates.dtype == x.dtype, f"scatter_add: {x.dtype} meets {updates.dtype}")
-    require(x.dtype != boolean, "scatter_add is not defined for bool")
+    require(x.dtype != boolean and not x.dtype.is_half, f"scatter_add is not defined for {x.dtype}")
     require(attrs["mode"] in ("drop", "clamp"), f"scatter_add: mode {attrs['mode']!r}")
     return x
 
@@ -60,9 +68,9 @@ def _inside(idx: Array, n: int, attrs: Attrs, shape: tuple[int, ...]) -> Array:
 
 def _add_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
     x, idx, updates = arrays
-    out = x.astype(np.float32 if x.dtype == np.float16 else x.dtype)
+    out = x.copy()
     if updates.size == 0 or out.size == 0:
-        return out.astype(x.dtype)
+        return out
     n = shape[attrs["axis"]]
     inside = clip(idx, n - 1)
     spread = np.broadcast_arrays(*places(attrs, inside, updates.shape))
@@ -70,7 +78,7 @@ def _add_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> A
     if attrs["mode"] == "drop":
         kept = _inside(idx, n, attrs, updates.shape)
     np.add.at(out, tuple(p[kept] for p in spread), updates[kept])
-    return out.astype(x.dtype)
+    return out
 
 
 def _add_at(node: Node, index: Index) -> Expr:
@@ -82,12 +90,10 @@ def _add_at(node: Node, index: Index) -> Expr:
     if node.attrs["mode"] == "clamp":
         wide = IndexValue(clamped(wide, 0, x.shape[axis] - 1), wide.dtype)
     hit = scalar.apply("eq", wide, IndexValue(index[axis], wide.dtype))
-    sums = accumulator(x.dtype) if x.dtype.is_float else x.dtype
-    update = cast_expr(scalar.read(updates, (*index[:axis], *inner, *index[axis + 1 :])), sums)
-    zero = Const(0.0 if sums.is_float else 0, sums)
-    chosen = scalar.apply("select", hit, update, zero)
-    total = Reduce("add", over, chosen, sums) if over else chosen
-    return cast_expr(scalar.apply("add", cast_expr(scalar.read(x, index), sums), total), x.dtype)
+    update = scalar.read(updates, (*index[:axis], *inner, *index[axis + 1 :]))
+    chosen = scalar.apply("select", hit, update, Const(zero_of(x.dtype), x.dtype))
+    total = Reduce("add", over, chosen, x.dtype) if over else chosen
+    return scalar.apply("add", scalar.read(x, index), total)
 
 
 def _written(node: Node, combine: str) -> Scatter:

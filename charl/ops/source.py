@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from charl import ops
-from charl.dtypes import ALL, DType, boolean, f32, f64, i32, i64, u32
+from charl.dtypes import ALL, DType, bf16, boolean, f32, f64, i32, i64, u32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
 from charl.graph.scalar import Const, Expr, Index, IndexValue
@@ -42,9 +42,11 @@ def _unbound(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> A
 
 
 def dtype_of(array: Array) -> DType:
-    """The element type of a NumPy array (float32 is f32; bf16 has no NumPy type of its own)."""
+    """The element type of a NumPy array (float32 is f32, ml_dtypes' bfloat16 is bf16)."""
+    if array.dtype.name == "bfloat16":
+        return bf16
     for t in ALL.values():
-        if t.name != "bf16" and t.numpy == array.dtype:
+        if t != bf16 and t.numpy == array.dtype:
             return t
     raise TypeRuleError(f"no element type is a {array.dtype}")
 

@@ -5,7 +5,7 @@ Enters: a checked program and capabilities. Leaves: `Lowered`. The steps read fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from charl import dims
@@ -60,18 +60,10 @@ def plan_export(export: Export, caps: Capabilities) -> Plan:
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
-    for node in _all(export.graph):
+    for node in export.graph.everywhere():
         if not node.regions and node.dtype.name not in caps.dtypes:
             where = f" (at {node.span})" if node.span else ""
             raise Unsupported(f"`{export.name}` computes with {node.dtype}{where}")
-
-
-def _all(graph: Graph) -> Iterator[Node]:
-    """The nodes of a graph and of the bodies and sides in it."""
-    for node in graph.nodes():
-        yield node
-        for region in node.regions:
-            yield from _all(region)
 
 
 def _plan_export(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from charl.dtypes import loaded, stored
 from charl.graph.ir import Graph, TensorType
 from charl.program import Argument, Export, Field, Program, Record
 from charl.runtime.native import BACKENDS, import_package
@@ -27,8 +28,8 @@ def executor_of(backend: str, flush: bool = False) -> Executor:
         found = known.get(id(graph))
         if found is None:  # the graph is kept, so that no other takes its id
             found = known[id(graph)] = (graph, _compiled(name or "call", graph, backend, flush))
-        results = found[1](*(a.copy() for a in arrays))
-        return [np.asarray(r, t.dtype.numpy) for r, t in zip(results, graph.results, strict=True)]
+        given = [stored(a, p.dtype).copy() for a, p in zip(arrays, graph.params, strict=True)]
+        return [loaded(r, n.dtype) for r, n in zip(found[1](*given), graph.results, strict=True)]
 
     return execute
 

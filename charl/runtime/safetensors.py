@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from charl import templating
+from charl.dtypes import bf16
 from charl.errors import code, fail
 
 E_WEIGHTS = code("E0710", "a file of weights cannot be read or is malformed")
@@ -65,11 +66,13 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 def parse(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
     """Every tensor of a file's bytes. Raises ValueError with what is wrong."""
     space = _loader()
-    kinds = {v: k for k, v in space["_FILE_TYPES"].items()}
-    return {
-        name: np.frombuffer(raw, np.dtype(kinds[dtype]).newbyteorder("<")).astype(kinds[dtype]).reshape(shape)
-        for name, (dtype, shape, raw) in space["_parse"](data).items()
-    }
+    names = {v: k for k, v in space["_FILE_TYPES"].items()}
+
+    def array(dtype: str, shape: tuple[int, ...], raw: bytes) -> np.ndarray[Any, Any]:
+        kind = bf16.memory if dtype == "BF16" else np.dtype(names[dtype])
+        return np.frombuffer(raw, kind.newbyteorder("<")).astype(kind).reshape(shape)
+
+    return {name: array(*found) for name, found in space["_parse"](data).items()}
 
 
 def metadata(data: bytes) -> dict[str, str]:

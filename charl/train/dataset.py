@@ -193,11 +193,11 @@ class _Row:
 
 def convert(array: Array, dtype: DType) -> Array | None:
     """The array with another element type, where that is the same numbers (floats are rounded to a float's width)."""
-    have, want = array.dtype, np.dtype(dtype.numpy)
+    have, want = array.dtype, np.dtype(dtype.memory)
     if have == want:
         return array
-    if want.kind == "f":
-        return array.astype(want) if have.kind in "fiu" else None
+    if dtype.is_float:
+        return array.astype(want) if have.kind in "fiu" or have.name == "bfloat16" else None
     if want.kind in "iu" and have.kind in "iu":
         limits = np.iinfo(want)
         inside = not array.size or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
@@ -224,7 +224,7 @@ def _misfit(
 
 
 def _described(a: Array) -> str:
-    names = {"float": "f", "int": "i", "uint": "u", "bool": "bool"}
+    names = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
     kind = names[a.dtype.name.rstrip("0123456789")]
     return f"{kind}{'' if kind == 'bool' else 8 * a.dtype.itemsize}[{', '.join(map(str, a.shape))}]"
 

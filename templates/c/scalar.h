@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 #if defined(__cplusplus) && !defined(restrict)
 #define restrict __restrict
@@ -308,6 +311,61 @@ static inline $C $T_of_bits_$S($D x) {
     $C y;
     memcpy(&y, &x, sizeof y);
     return y;
+}
+
+/* The value of an f16: the exponent and the digits move to their place, and the product corrects the exponent. */
+static inline float f16_value(uint32_t bits) {
+#ifdef __F16C__
+    return _cvtsh_ss((unsigned short)bits);
+#else
+    const uint32_t sign = (bits & 0x8000u) << 16;
+    const uint32_t rest = (bits & 0x7fffu) << 13;
+    if (rest >= 0x0f800000u) {
+        return f32_of_bits_u32(sign | 0x70000000u | rest);
+    }
+    return f32_of_bits_u32(sign | u32_of_bits_f32(f32_of_bits_u32(rest) * 5.192296858534828e33f));
+#endif
+}
+
+/* The bits of the nearest f16, ties to even. */
+static inline uint32_t f16_bits(float x) {
+#ifdef __F16C__
+    return (uint32_t)_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+#else
+    const uint32_t word = u32_of_bits_f32(x);
+    const uint32_t sign = (word >> 16) & 0x8000u;
+    const uint32_t size = word & 0x7fffffffu;
+    if (size > 0x7f800000u) {
+        return sign | 0x7e00u | ((size >> 13) & 0x3ffu);
+    }
+    if (size >= 0x477ff000u) {
+        return sign | 0x7c00u;
+    }
+    if (size < 0x38800000u) { /* less than the least normal number: the sum rounds to multiples of 2^-24 */
+        return sign | (u32_of_bits_f32(f32_of_bits_u32(size) + 0.5f) - 0x3f000000u);
+    }
+    return sign | ((size + 0xfffu + ((size >> 13) & 1u) - 0x38000000u) >> 13);
+#endif
+}
+
+/* The value of a bf16. */
+static inline float bf16_value(uint32_t bits) {
+    return f32_of_bits_u32(bits << 16);
+}
+
+/* The bits of the nearest bf16, ties to even. */
+static inline uint32_t bf16_bits(float x) {
+    const uint32_t word = u32_of_bits_f32(x);
+    if ((word & 0x7fffffffu) > 0x7f800000u) {
+        return (word >> 16) | 0x40u;
+    }
+    return (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+}
+
+//: f16 bf16
+/* The nearest value that a $T holds, ties to even. */
+static inline float $T_round(float x) {
+    return $T_value($T_bits(x));
 }
 
 /* Four rounds of Threefry-2x32, each with its turn, then the injection of two key words. */

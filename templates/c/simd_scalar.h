@@ -285,4 +285,79 @@ static inline void $T_transpose($C *to, ptrdiff_t to_stride, const $C *from, ptr
     }
 }
 
+//: f16 bf16
+static inline vf32 vf32_load_$T(const uint16_t *p) {
+    return $T_value(*p);
+}
+
+//: f16 bf16
+/* Elements of the mask, zero elsewhere. */
+static inline vf32 vf32_load_$T_mask(const uint16_t *p, vm32 m) {
+    return m ? $T_value(*p) : 0.0f;
+}
+
+//: f16 bf16
+static inline vf32 vf32_load_$T_strided(const uint16_t *p, ptrdiff_t stride) {
+    (void)stride;
+    return $T_value(*p);
+}
+
+//: f16 bf16
+static inline vf32 vf32_load_$T_strided_mask(const uint16_t *p, ptrdiff_t stride, vm32 m) {
+    (void)stride;
+    return m ? $T_value(*p) : 0.0f;
+}
+
+//: f16 bf16
+static inline void vf32_store_$T(uint16_t *p, vf32 x) {
+    *p = (uint16_t)$T_bits(x);
+}
+
+//: f16 bf16
+static inline void vf32_store_$T_mask(uint16_t *p, vf32 x, vm32 m) {
+    if (m) {
+        *p = (uint16_t)$T_bits(x);
+    }
+}
+
+//: f16 bf16
+static inline void vf32_store_$T_strided(uint16_t *p, ptrdiff_t stride, vf32 x) {
+    (void)stride;
+    *p = (uint16_t)$T_bits(x);
+}
+
+//: f16 bf16
+static inline void vf32_store_$T_strided_mask(uint16_t *p, ptrdiff_t stride, vf32 x, vm32 m) {
+    (void)stride;
+    if (m) {
+        *p = (uint16_t)$T_bits(x);
+    }
+}
+
+//: f16 bf16
+/* The nearest value that a $T holds, ties to even. */
+static inline vf32 vf32_$T_round(vf32 x) {
+    return $T_round(x);
+}
+
+//: f16 bf16
+static inline vu32 vf32_$T_bits(vf32 x) {
+    return $T_bits(x);
+}
+
+//: f16 bf16
+static inline vf32 vu32_$T_value(vu32 bits) {
+    return $T_value(bits);
+}
+
+//: f16 bf16
+/* to[c * to_stride + r] = from[r * stride + c] for r < rows, c < columns. */
+static inline void f32_transpose_$T(float *to, ptrdiff_t to_stride, const uint16_t *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+        for (ptrdiff_t c = 0; c < columns; ++c) {
+            to[c * to_stride + r] = $T_value(from[r * stride + c]);
+        }
+    }
+}
+
 #endif

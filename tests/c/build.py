@@ -21,6 +21,7 @@ from charl.backends.c import headers
 from charl.backends.c.printer import print_kernel
 from charl.backends.c.spelling import c_type
 from charl.backends.capabilities import PORTABLE_C, Capabilities
+from charl.dtypes import loaded, stored
 from charl.graph.ir import Graph
 from charl.loops.ir import Kernel
 from charl.loops.verify import verify
@@ -33,10 +34,14 @@ Array = np.ndarray[Any, Any]
 
 ISA: dict[str, list[str]] = {
     "scalar": [],
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma"],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mf16c"],
 }
-CPU = {"scalar": (), "avx2": ("avx2", "fma"), "avx512": ("avx512f", "avx512dq", "avx512vl", "avx512bw")}
+CPU = {
+    "scalar": (),
+    "avx2": ("avx2", "fma", "f16c"),
+    "avx512": ("avx512f", "avx512dq", "avx512vl", "avx512bw"),
+}
 # Buffers without elements may share an address here, hence -Wno-restrict.
 WARNINGS = [
     "-Wall",
@@ -105,7 +110,7 @@ class Library:
         head = f"void {entry}(void *const *p, void *const *r, char *w, const void *const *c)"
         unused = "    (void)p, (void)r, (void)w, (void)c;"
         self._pieces.append("\n".join([*text, head + ";", head + " {", unused, *calls, "}", ""]))
-        self._entries()[key] = (entry, constants)
+        self._entries()[key] = (entry, list(constants.values()))
 
     def add_kernel(self, key: str, kernel: Kernel) -> None:
         """An entry that runs one kernel on flat arrays; dimensions come through the workspace as ptrdiff_t."""
@@ -177,10 +182,11 @@ class Library:
         """Results of a plan. Every buffer has guard words behind it that nothing may change."""
         entry, constants = self._entries()[key]
         plan = self.plans[key]
-        params = [_guarded(a, self.guard) for a in arrays]
+        graph = plan.export.graph
+        given = [stored(a, p.dtype) for a, p in zip(arrays, graph.params, strict=True)]
+        params = [_guarded(a, self.guard) for a in given]
         results = [
-            _guarded(np.zeros(_shape(r.type.shape), r.type.dtype.numpy), self.guard)
-            for r in plan.export.graph.results
+            _guarded(np.zeros(_shape(r.type.shape), r.type.dtype.memory), self.guard) for r in graph.results
         ]
         arena = np.zeros(dims.evaluate(plan.arena_bytes, {}) + 64, np.uint8)
         start = -arena.ctypes.data % 64
@@ -194,7 +200,7 @@ class Library:
         )
         for g in (*params, *results):
             g.check()
-        return [r.array for r in results]
+        return [loaded(r.array, n.dtype) for r, n in zip(results, graph.results)]
 
     def run_kernel(
         self, isa: str, key: str, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None
@@ -216,19 +222,18 @@ class Library:
         getattr(self._loaded[isa], entry)(tables[0], tables[1], ctypes.c_void_p(w), tables[2])
 
 
-def _constants(plan: Plan) -> list[Array]:
+def _constants(plan: Plan) -> dict[int, Array]:
     """Tables of a plan, each once."""
-    out: list[Array] = []
+    out: dict[int, Array] = {}
     for call in plan.calls:
         for p in call.places:
             if p.kind == "constant":
                 assert p.data is not None
-                if not any(p.data is c for c in out):
-                    out.append(p.data)
+                out[id(p.data)] = stored(p.data, p.dtype)
     return out
 
 
-def _pointer(place: Place, constants: Sequence[Array]) -> str:
+def _pointer(place: Place, constants: Mapping[int, Array]) -> str:
     c = c_type(place.dtype)
     if place.kind == "parameter":
         return f"({c} *)p[{place.position}]"
@@ -236,7 +241,7 @@ def _pointer(place: Place, constants: Sequence[Array]) -> str:
         return f"({c} *)r[{place.position}]"
     if place.kind == "arena":
         return f"({c} *)(void *)(w + {dims.evaluate(place.offset, {})})"
-    at = next(i for i, c_ in enumerate(constants) if c_ is place.data)
+    at = list(constants).index(id(place.data))
     return f"(const {c} *)c[{at}]"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from charl.graph.evaluate import evaluate
 from tests.c import build, graphs
-from tests.ops.cases import Case, as_double
+from tests.ops.cases import HALVES, INTEGERS, Case, as_double
 
 
 @dataclasses.dataclass
@@ -40,9 +41,17 @@ class Suite:
         return self.library
 
 
-def _suite(name: str, folder: Any, change: Any) -> Suite:
+SUITES: dict[str, Callable[[], Iterable[Case]]] = {
+    "single": graphs.merged,  # the samples as they are
+    "double": lambda: graphs.merged(as_double),
+    "half": lambda: graphs.converted(HALVES, (0, 1)),
+    "integer": lambda: graphs.converted(INTEGERS, (0,)),
+}
+
+
+def _suite(name: str, folder: Any) -> Suite:
     suite = Suite(build.Library(name, folder / name), {}, {})
-    for case in graphs.merged(change):
+    for case in SUITES[name]():
         suite.cases.setdefault(case.op, []).append(case)
         try:
             suite.library.add_plan(case.id, build.plan_graph(case.graph))
@@ -55,13 +64,13 @@ def _suite(name: str, folder: Any, change: Any) -> Suite:
 
 @pytest.fixture(scope="session")
 def suites(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Suites by precision: "single" (the samples as they are) and "double"."""
+    """Suites by the key of `SUITES`."""
     folder = tmp_path_factory.mktemp("c")
     made: dict[str, Suite] = {}
 
     def suite(precision: str) -> Suite:
         if precision not in made:
-            made[precision] = _suite(precision, folder, as_double if precision == "double" else lambda s: s)
+            made[precision] = _suite(precision, folder)
         return made[precision]
 
     return suite

@@ -1,23 +1,18 @@
 """The graphs of the conformance suite for C: one export per operation and gradient order, its samples side by side.
 
-Enters: the registry. Leaves: `Case`s whose element types C has. Samples with half floats, which C99 has not, are left out.
+Enters: the registry. Leaves: `Case`s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from charl.backends.capabilities import PORTABLE_C
+from charl.dtypes import DType
 from charl.graph.ir import Graph
 from charl.ops import OPS
 from charl.ops.record import Op, Sample
 from tests.ops import cases
 from tests.ops.cases import Case
-
-
-def held(case: Case) -> bool:
-    """Whether C holds every element type of a graph."""
-    return all(n.dtype.name in PORTABLE_C.dtypes for n in case.graph.nodes())
 
 
 def merged(
@@ -26,13 +21,25 @@ def merged(
     """One case per operation and order; `change` maps the samples (to double precision)."""
     for op in OPS.values():
         for order in orders:
-            found = [c for c in _cases(op, order, change) if held(c)]
+            found = list(_cases(op, order, change))
             if found:
-                params = [p for c in found for p in c.graph.params]
-                results = [r for c in found for r in c.graph.results]
-                graph = Graph(f"{op.name}_g{order}", params, results)
-                arrays = [a for c in found for a in c.arrays]
-                yield Case(f"{op.name}-g{order}", graph, arrays, op.name, order)
+                yield _together(found, op, order)
+
+
+def converted(turns: Sequence[Mapping[DType, DType]], orders: tuple[int, ...]) -> Iterator[Case]:
+    """The same over samples with other element types: see `cases.retyped`."""
+    for op in OPS.values():
+        for order in orders:
+            found = list(cases.retyped(turns, (order,), (op.name,)))
+            if found:
+                yield _together(found, op, order)
+
+
+def _together(found: Sequence[Case], op: Op, order: int) -> Case:
+    params = [p for c in found for p in c.graph.params]
+    results = [r for c in found for r in c.graph.results]
+    graph = Graph(f"{op.name}_g{order}", params, results)
+    return Case(f"{op.name}-g{order}", graph, [a for c in found for a in c.arrays], op.name, order)
 
 
 def _changed(op: Op, s: Sample, change: Callable[[Sample], Sample]) -> Sample:
@@ -57,6 +64,6 @@ def separate(
             for i, s in enumerate(cases.samples(op)):
                 found = cases.build(op, _changed(op, s, change), order) if s.orders >= order else None
                 value = cases.build(op, _changed(op, s, change), order - 1)
-                if found is not None and value is not None and held(found):
+                if found is not None and value is not None:
                     found.id = f"{op.name}-{i}-g{order}"
                     yield found, value.graph

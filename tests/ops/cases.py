@@ -9,19 +9,20 @@ products of what order 1 gives. `merged` has one graph per operation and order, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from charl import ops
 from charl.batch import batched
-from charl.dtypes import f64
+from charl.dtypes import ALL, DType, bf16, f16, f32, f64, i8, i16, i32, i64, rounded, u8, u16, u32, u64
 from charl.grad import vjp
 from charl.graph.ir import Graph, Node, TensorType
 from charl.ops import OPS, Op, make
-from charl.ops.record import Sample
+from charl.ops.record import Sample, TypeRuleError
 
 Array = np.ndarray[Any, Any]
 
@@ -59,15 +60,20 @@ def as_double(s: Sample) -> Sample:
     return Sample(arrays, attrs, s.orders, s.smooth)
 
 
-def build(op: Op, s: Sample, order: int, prefix: str = "") -> Case | None:
-    """The case of one sample at one order; None where nothing has a derivative."""
-    inputs = [
-        ops.parameter(f"{prefix}x{i}", TensorType(ops.dtype_of(a), a.shape)) for i, a in enumerate(s.arrays)
-    ]
-    result = make(op.name, *inputs, **s.attrs)
+def build(
+    op: Op, s: Sample, order: int, prefix: str = "", types: Mapping[DType, DType] = MappingProxyType({})
+) -> Case | None:
+    """The case of one sample at one order, with some element types as others; None where nothing has a derivative."""
+    inputs = []
+    for i, a in enumerate(s.arrays):
+        t = ops.dtype_of(a)
+        inputs.append(ops.parameter(f"{prefix}x{i}", TensorType(types.get(t, t), a.shape)))
+    arrays = [np.asarray(rounded(a, x.dtype)) for a, x in zip(s.arrays, inputs, strict=True)]
+    attrs = {k: types.get(v, v) if isinstance(v, DType) else v for k, v in s.attrs.items()}
+    result = make(op.name, *inputs, **attrs)
     if order and op.vjp is None:
         return None
-    case = differentiated(f"{op.name}_g{order}", inputs, [result], s.arrays, order, prefix, op.name)
+    case = differentiated(f"{op.name}_g{order}", inputs, [result], arrays, order, prefix, op.name)
     if case is not None:
         case.op, case.sample = op.name, s
     return case
@@ -94,7 +100,7 @@ def differentiated(
         for i, y in enumerate(results):
             shape = tuple(int(n) for n in y.shape)  # type: ignore[arg-type]
             cts.append(ops.parameter(f"{prefix}ct{k}_{i}", y.type))
-            arrays.append(np.asarray(rng.uniform(0.5, 1.5, shape)).astype(y.dtype.numpy))
+            arrays.append(np.asarray(rounded(rng.uniform(0.5, 1.5, shape), y.dtype)))
         params += cts
         found = [(x, g) for x, g in zip(wrt, vjp(results, wrt, cts), strict=True) if g is not None]
         if not found:
@@ -103,6 +109,40 @@ def differentiated(
         wrt = wrt + cts
     graph = Graph(name, params, results)
     return Case(name, graph, arrays, "", order, None, [params.index(x) for x in belongs])
+
+
+# What `retyped` makes of samples in turn: the element types that they themselves use little or not at all.
+HALVES = ({f32: f16}, {f32: bf16})
+INTEGERS = tuple({i32: t} for t in (i64, u64, i8, u8, i16, u16, u32))
+
+
+def retyped(
+    turns: Sequence[Mapping[DType, DType]], orders: Iterable[int] = (0,), only: Iterable[str] | None = None
+) -> Iterator[Case]:
+    """Every record × sample that has some type, with it as another, sample by sample the next of `turns`.
+
+    What the operation refuses is left out.
+    """
+    chosen = set(only) if only is not None else None
+    for op in OPS.values():
+        if (chosen is not None and op.name not in chosen) or op.name in ("bitcast", "constant"):
+            continue
+        for order in orders:
+            for i, s in enumerate(samples(op)):
+                types = turns[(i + len(op.name)) % len(turns)]
+                given = {ops.dtype_of(a) for a in s.arrays} | {
+                    v for v in s.attrs.values() if isinstance(v, DType)
+                }
+                if not given & types.keys() or s.orders < order:
+                    continue
+                try:
+                    case = build(op, s, order, types=types)
+                except TypeRuleError:
+                    continue
+                if case is not None:
+                    to = "_".join(str(t) for t in types.values())
+                    case.id, case.graph.name = f"{op.name}-{i}-{to}-g{order}", f"{op.name}_{i}_{to}_g{order}"
+                    yield case
 
 
 LANES = 3
@@ -168,9 +208,11 @@ def merged(orders: Iterable[int] = (0, 1, 2), only: Iterable[str] | None = None)
                 yield Case(f"{op.name}-g{order}", graph, arrays, op.name, order)
 
 
-def tolerance(dtype: np.dtype[Any], order: int = 0) -> dict[str, float]:
+def tolerance(dtype: np.dtype[Any] | DType, order: int = 0) -> dict[str, float]:
     """How close a backend comes to the evaluator: keyword arguments of `numpy.testing.assert_allclose`."""
-    if dtype.kind != "f":
+    if isinstance(dtype, np.dtype):
+        dtype = ALL[dtype.name] if dtype.kind == "b" else ALL[f"{dtype.kind}{8 * dtype.itemsize}"]
+    if not dtype.is_float:
         return {"rtol": 0, "atol": 0}
-    bits = {2: 3e-3, 4: 2e-5, 8: 1e-11}[dtype.itemsize]
+    bits = {"bf16": 1e-2, "f16": 3e-3, "f32": 2e-5, "f64": 1e-11}[dtype.name]
     return {"rtol": bits * 4**order, "atol": bits * 4**order}

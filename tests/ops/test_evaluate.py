@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charl import dims, ops
-from charl.dtypes import DType, bf16, f32, i32, u32
+from charl.dtypes import DType, bf16, f32, i32, rounded, u32
 from charl.errors import CharlError, InternalError
 from charl.grad import vjp
-from charl.graph.evaluate import Evaluator, evaluate, round_bf16
+from charl.graph.evaluate import Evaluator, evaluate
 from charl.graph.ir import Graph, Node, TensorType
 from charl.graph.scalar import Const, Guard, Load, apply
 from charl.graph.scalar_eval import ScalarEvaluator, element_values
@@ -161,7 +161,9 @@ def test_bf16_rounds_after_every_operation() -> None:
     (y,) = evaluate(Graph("g", [x], [ops.add(x, ops.full(1, x.type))]), [np.array([2.0**-9], np.float32)])
     assert y.dtype == np.float32 and y.tolist() == [1.0]
     ties = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, -1.5, np.inf, np.nan], np.float32)
-    assert round_bf16(ties).tolist()[:4] == [1.0, 1.015625, -1.5, np.inf] and np.isnan(round_bf16(ties)[4])
+    assert rounded(ties, bf16).tolist()[:4] == [1.0, 1.015625, -1.5, np.inf] and np.isnan(
+        rounded(ties, bf16)[4]
+    )
 
 
 def test_constants_keep_their_bits() -> None:

@@ -59,9 +59,9 @@ def _matching(api: Api, arrays: Mapping[str, Array], path: Path) -> Struct:
         missing = [n for n in wanted if n not in arrays]
         extra = [n for n in arrays if n not in wanted]
         other = [
-            f"{n} is {arrays[n].dtype.name}{list(arrays[n].shape)}, wanted {t.dtype.numpy.name}{list(t.shape)}"
+            f"{n} is {arrays[n].dtype.name}{list(arrays[n].shape)}, wanted {t.dtype.memory.name}{list(t.shape)}"
             for n, t in wanted.items()
-            if n in arrays and (arrays[n].shape != t.shape or arrays[n].dtype != t.dtype.numpy)
+            if n in arrays and (arrays[n].shape != t.shape or arrays[n].dtype != t.dtype.memory)
         ]
         if not (missing or extra or other):
             return s

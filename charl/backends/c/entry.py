@@ -25,6 +25,7 @@ from charl.backends.c.spelling import PRODUCT, Text, at, c_type
 from charl.backends.c.timing import Timers
 from charl.backends.c.workspace import Workspace
 from charl.backends.names import identifier
+from charl.dtypes import stored
 from charl.errors import InternalError
 from charl.graph.ir import Size
 from charl.plan.ir import Call, Choose, Place, Step, inside
@@ -84,7 +85,9 @@ class Tables:
     def name(self, place: Place) -> str:
         """The table that holds the data of a constant place."""
         assert place.data is not None
-        data = np.ascontiguousarray(place.data)
+        data = np.ascontiguousarray(stored(place.data, place.dtype))
+        if place.dtype.is_half:
+            data = data.view(np.uint16)
         key = (place.dtype.name, data.tobytes())
         if key not in self._known:
             name = self.names(f"{self.prefix}_{identifier(place.name)}")

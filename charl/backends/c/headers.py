@@ -17,6 +17,7 @@ from charl.backends.c.spelling import C_TYPES
 LEVELS = ("scalar", "avx2", "avx512")
 _SHARED = (
     "simd_common.h",
+    "simd_half.h",
     "simd_double.h",
     "simd_math.h",
 )  # left out where none of their functions is reached
@@ -43,7 +44,7 @@ class Piece:
 
 _PLACEHOLDER = re.compile(r"\$(HIGH|LOW|MAX|MIN|[A-Z])")
 # How intrinsics name element types: sign-blind ($E) and with the sign ($I).
-_SUFFIXES = {"f32": ("ps", "ps"), "f64": ("pd", "pd")} | {
+_SUFFIXES = {"f32": ("ps", "ps"), "f64": ("pd", "pd"), "f16": ("ph", "ph"), "bf16": ("pbh", "pbh")} | {
     f"{k}{b}": (f"epi{b}", f"ep{k}{b}") for k in "iu" for b in (8, 16, 32, 64)
 }
 

@@ -38,11 +38,19 @@ def files(
         tested = _code(*tests, options.flush)
         out |= {f"{tests[0].prefix}.h": _header(tests[0], None), f"{tests[0].prefix}.c": tested}
         code += tested
+    code += " ".join(f"\n{t}_value {t}_bits" for t in _halves(api))  # what the self-test needs beside
     levels = headers.LEVELS if options.simd == "auto" else (options.simd,)
     out |= headers.files(code, levels)
     if options.flush:
         out["float_mode.h"] = templating.text("c/float_mode.h")
     return {name: content.encode() for name, content in out.items()}
+
+
+def _halves(api: Api) -> list[str]:
+    """The half floats among arguments and results."""
+    functions = [*api.functions, *(i.function for i in api.initializers if i.function is not None)]
+    graphs = [f.export.graph for f in functions]
+    return sorted({n.dtype.name for g in graphs for n in (*g.params, *g.results) if n.dtype.is_half})
 
 
 def prefix(name: str) -> str:

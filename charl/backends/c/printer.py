@@ -17,8 +17,9 @@ from charl.backends.c import spelling
 from charl.backends.c.layout import WIDTH, wrapped
 from charl.backends.c.scalars import Scalars, element, is_variable
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
-from charl.backends.c.vectors import Region, Register, Vectors, vector_type
+from charl.backends.c.vectors import Region, Register, Vectors, converting, vector_type
 from charl.backends.c.words import Scope
+from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref, Size
 from charl.loops.ir import (
@@ -301,7 +302,8 @@ class KernelPrinter:
             size(s.rows).text,
             size(s.columns).text,
         ]
-        self.emit(f"{s.target.dtype.name}_transpose({', '.join(args)});")
+        name = f"{s.target.dtype}_transpose{converting(s.source.dtype, s.target.dtype)}"
+        self.emit(f"{name}({', '.join(args)});")
 
     def _accumulator(self, s: Accumulator) -> None:
         t = s.dtype
@@ -406,9 +408,15 @@ class KernelPrinter:
 
     def _store_scalar(self, s: Store, scalars: Scalars) -> None:
         target = element(self.buffer(s.buffer), s.buffer, scalars.size(s.index).text)
-        value = scalars.expression(s.value)
-        t = s.buffer.dtype
-        if not s.add:
+        memory, t = s.buffer.dtype, s.value.dtype
+        value = scalars.expression(_unrounded(s.value, memory))
+        if t != memory:
+            if s.add:
+                value = spelling.function(
+                    "add", (spelling.loaded(Text(target, ATOM), memory, t), value), t, t
+                )
+            value = spelling.stored(value, memory, t)
+        if not s.add or t != memory:
             self.emit(f"{target} = {value.text};")
         elif t.is_float or t.name in ("u32", "u64"):
             self.emit(f"{target} += {value.text};")
@@ -417,7 +425,7 @@ class KernelPrinter:
             self.emit(f"{target} = {new.text};")
 
     def _store_vector(self, s: Store, v: Vectors) -> None:
-        stride, t = v.stride(s.index), s.buffer.dtype
+        stride, t = v.stride(s.index), s.value.dtype
         odd = stride is None or stride == 0 or t.kind == "bool" or t.bits != v.region.width
         if odd or (s.add and stride != 1):
             scalars = v.spilled(s.value, IndexValue(s.index, dtypes.i64))
@@ -425,15 +433,16 @@ class KernelPrinter:
                 self._store_scalar(s, scalars)
             return
         assert stride is not None
-        value = v.vector(s.value)
+        value = v.vector(_unrounded(s.value, s.buffer.dtype))
         mask, where, name = v.mask(), v.pointer(s.buffer, s.index), v.type(t)
         tail = f", {mask}" if mask else ""
+        kind = converting(s.buffer.dtype, t)
         if s.add:
-            old = f"{name}_load{'_mask' if mask else ''}({where}{tail})"
+            old = f"{name}_load{kind}{'_mask' if mask else ''}({where}{tail})"
             value = f"{name}_add({old}, {value})"
         step = "" if stride == 1 else f", {self.scalars.size(stride).text}"
         form = ("" if stride == 1 else "_strided") + ("_mask" if mask else "")
-        self.emit(f"{name}_store{form}({where}{step}, {value}{tail});")
+        self.emit(f"{name}_store{kind}{form}({where}{step}, {value}{tail});")
 
     def _check(self, s: Check) -> None:
         places = dict.fromkeys(f"{_base(x.source.path)}:{x.line}:{x.column}" for x in s.spans)
@@ -447,6 +456,11 @@ class KernelPrinter:
         else:
             test = at(self.scalars.expression(s.condition), CHOICE)
         self.emit(f"{macro}({test}, {quoted(s.what)}, {quoted(where)});")
+
+
+def _unrounded(e: Expr, memory: DType) -> Expr:
+    """A value for a store that rounds by itself."""
+    return e.args[0] if isinstance(e, Apply) and e.fn == f"{memory}_round" else e
 
 
 def _uncapped(count: Size, width: int) -> Size:

@@ -13,10 +13,12 @@ from functools import reduce
 from math import lcm
 from typing import Any
 
+import numpy as np
+
 from charl import dims
 from charl.backends.c import spelling
 from charl.backends.c.spelling import AND, ATOM, PRODUCT, SUM, UNARY, Text, at, binary, call, cast
-from charl.dtypes import DType
+from charl.dtypes import DType, boolean
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
 from charl.loops.ir import Buffer
@@ -125,7 +127,8 @@ class Scalars:
         if isinstance(e, Ref):
             return self.register(e)
         if isinstance(e, Load):
-            return Text(element(self.buffer(e.source), e.source, self.size(e.index[0]).text), ATOM)
+            place = element(self.buffer(e.source), e.source, self.size(e.index[0]).text)
+            return spelling.loaded(Text(place, ATOM), e.source.dtype, e.dtype)
         if isinstance(e, IndexValue):
             return self._index_value(e.index, e.dtype)
         if isinstance(e, Guard):
@@ -138,6 +141,9 @@ class Scalars:
             small = e.dtype.is_integer and e.dtype.bits < 32
             return cast(spelling.c_type(e.dtype), arms) if small else arms
         if isinstance(e, Apply):
+            known = outcome(e)
+            if known is not None:
+                return spelling.literal(known, boolean)
             args = tuple(self.expression(a) for a in e.args)
             return spelling.function(e.fn, args, e.args[-1].dtype, e.dtype)
         raise InternalError("backends.c", f"{type(e).__name__} in a kernel")
@@ -172,6 +178,34 @@ class Scalars:
         gap = a - b
         right = sum_of(gap, -1)
         return binary(op, spelling.ORDER, self.size(gap + right), self.size(right))
+
+
+def outcome(e: Apply) -> bool | None:
+    """What the order of small integers and constants is by their types alone, if it is: compilers warn of such tests."""
+    if e.fn not in ("lt", "le", "gt", "ge"):
+        return None
+    a, b = (_limits(x) for x in (e.args if e.fn in ("lt", "le") else e.args[::-1]))
+    if a is None or b is None:
+        return None
+    strict = e.fn in ("lt", "gt")
+    if a[1] < b[0] or (a[1] == b[0] and not strict):
+        return True
+    return False if a[0] > b[1] or (a[0] == b[1] and strict) else None
+
+
+def _limits(e: Expr) -> tuple[int, int] | None:
+    """The least and the greatest value of a constant, or of a small integer made wider."""
+    if isinstance(e, Const) and e.dtype.is_integer:
+        return int(e.value), int(e.value)
+    if isinstance(e, IndexValue) and isinstance(e.index, int) and e.dtype.is_integer:
+        return e.index, e.index
+    if not (isinstance(e, Apply) and e.fn == "cast" and e.dtype.is_integer):
+        return None
+    source = e.args[0].dtype
+    if not source.is_integer or source.bits >= 32 or (source.kind == "int" and e.dtype.kind == "uint"):
+        return None
+    limits = np.iinfo(source.numpy)
+    return int(limits.min), int(limits.max)
 
 
 def sum_of(x: Size, sign: int) -> Size:

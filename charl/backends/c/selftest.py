@@ -20,7 +20,7 @@ from charl import dims, templating
 from charl.backends.c.api import Api, Function, Parameter, is_stream
 from charl.backends.c.printer import quoted
 from charl.backends.c.spelling import C_TYPES, literal
-from charl.dtypes import DType
+from charl.dtypes import ALL, DType, f32, rounded
 from charl.graph.ir import Graph, Size, TensorType
 from charl.ops.regions import endless
 from charl.program import Test, Tree, leaves
@@ -28,6 +28,7 @@ from charl.program import Test, Tree, leaves
 Array = np.ndarray[Any, Any]
 
 SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
+HALF_ULP = {"f16": 2.0**-11, "bf16": 2.0**-8}  # what rounding loses
 LIMIT = 1 << 31  # operations of an export above which its reference is not computed
 VALUES = (
     1 << 15
@@ -54,7 +55,7 @@ class Fill:
         i *= np.uint32(0x846CA68B)
         bits = (i ^ i >> 16) >> 16
         if t.is_float:
-            return (self.low + self.scale * (bits / 65536.0)).astype(t.numpy)
+            return np.asarray(rounded(self.low + self.scale * (bits / 65536.0), t))
         return (bits & self.mask).astype(t.numpy)
 
 
@@ -79,11 +80,14 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
         else:
             tests.append(test)
     types = sorted({d.name for t in tests for d in t["types"]})
+    halves = sorted({d.name for t in tests for d in (*t["types"], *t["results"]) if d.is_half})
     text = templating.load("c/selftest.c.j2").render(
         api=api,
         left_out=left_out,
-        fills=[{"name": n, "c": C_TYPES[n]} for n in types if not n.startswith("f")],
-        float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n.startswith("f")],
+        fills=[{"name": n, "c": C_TYPES[n]} for n in types if not ALL[n].is_float],
+        float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n in ("f32", "f64")],
+        half_fills=[n for n in types if ALL[n].is_half],
+        halves=bool(halves),
         compared=any(t["checks"] for t in tests),
         tests=tests,
         tested=tested,
@@ -140,6 +144,7 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
         "name": f.name,
         "title": quoted(f"{f.name}({', '.join(f'{k} = {v}' for k, v in sizes.items())})"),
         "types": {leaf.type.dtype for leaf in inputs},
+        "results": {n.dtype for n in f.export.graph.results},
         "declarations": [_declaration(p, sizes) for p in f.parameters]
         + [f"static {ctype} {name}[{count}];" for _, ctype, name, count in _pointed(f, sizes)],
         "pointers": [f"{place} = {name};" for place, _, name, _ in _pointed(f, sizes)],
@@ -236,17 +241,19 @@ def _references(
             narrow = evaluate(f.export.graph, arrays, sizes)
         if all(np.isfinite(a).all() for a in wide if a.dtype.kind == "f"):
             break
-    return fills, [(a, _tolerance(a, b)) for a, b in zip(wide, narrow)]
+    types = {n.dtype.name for n in f.export.graph.everywhere() if not n.regions}
+    unit = max((4 * HALF_ULP[t] for t in types & HALF_ULP.keys()), default=2e-5)
+    return fills, [(a, _tolerance(a, b, unit)) for a, b in zip(wide, narrow)]
 
 
-def _tolerance(wide: Array, narrow: Array) -> float:
-    """How far a right answer may be off: rounding of the sums, and what f32 itself loses in this export."""
+def _tolerance(wide: Array, narrow: Array, unit: float) -> float:
+    """How far a right answer may be off: rounding of the sums, to `unit`, and what f32 itself loses in this export."""
     if wide.dtype.kind != "f" or not wide.size:
         return 0.0
     with np.errstate(all="ignore"):
         off = np.nan_to_num(np.abs(wide - narrow), posinf=0.0).max()
         largest = np.nan_to_num(np.abs(wide), posinf=0.0, neginf=0.0).max()
-    return float(f"{max(2e-5 * largest, 8 * off, 1e-7):.3g}")
+    return float(f"{max(unit * largest, 8 * off, 1e-7):.3g}")
 
 
 # ---------------------------------------------------------------- text
@@ -291,7 +298,8 @@ def _fill_calls(
     for (_, _, pointer), leaf, fill in zip(_places(f, False), inputs, fills):
         t = leaf.type.dtype
         count = prod(dims.evaluate(n, sizes) for n in leaf.type.shape)
-        how = f"{_number(fill.low, t)}, {_number(fill.scale, t)}" if t.is_float else f"{fill.mask}u"
+        real = f32 if t.is_half else t
+        how = f"{_number(fill.low, real)}, {_number(fill.scale, real)}" if t.is_float else f"{fill.mask}u"
         yield f"fill_{t.name}({pointer}, {count}, {fill.stream}u, {how});"
 
 
@@ -310,9 +318,10 @@ def _checks(f: Function, outputs: list[tuple[Array, float]]) -> Iterator[dict[st
     places = [*_places(f, True)]
     written = [(path, pointer) for _, path, pointer in places]
     written += [(path, pointer) for p, path, pointer in _places(f, False) if p.mut]
-    for (path, pointer), (value, tolerance) in zip(_ordered(f, written), outputs):
+    results = zip(_ordered(f, written), f.export.graph.results, strict=True)
+    for ((path, pointer), node), (value, tolerance) in zip(results, outputs):
         if value.size:  # an empty result has nothing to compare
-            yield _check(path, pointer, value, tolerance)
+            yield _check(path, pointer, value, tolerance, node.dtype)
 
 
 def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -322,7 +331,7 @@ def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str
     return written
 
 
-def _check(path: str, pointer: str, value: Array, tolerance: float) -> dict[str, Any]:
+def _check(path: str, pointer: str, value: Array, tolerance: float, t: DType) -> dict[str, Any]:
     flat = value.reshape(-1)
     stride = max(-(-flat.size // SAMPLES), 1)
     if stride > 1 and stride % 2 == 0:
@@ -337,6 +346,7 @@ def _check(path: str, pointer: str, value: Array, tolerance: float) -> dict[str,
     return {
         "title": quoted(path),
         "pointer": pointer,
+        "read": f"(double){t}_value" if t.is_half else "(double)",
         "count": flat.size,
         "stride": stride,
         "tolerance": repr(tolerance),

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charl.dtypes import DType
+from charl.dtypes import DType, rounded
+from charl.dtypes import stored as half_bits
+from charl.graph.scalar import HALF_FUNCTIONS
 
 
 class Text(NamedTuple):
@@ -24,6 +26,8 @@ class Text(NamedTuple):
 ATOM, UNARY, PRODUCT, SUM, SHIFT, ORDER, EQUAL, BITAND, BITXOR, BITOR, AND, OR, CHOICE = range(16, 3, -1)
 
 C_TYPES = {
+    "f16": "uint16_t",  # C99 has no half floats: these are their bits
+    "bf16": "uint16_t",
     "f32": "float",
     "f64": "double",
     "bool": "bool",
@@ -32,7 +36,7 @@ C_TYPES = {
 
 
 def c_type(t: DType) -> str:
-    """The C type of one element. Raises KeyError for the half floats, which C99 has not."""
+    """The C type of one element in memory."""
     return C_TYPES[t.name]
 
 
@@ -80,6 +84,8 @@ def cast(ctype: str, x: Text) -> Text:
 
 def literal(value: float | int | bool, t: DType) -> Text:
     """The shortest spelling that gives back exactly this value of type `t`."""
+    if t.is_half:
+        return Text(f"0x{int(half_bits(rounded(value, t), t).view(np.uint16)):04x}", ATOM)
     if t.kind == "bool":
         return Text("true" if value else "false", ATOM)
     if t.is_float:
@@ -112,9 +118,23 @@ def _integer_literal(value: int, t: DType) -> Text:
     return Text(f"-{text}", UNARY) if value < 0 else Text(text, ATOM)
 
 
+# ---------------------------------------------------------------- memory
+
+
+def loaded(x: Text, memory: DType, register: DType) -> Text:
+    """An element of memory as a register holds it."""
+    return x if memory == register else call(f"{memory}_value", x)
+
+
+def stored(x: Text, memory: DType, register: DType) -> Text:
+    """The value of a register as memory holds it."""
+    return x if memory == register else cast(c_type(memory), call(f"{memory}_bits", x))
+
+
 # ---------------------------------------------------------------- functions
 
 _ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_NAMED = frozenset(["threefry", "threefry1", *HALF_FUNCTIONS])
 _BITS = {"bitand": ("&", BITAND), "bitor": ("|", BITOR), "bitxor": ("^", BITXOR)}
 _SUMS = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
 _LIBM_WORDS = """exp exp2 expm1 log log2 log1p sqrt sin cos tan asin acos atan sinh cosh tanh erf
@@ -127,7 +147,7 @@ def function(fn: str, args: tuple[Text, ...], source: DType, result: DType) -> T
     if fn == "select":
         chosen = choose(*args)
         return cast(c_type(result), chosen) if result.is_integer and result.bits < 32 else chosen
-    if fn in ("threefry", "threefry1"):
+    if fn in _NAMED:
         return call(fn, *args)
     if fn == "cast":
         return conversion(args[0], source, result)

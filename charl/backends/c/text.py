@@ -17,7 +17,7 @@ from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api, Function, Parameter
 from charl.backends.c.entry import Check, Entry
 from charl.backends.c.printer import plain, quoted
-from charl.backends.c.spelling import C_TYPES, c_type, literal
+from charl.backends.c.spelling import c_type, literal
 from charl.backends.c.state import FileTable
 from charl.backends.c.structs import Member, Struct
 from charl.graph.ir import TensorType
@@ -114,15 +114,17 @@ def _member(m: Member) -> str:
 
 def _tensor_member(m: Member, t: TensorType) -> str:
     said = [plain(line.strip()) for line in m.doc.strip().splitlines()[:1]]
+    kind = t.dtype.name if t.dtype.is_half else ""  # the C type is that of its bits
     if m.dynamic:
         array = f"[{m.count}]" if m.count is not None else ""
-        return f"{c_type(t.dtype)} *{m.name}{array}; /* {': '.join([shape(t), *said])} */"
+        return f"{c_type(t.dtype)} *{m.name}{array}; /* {': '.join([kind + shape(t), *said])} */"
     extents = ([m.count] if m.count is not None else []) + list(t.shape)
     elements = dims.product(extents)
     if not extents:
-        return f"{c_type(t.dtype)} {m.name};" + (f" /* {said[0]} */" if said else "")
+        words = ": ".join([kind] * bool(kind) + said)
+        return f"{c_type(t.dtype)} {m.name};" + (f" /* {words} */" if words else "")
     size = " * ".join(map(str, extents)) if elements else "1"  # C has no empty arrays
-    where = f"[{', '.join(map(str, extents))}]"
+    where = f"{kind}[{', '.join(map(str, extents))}]"
     return f"{c_type(t.dtype)} {m.name}[{size}]; /* {': '.join([where, *said])} */"
 
 
@@ -315,7 +317,7 @@ def table(name: str, ctype: str, data: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def values(data: np.ndarray[Any, Any]) -> list[str]:
     """Numbers of an array as lines of C literals that give back exactly the same values."""
-    t = next(d for d in dtypes.ALL.values() if d.numpy == data.dtype and d.name in C_TYPES)
+    t = next(d for d in dtypes.ALL.values() if d.numpy == data.dtype and not d.is_half)  # those come as bits
     words = [literal(x.item(), t).text for x in data.reshape(-1)] or ["0"]
     return textwrap.wrap(", ".join(words), 104, break_long_words=False, break_on_hyphens=False)
 

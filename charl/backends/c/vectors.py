@@ -138,6 +138,11 @@ def _reads(e: Expr) -> bool:
     return any(isinstance(x, Load) for x in below(e))
 
 
+def converting(memory: DType, register: DType) -> str:
+    """What the names of functions between vectors and memory say where the elements there are of another type."""
+    return "" if memory == register else f"_{memory}"
+
+
 class Vectors:
     """Spells the vectors of one region."""
 
@@ -241,7 +246,7 @@ class Vectors:
             return self.by_lane(e)
         mask = self.mask()
         args = [self.pointer(e.source, e.index[0])]
-        name = f"{self.type(e.dtype)}_load"
+        name = f"{self.type(e.dtype)}_load{converting(e.source.dtype, e.dtype)}"
         if stride != 1:
             name += "_strided"
             args.append(self.host.scalars.size(stride).text)

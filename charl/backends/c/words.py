@@ -40,7 +40,7 @@ RESERVED = frozenset(
 # Names of the emitted headers (`vf32_add`, `i32_div`, `size_min`, VL32, CHARL_X), of <stdint.h>, and those
 # that C reserves for itself.
 _PATTERN = re.compile(
-    r"v[fium](32|64)(_\w+)?|[fiu](8|16|32|64)_\w+|size_\w+|bool_\w+|bits_\w+|threefry\w*|float_mode\w*|VL(32|64)|CHARL_\w*"
+    r"v[fium](32|64)(_\w+)?|b?[fiu](8|16|32|64)_\w+|size_\w+|bool_\w+|bits_\w+|threefry\w*|float_mode\w*|VL(32|64)|CHARL_\w*"
     r"|u?int\w*_t|U?INT\w*_(MAX|MIN|C)|[A-Z]+_(MAX|MIN)|M_\w+|_[A-Z_]\w*|\w*__\w*|_mm\w*|_MM\w*"
 )
 

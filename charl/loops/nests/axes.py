@@ -56,7 +56,7 @@ def store_width(emitter: Emitter, axis: Axis, sinks: Sequence[Sink], hops: int =
     for s in sinks:
         assert s.buffer is not None
         step = dims.coefficient(s.index, axis.name)
-        if not isinstance(step, int) or not 0 < step <= hops or s.buffer.dtype.bits != width or s.add:
+        if not isinstance(step, int) or not 0 < step <= hops or s.add:
             return None
         if s.value.dtype.kind == "bool" or s.value.dtype.bits != width:
             return None
