@@ -7,7 +7,7 @@ operation `item`. Order of evaluation is any topological order. A `Graph` closes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count

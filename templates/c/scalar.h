@@ -313,7 +313,7 @@ static inline $C $T_of_bits_$S($D x) {
     return y;
 }
 
-/* The value of an f16: the exponent and the digits move to their place, and the product corrects the exponent. */
+/* The value of an f16: the digits move to their place, and the exponent is made that of f32. */
 static inline float f16_value(uint32_t bits) {
 #ifdef __F16C__
     return _cvtsh_ss((unsigned short)bits);
@@ -323,14 +323,17 @@ static inline float f16_value(uint32_t bits) {
     if (rest >= 0x0f800000u) {
         return f32_of_bits_u32(sign | 0x70000000u | rest);
     }
-    return f32_of_bits_u32(sign | u32_of_bits_f32(f32_of_bits_u32(rest) * 5.192296858534828e33f));
+    if (rest < 0x00800000u) {
+        return f32_of_bits_u32(sign | u32_of_bits_f32((float)(rest >> 13) * 5.9604645e-8f));
+    }
+    return f32_of_bits_u32(sign | (rest + 0x38000000u));
 #endif
 }
 
 /* The bits of the nearest f16, ties to even. */
 static inline uint32_t f16_bits(float x) {
 #ifdef __F16C__
-    return (uint32_t)_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+    return (uint32_t)_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT));
 #else
     const uint32_t word = u32_of_bits_f32(x);
     const uint32_t sign = (word >> 16) & 0x8000u;
