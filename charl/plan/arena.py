@@ -175,13 +175,10 @@ def _assign_symbolic(lives: list[Life]) -> Size:
     usual = {id(x): _typical(x.bytes) for x in lives}
     for x in sorted(lives, key=lambda x: (-usual[id(x)], x.first)):
         size = usual[id(x)]
-        held: _Held | None = None
-        for k, slot in enumerate(slots):
-            held = slot.fit(x, size)
-            if held is not None:
-                break
+        fitting = ((k, slot.fit(x, size)) for k, slot in enumerate(slots))
+        k, held = next(((k, h) for k, h in fitting if h is not None), (len(slots), None))
         if held is None:
-            k, held = len(slots), _Held(0, x.bytes, 0, size, x.first, x.last)
+            held = _Held(0, x.bytes, 0, size, x.first, x.last)
             slots.append(_Slot(x.bytes, size))
         slots[k].held.append(held)
         found.append((x, k, held.low))

@@ -14,7 +14,7 @@ from charl.loops.lower import flops_of
 from charl.plan.fusion import Group
 from charl.plan.levels import Branch, Level, Loop
 
-_WORK = 2048  # operations of one computation, of a contraction on any target
+WORK = 2048  # operations of one computation, of a contraction on any target
 _GROUPS = 96  # computations of a body: more make a function that nobody reads
 LOCAL = 64  # elements of a value that is an array on the stack
 
@@ -47,6 +47,6 @@ def _levels(region: Loop | Branch) -> list[Level]:
 
 def _small(level: Level, group: Group, caps: Capabilities) -> bool:
     work = flops_of(level.fusion, group)
-    if nonnegative(_WORK - work):
+    if nonnegative(WORK - work):
         return True
     return not caps.grid and not group.heavy and not isinstance(work, int)

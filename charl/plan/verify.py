@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from charl import dims
 from charl.dims import Dim
 from charl.errors import InternalError
+from charl.graph.scalar import Load
+from charl.loops import walk
+from charl.loops.ir import Buffer, If, Kernel, Stmt, Store, Transpose
+from charl.plan.access import nodes_of
 from charl.plan.ir import Call, Place, Plan, Repeat, Step, every, inside
 from charl.program import leaves
 
@@ -29,7 +33,8 @@ def verify(plan: Plan) -> None:
                 raise InternalError(
                     "plan", f"{place.name} is {place.dtype}, {call.kernel.name} wants {buffer.dtype}"
                 )
-            if buffer.role != "output" and place.kind in ("arena", "result") and place not in written:
+            unwritten = place.kind in ("arena", "result") and place not in written
+            if buffer.role != "output" and unwritten and not _fills_first(call.kernel, buffer):
                 raise InternalError("plan", f"{call.kernel.name} reads {place.name} before it is written")
             if place.kind == "constant" and buffer.role != "input":
                 raise InternalError("plan", f"{call.kernel.name} writes the table {place.name}")
@@ -41,6 +46,37 @@ def verify(plan: Plan) -> None:
     arena = [p for p in first if p.kind == "arena"]
     for env in _environments(plan):
         _check_overlaps(plan, arena, first, last, env)
+
+
+def _fills_first(kernel: Kernel, buffer: Buffer) -> bool:
+    """Whether a kernel that runs a whole loop uses a buffer for itself: it stores there before it loads from there."""
+    return (
+        next((first for nest in kernel.nests for s in nest for first in _touches(s, buffer)), "") == "store"
+    )
+
+
+def _touches(s: Stmt, buffer: Buffer) -> Iterator[str]:
+    """In which order a statement and those inside load from a buffer and store to it, whatever elements these are."""
+    roots = (*walk.expressions(s), *(x for size in walk.sizes(s) for x in dims.values(size)))
+    found = (e for root in roots for e in nodes_of(root, indices=True))
+    loads = any(isinstance(e, Load) and e.source is buffer for e in found)
+    if (
+        loads
+        or (isinstance(s, Transpose) and s.source is buffer)
+        or (isinstance(s, Store) and s.add and s.buffer is buffer)
+    ):
+        yield "load"
+    if isinstance(s, If):  # stored for certain where both sides do, or where none reads it first
+        sides = [list(t for x in side for t in _touches(x, buffer)) for side in (s.body, s.otherwise)]
+        if any(side[:1] == ["load"] for side in sides):
+            yield "load"
+        elif all(sides):
+            yield "store"
+        return
+    for x in walk.body(s):
+        yield from _touches(x, buffer)
+    if (isinstance(s, Store) and s.buffer is buffer) or (isinstance(s, Transpose) and s.target is buffer):
+        yield "store"
 
 
 def _widen(steps: Sequence[Step], at: int, first: dict[Place, int], last: dict[Place, int]) -> int:

@@ -29,7 +29,7 @@ def check(lives: list[Life], total: dims.Size, env: dict[str, int]) -> tuple[int
     """Bytes of the arena and the most that lives at once."""
     spans = [(dims.evaluate(x.offset, env), dims.evaluate(x.offset + x.bytes, env), x) for x in lives]
     for i, (low, high, x) in enumerate(spans):
-        assert 0 <= low and high <= dims.evaluate(total, env) and low % 64 == 0
+        assert low >= 0 and high <= dims.evaluate(total, env) and low % 64 == 0
         for other_low, other_high, y in spans[:i]:
             assert not x.overlaps(y) or high <= other_low or other_high <= low
     return dims.evaluate(total, env), dims.evaluate(live_bytes(lives), env)

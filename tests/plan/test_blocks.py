@@ -37,7 +37,7 @@ export fn step(q: {shape}, k: {shape}, v: {shape}, w: {shape}, m: f32[{time}, {t
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 8 * TIME)
     monkeypatch.setattr(blocks, "SMALL", 0)
-    monkeypatch.setattr(serial, "_WORK", -1)  # no loop is so small that it becomes one kernel
+    monkeypatch.setattr(serial, "WORK", 64)  # scaled like these: a loop over blocks is not one kernel
 
 
 def arrays(count: int) -> list[np.ndarray]:
@@ -73,6 +73,25 @@ def test_a_batch_of_any_size() -> None:
     for found, wanted in zip(run_plan(plan, given, {"N": BATCH}), expected, strict=True):
         np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=2e-4, atol=2e-5)
     assert any(isinstance(s, Repeat) for s in plan.steps)
+
+
+def test_a_small_loop_is_one_kernel_that_fills_its_own_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial, "WORK", 2048)
+    text = TEXT.format(shape=SHAPE, time=TIME, call=CALLS["causal"])
+    export = programs.export(text, "forward")
+    plan = plan_export(export, PORTABLE_C)
+    verify(plan)
+    assert any(
+        b.role == "inout" and p.kind == "arena"
+        for c in plan.calls
+        for b, p in zip(c.kernel.buffers, c.places)
+    )
+    rng = np.random.default_rng(1)
+    shapes = [n.shape for n in export.graph.params]
+    given = [rng.normal(size=s).astype(np.float32) for s in shapes]
+    expected = evaluate(export.graph, given)
+    for found, wanted in zip(run_plan(plan, given, {}), expected, strict=True):
+        np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=2e-4, atol=2e-5)
 
 
 def test_training_computes_the_scores_again_from_what_is_kept_of_their_rows() -> None:
