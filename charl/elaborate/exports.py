@@ -22,7 +22,7 @@ from charl.elaborate.parameters import Call, Frame, bind_parameters, signature
 from charl.elaborate.scope import Scope, Variable
 from charl.elaborate.types import Matcher, skolem_dims
 from charl.errors import code, fail
-from charl.graph.ir import Graph, Node, TensorType, topological
+from charl.graph.ir import Graph, Node, Size, TensorType, topological
 from charl.program import Argument, DimVar, Export, Field, Record, Tree
 from charl.source import Span
 from charl.syntax import ast
@@ -144,7 +144,8 @@ def _refuse_parts(value: Any, path: str, f: v.Function, span: Span) -> None:
             span,
             help="give it an element type (`i32`, `f32`, `bool[]`), or make it a parameter of its struct",
         )
-    if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType) and not value.type.plain:
+    odd = isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType) and value.type
+    if odd and (odd.lanes or odd.each):
         raise fail(
             STACKED,
             f"`{path}` is {v.describe_value(value)}, which no struct of the package is",
@@ -203,8 +204,14 @@ def _record(value: v.Instance, f: v.Function) -> Record | None:
             )
     if not fields:
         return None
-    name = "Grad" if value.type.part == "grad" else d.name
+    name = ("Grad" if value.type.part == "grad" else d.name) + _stacked(value.type.lead)
     return Record(name, "struct" if value.type.part == "grad" else d.kind, tuple(fields), d.ast.docs)
+
+
+def _stacked(lead: tuple[Size, ...]) -> str:
+    """What a record of a stack is called behind its declaration's name: `ParticleStackN`, `LayerStack6`."""
+    plain = "x".join(str(n) for n in lead if str(n).isalnum())
+    return f"Stack{plain}" if lead else ""
 
 
 def records(trees: list[Tree | None]) -> list[Record]:
@@ -257,7 +264,13 @@ def initializers(el: Elaborator, found: list[v.Instance], taken: set[str]) -> li
 def instances_in(value: Any) -> Iterator[v.Instance]:
     """The instances that are arguments or results themselves, or parts of tuples and runs of them."""
     if isinstance(value, v.Instance) and value.type.part == "all":
-        yield value
+        made = value.type.declaration.kind == "model" and all(
+            isinstance(n, int) and n for n in value.type.lead
+        )
+        if (
+            made or not value.type.lead
+        ):  # a stack of models begins as its elements do, one of structs as the caller says
+            yield value
     elif isinstance(value, (v.Tuple, v.Run)):
         for x in value.items:
             yield from instances_in(x)

@@ -31,9 +31,13 @@ NOT_INDEXABLE = code("E0226", "this has no elements to index")
 
 def index_expression(el: Elaborator, e: ast.Index, scope: Scope) -> Any:
     """`x[items]`."""
+    from charl.elaborate import stacks
+
     value = el.known(e.value, scope)
     if isinstance(value, (v.Tuple, v.Run)):
         return _index_aggregate(el, value, e, scope)
+    if stacks.is_stack(value):
+        return stacks.index(el, value, e, scope)
     if isinstance(value, str) and len(e.items) == 1:
         raise fail(NOT_INDEXABLE, "text has no elements to index", e.value.span)
     if not isinstance(value, Node):

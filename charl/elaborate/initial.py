@@ -6,12 +6,13 @@ parameter's path, so that adding a parameter changes no other; the given stream 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from charl import dtypes, ops
-from charl.elaborate import instances, operators
+from charl.elaborate import instances, operators, stacks
 from charl.elaborate import values as v
 from charl.elaborate.calls import apply, arguments
 from charl.elaborate.parameters import ARGUMENT, MISSING, MUT_MARK, Argument, Call
@@ -101,6 +102,14 @@ def initialize(el: Elaborator, t: Any, base: v.Instance, path: str = "") -> Any:
         return v.Run(items, t.length)
     if isinstance(t, v.TupleType):
         return v.Tuple(tuple(initialize(el, x, base, below(str(i))) for i, x in enumerate(t.items)))
+    if isinstance(t, v.InstanceType) and t.lead:
+        count, inner = t.lead[0], replace(t, lead=t.lead[1:])
+        if not isinstance(count, int) or not count:
+            message = (
+                f"`{path or t}` is a stack of {count}, and only a known number of models has initial values"
+            )
+            raise fail(INITIALIZER, message, t.span)
+        return stacks.together([initialize(el, inner, base, below(str(i))) for i in range(count)])
     if not isinstance(t, v.InstanceType):
         raise fail(INITIALIZER, f"`{path}` of type {v.describe(t)} has no initializer", None)
     scope = instances.instance_scope(t)

@@ -253,6 +253,13 @@ def placeholder(el: Elaborator, t: Any, leaf: Leaf, path: str = "") -> Any:
         if t.part == "grad":
             whole = replace(t, part="all")
             return to_grad(placeholder(el, whole, leaf, path))
+        if t.lead:
+            lead = t.lead
+
+            def stacked(path: str, one: TensorType) -> Node:
+                return leaf(path, TensorType(one.dtype, (*lead, *one.shape)))
+
+            return v.stacked(placeholder(el, replace(t, lead=()), stacked, path), lead)
         return _members(el, t, leaf, below)
     if isinstance(t, FunctionType):
         return v.OpaqueFunction(path, t.ast, t.scope)

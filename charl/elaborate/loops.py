@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
 from charl.dims import Dim
-from charl.elaborate import access, indexing, operators, repeats, returns, statements
+from charl.elaborate import access, indexing, operators, repeats, returns, stacks, statements
 from charl.elaborate import values as v
 from charl.elaborate.bounds import bounds
 from charl.elaborate.early import NEVER
@@ -120,7 +120,7 @@ def collect(el: Elaborator, yields: list[Any], elements: Elements, e: ast.For) -
         return ops.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
 
     with at_span(e.span):
-        return v.rebuild(statements.run_time(el, yields[0], e.span), stack)
+        return v.stacked(v.rebuild(statements.run_time(el, yields[0], e.span), stack), (len(yields),))
 
 
 def iterate(el: Elaborator, e: Any, scope: Scope, const: bool) -> Elements | Axis:
@@ -145,6 +145,8 @@ def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements | A
     if isinstance(value, Node) and value.rank:
         x = value
         return Axis(x.shape[0], lambda i: indexing.row(x, i), lambda i: indexing.row(x, i))
+    if stacks.is_stack(value):
+        return Axis(value.type.lead[0], lambda i: stacks.row(value, i), lambda i: stacks.row(value, i))
     raise fail(NOT_ITERABLE, f"{v.describe_value(value)} has no elements to go over", e.span)
 
 

@@ -343,7 +343,7 @@ def _finish(el: Elaborator, scope: Scope, turn: _Turn, extent: Size, value: Any)
     if value is None:
         return None
     stacked = dict(zip((path for path, _ in v.leaves(value)), done.yields, strict=True))
-    return v.rebuild(value, lambda path, _: stacked[path])
+    return v.stacked(v.rebuild(value, lambda path, _: stacked[path]), (extent,))
 
 
 def _may_return(turn: _Turn, scope: Scope) -> bool:

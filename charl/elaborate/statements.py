@@ -239,7 +239,10 @@ def assign(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
 
 
 def _is_tensor(el: Elaborator, e: Any, scope: Scope) -> bool:
-    return isinstance(el.place(e, scope).get(), Node)
+    from charl.elaborate import stacks
+
+    value = el.place(e, scope).get()
+    return isinstance(value, Node) or stacks.is_stack(value)
 
 
 def store(el: Elaborator, target: Any, value: Any, span: Span, scope: Scope) -> None:

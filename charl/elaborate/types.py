@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from charl import dtypes
 from charl.dims import Dim, sym
 from charl.dtypes import DType
+from charl.elaborate import stacks
 from charl.elaborate import values as v
 from charl.elaborate.scope import Scope
 from charl.errors import CharlError, code, fail
@@ -73,7 +74,10 @@ class Matcher:
 
     def match(self, t: Any, actual: Any) -> None:
         """Raises Mismatch where `actual` is no instance of the type expression `t`."""
-        if isinstance(t, ast.TensorType):
+        stacked = stacks.base(self, t)
+        if stacked is not None:
+            self._stack(t, stacked, actual)
+        elif isinstance(t, ast.TensorType):
             self._tensor(t, actual)
         elif isinstance(t, ast.NamedType):
             self._named(t, actual)
@@ -103,23 +107,34 @@ class Matcher:
         if not isinstance(actual, TensorType):
             raise Mismatch(t)
         self._element(t.element, actual.dtype)
+        self._shape(t, actual.shape)
+
+    def _stack(self, t: Any, element: Any, actual: Any) -> None:
+        found = stacks.split(actual, lambda: self.resolve(element))
+        if found is None:
+            raise Mismatch(t)
+        lead, one = found
+        self._shape(t, lead)
+        self.match(element, one)
+
+    def _shape(self, t: Any, shape: tuple[Any, ...]) -> None:
+        """The dimensions of a tensor, or of a stack."""
+        rank = len(shape)
         dims = list(t.dims)
         packs = [i for i, d in enumerate(dims) if isinstance(d, ast.Pack)]
-        unbound = [i for i in packs if self.lookup(dims[i].name.name) is None]  # type: ignore[attr-defined]
+        unbound = [i for i in packs if self.lookup(dims[i].name.name) is None]
         if len(unbound) > 1:
             raise Mismatch(t, "only one pack of a shape can be inferred")
         known = sum(1 if i not in packs else 0 for i in range(len(dims)))
         for i in packs:
             if i not in unbound:
                 known += len(self._pack(dims[i]))
-        if actual.rank < known or (not unbound and actual.rank != known):
-            raise Mismatch(
-                t, f"rank {actual.rank} instead of {known if not unbound else f'at least {known}'}"
-            )
-        rest = list(actual.shape)
+        if rank < known or (not unbound and rank != known):
+            raise Mismatch(t, f"rank {rank} instead of {known if not unbound else f'at least {known}'}")
+        rest = list(shape)
         for i, d in enumerate(dims):
             if isinstance(d, ast.Pack):
-                n = actual.rank - known if i in unbound else len(self._pack(d))
+                n = rank - known if i in unbound else len(self._pack(d))
                 taken, rest = rest[:n], rest[n:]
                 if i in unbound:
                     self.scope.bind(d.name.name, v.Run(tuple(taken), n), d.span)
@@ -249,7 +264,8 @@ class Matcher:
         if not isinstance(actual, v.InstanceType) or actual.declaration is not d or actual.part != "all":
             raise Mismatch(t)
         if not actual.plain:
-            raise Mismatch(t, f"this is {actual}: `vmap` goes over its elements")
+            more = f"this is {actual}: `vmap` goes over its elements"
+            raise Mismatch(t, f"{more}, and `{t.name}[…]` takes them all" if actual.lead else more)
         for g, want in zip(d.ast.generics, t.generics, strict=False):
             self.match(want, actual.argument(g.name.name))
         if t.args is None:
@@ -325,6 +341,9 @@ class Matcher:
 
     def resolve(self, t: Any) -> Any:
         """The type that an expression stands for, every name of it bound."""
+        stacked = stacks.base(self, t)
+        if stacked is not None:
+            return stacks.resolve(self, t, stacked)
         if isinstance(t, ast.TensorType):
             element = self.el.dtypes.get(t.element.name) or self.lookup(t.element.name)
             if not isinstance(element, DType):
@@ -427,7 +446,7 @@ def skolem_dims(
     """
     for t in types:
         for node in _outside_functions(t) if t is not None else ():
-            dims = node.dims if isinstance(node, ast.TensorType) else ()
+            dims = node.dims if isinstance(node, (ast.TensorType, ast.StackType)) else ()
             if isinstance(node, ast.RunType):
                 dims = (node.count,)
             if isinstance(node, ast.NamedType) and node.args is not None:

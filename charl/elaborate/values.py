@@ -409,6 +409,11 @@ def element(value: Value) -> Value:
     return _retyped(value, change)
 
 
+def with_lead(value: Value, count: int, sizes: tuple[Size, ...]) -> Value:
+    """A stack whose first `count` axes have become axes of these sizes."""
+    return _retyped(value, lambda t: replace(t, lead=(*sizes, *t.lead[count:])))
+
+
 def _retyped(value: Value, change: Callable[[InstanceType], InstanceType]) -> Value:
     if isinstance(value, Instance):
         members = {n: _retyped(x, change) for n, x in value.members.items()}

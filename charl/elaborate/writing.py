@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
     """`x[items] = v` and `x[items] op= v`."""
+    from charl.elaborate import stacks
     from charl.elaborate.statements import require_mutable
 
     target = s.target
@@ -34,13 +35,16 @@ def write(el: Elaborator, s: ast.Assign, scope: Scope) -> None:
     x = place.get()
     if isinstance(x, v.ErrorValue):
         raise v.Silenced
+    if stacks.is_stack(x):
+        place.set(el.settle(stacks.write(el, x, s, scope)))
+        return
     right = el.operand(s.value, scope)
     with at_span(s.span):
         stages = access.stages(el, x, plan(el, x, target, scope), target.span)
-        place.set(el.settle(_written(el, x, stages, right, s)))
+        place.set(el.settle(written(el, x, stages, right, s)))
 
 
-def _written(el: Elaborator, x: Node, stages: list[access.Stage], right: Operand, s: ast.Assign) -> Node:
+def written(el: Elaborator, x: Node, stages: list[access.Stage], right: Operand, s: ast.Assign) -> Node:
     """`x` after the assignment: read stage by stage, then put back from the last to the first."""
     before: list[Node] = []
     part = x

@@ -359,7 +359,7 @@ def _dimensions(f: ast.Function, scope: Scope) -> Iterator[ast.Name]:
     params = {p.name.name for p in f.params}
     for p in f.params:
         for node in ast.walk(p.type) if p.type is not None else ():
-            if isinstance(node, ast.TensorType):
+            if isinstance(node, ast.TensorType | ast.StackType):
                 for d in node.dims:
                     name = d.name if isinstance(d, ast.Pack) else d
                     if (

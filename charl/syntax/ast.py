@@ -346,6 +346,14 @@ class TensorType(Type):
 
 
 @_node
+class StackType(Type):
+    """`Block(d, heads)[depth]`, `Adam<Net>[K]`. Of a bare name it is a `TensorType`: only what the name stands for tells."""
+
+    base: NamedType
+    dims: tuple[Expr, ...]
+
+
+@_node
 class TupleType(Type):
     """`(A, B)`; `()` is the unit type."""
 

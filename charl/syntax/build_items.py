@@ -178,6 +178,18 @@ class Builder(Values):
     def tensor_type(self, c: Parts) -> ast.TensorType:
         return ast.TensorType(self.over(c), c[0], tuple(c[2]))
 
+    def stack_type_args(self, c: Parts) -> ast.StackType:
+        return self._stack(c, self.named_type_args(c[:4]))
+
+    def stack_type_generics(self, c: Parts) -> ast.StackType:
+        return self._stack(c, self.named_type_generics(c[:4]))
+
+    def stack_type_full(self, c: Parts) -> ast.StackType:
+        return self._stack(c, self.named_type_full(c[:7]))
+
+    def _stack(self, c: Parts, base: ast.NamedType) -> ast.StackType:
+        return ast.StackType(self.over(c), base, tuple(c[-2]))
+
     def tuple_type(self, c: Parts) -> ast.Type:
         inner: list[ast.Type] = c[1]
         return inner[0] if len(inner) == 1 else ast.TupleType(self.over(c), tuple(inner))

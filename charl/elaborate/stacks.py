@@ -1,0 +1,171 @@
+"""Stacks: structs and models of which every tensor has first axes, `Particle[N]`, `Block(d, heads)[depth]`.
+
+Enters: type expressions, stacked values, index plans. Leaves: types with axes before those of their tensors
+(`InstanceType.lead`), elements, and stacks of elements. The axes are those that `vmap` makes and goes over. Never calls a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from charl import dtypes, ops
+from charl.elaborate import access, indexing
+from charl.elaborate import values as v
+from charl.elaborate.access import At
+from charl.elaborate.scope import Scope
+from charl.errors import Label, code, fail
+from charl.graph.ir import Node, Size, TensorType, at_span
+from charl.syntax import ast
+
+if TYPE_CHECKING:
+    from charl.elaborate.elaborator import Elaborator
+    from charl.elaborate.types import Matcher
+
+NOT_STACKED = code("E0280", "a type cannot be stacked")
+WRITTEN = code("E0281", "what is written into a stack is no element of it")
+MANY = code("E0282", "indices reach into the elements of a stack")
+
+
+# ---------------------------------------------------------------- types
+
+
+def base(matcher: Matcher, t: Any) -> Any:
+    """The type of an element, where a type expression is a stack; else None."""
+    if isinstance(t, ast.StackType):
+        return t.base
+    if isinstance(t, ast.TensorType):
+        found = matcher.lookup(t.element.name)
+        if found is not None and not isinstance(found, dtypes.DType):
+            return ast.NamedType(t.element.span, t.element, (), None)
+    return None
+
+
+def resolve(matcher: Matcher, t: Any, element: Any) -> Any:
+    """The type that a stack stands for."""
+    return _before(matcher.resolve(element), matcher.sizes(t.dims), t)
+
+
+def _before(found: Any, sizes: tuple[Size, ...], t: Any) -> Any:
+    if isinstance(found, v.InstanceType):
+        return replace(found, lead=(*sizes, *found.lead))
+    if isinstance(found, TensorType):
+        return TensorType(found.dtype, (*sizes, *found.shape))
+    if isinstance(found, v.TupleType):
+        return v.TupleType(tuple(_before(x, sizes, t) for x in found.items))
+    raise fail(
+        NOT_STACKED,
+        f"{v.describe(found)} cannot be stacked",
+        t.span,
+        help="structs, models and tensors can: `Particle[N]`; a run of other things is `[T; n]`",
+    )
+
+
+def split(actual: Any, element: Callable[[], Any]) -> tuple[tuple[Size, ...], Any] | None:
+    """The axes of a type before those of an element, and the type of one; `element()` is asked for that of anything but a
+    struct or model."""
+    if isinstance(actual, v.InstanceType):
+        return None if actual.lanes or actual.each else (actual.lead, replace(actual, lead=()))
+    return _split(actual, element())
+
+
+def _split(actual: Any, one: Any) -> tuple[tuple[Size, ...], Any] | None:
+    if isinstance(actual, v.InstanceType) and isinstance(one, v.InstanceType):
+        k = len(actual.lead) - len(one.lead)
+        return (actual.lead[:k], replace(actual, lead=actual.lead[k:])) if k >= 0 else None
+    if isinstance(actual, TensorType) and isinstance(one, TensorType):
+        k = actual.rank - one.rank
+        return (actual.shape[:k], TensorType(actual.dtype, actual.shape[k:])) if k >= 0 else None
+    if isinstance(actual, v.TupleType) and isinstance(one, v.TupleType) and len(actual.items) == len(one.items):
+        parts = [_split(a, o) for a, o in zip(actual.items, one.items, strict=True)]
+        found = [p for p in parts if p is not None]
+        if found and len(found) == len(parts) and all(lead == found[0][0] for lead, _ in found):
+            return found[0][0], v.TupleType(tuple(t for _, t in found))
+    return None
+
+
+# ---------------------------------------------------------------- values
+
+
+def is_stack(value: Any) -> bool:
+    """Whether a value is a stack."""
+    return isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType) and bool(value.type.lead)
+
+
+def row(value: v.Instance, i: int | Node) -> Any:
+    """An element of the first axis."""
+    return v.element(v.rebuild(value, lambda _, n: indexing.row(n, i)))
+
+
+def together(parts: Sequence[Any]) -> Any:
+    """Elements of one type stacked along a new first axis."""
+    leaves = [dict(v.leaves(p)) for p in parts]
+
+    def stack(path: str, node: Node) -> Node:
+        rows = [ops.reshape(own[path], (1, *node.shape)) for own in leaves]
+        return ops.concatenate(rows, axis=0) if len(rows) > 1 else rows[0]
+
+    return v.stacked(v.rebuild(parts[0], stack), (len(parts),))
+
+
+def index(el: Elaborator, value: v.Instance, e: ast.Index, scope: Scope) -> Any:
+    """`p[items]`: of every tensor, along the axes of the stack."""
+    lead = value.type.lead
+    at = _plan(el, value, e, scope)
+    kept = list(lead)
+
+    def read(_: str, n: Node) -> Node:
+        out = indexing.read(el, n, _whole(at, n, len(lead)), e.span)
+        kept[:] = out.shape[: out.rank - n.rank + len(lead)]
+        return out
+
+    with at_span(e.span):
+        return v.with_lead(v.rebuild(value, read), len(lead), tuple(kept))
+
+
+def write(el: Elaborator, value: v.Instance, s: ast.Assign, scope: Scope) -> Any:
+    """The stack after `p[items] = q`."""
+    from charl.elaborate.operators import Operand
+    from charl.elaborate.writing import written
+
+    target = s.target
+    assert isinstance(target, ast.Index)
+    right = el.operand(s.value, scope)
+    at = _plan(el, value, target, scope)
+    new = dict(v.leaves(right.value))
+    old = dict(v.leaves(value))
+    if s.op or not isinstance(right.value, v.Instance) or list(new) != list(old):
+        raise fail(
+            WRITTEN,
+            f"`{target.span.text}` takes elements of {v.describe_value(value)}, "
+            f"and this is {v.describe_value(right.value)}",
+            s.value.span,
+            labels=(Label(target.span, v.describe_value(value)),),
+            help="write its tensors one by one: `p.x[i] += …`" if s.op else None,
+        )
+    with at_span(s.span):
+
+        def change(path: str, n: Node) -> Node:
+            stages = access.stages(el, n, _whole(at, n, len(value.type.lead)), target.span)
+            return written(el, n, stages, Operand(new[path], right.span), s)
+
+        return v.rebuild(value, change)
+
+
+def _plan(el: Elaborator, value: v.Instance, e: ast.Index, scope: Scope) -> list[At]:
+    """What happens to the axes of the stack."""
+    lead = value.type.lead
+    taken = sum(1 for i in e.items if not isinstance(i, (ast.NoneValue, ast.Dots)))
+    if taken > len(lead):
+        raise fail(
+            MANY,
+            f"{taken} indices for {v.describe_value(value)}, a stack of {len(lead)} axes",
+            e.span,
+            help="name the tensor that they belong to: `p.x[i, j]`",
+        )
+    return indexing.plan(el, ops.parameter("stack", TensorType(dtypes.i32, lead)), e, scope)
+
+
+def _whole(at: list[At], n: Node, axes: int) -> list[At]:
+    return [*at, *(At("all", size=s) for s in n.shape[axes:])]
