@@ -77,7 +77,11 @@ def _split(actual: Any, one: Any) -> tuple[tuple[Size, ...], Any] | None:
     if isinstance(actual, TensorType) and isinstance(one, TensorType):
         k = actual.rank - one.rank
         return (actual.shape[:k], TensorType(actual.dtype, actual.shape[k:])) if k >= 0 else None
-    if isinstance(actual, v.TupleType) and isinstance(one, v.TupleType) and len(actual.items) == len(one.items):
+    if (
+        isinstance(actual, v.TupleType)
+        and isinstance(one, v.TupleType)
+        and len(actual.items) == len(one.items)
+    ):
         parts = [_split(a, o) for a, o in zip(actual.items, one.items, strict=True)]
         found = [p for p in parts if p is not None]
         if found and len(found) == len(parts) and all(lead == found[0][0] for lead, _ in found):
