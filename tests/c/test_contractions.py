@@ -163,3 +163,52 @@ def test_sums_over_two_axes(tmp_path: Path) -> None:
         p.step(net, sgd, *arrays)
         weights.append(net.w)
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4, atol=1e-7)
+
+
+WINDOWS = """
+from conv import Conv2d
+from optim import Sgd
+
+model Net {
+    conv: Conv2d(24, 20, 3, padding: 1)
+
+    fn forward(x: f32[6, 24, 5, 5]) -> f32[6, 20, 5, 5] = relu(conv(x))
+}
+
+fn objective(net: Net, x: f32[6, 24, 5, 5], d: f32[6, 20, 5, 5]) -> f32 = mean(net(x) * d)
+
+export fn step(mut net: Net, mut sgd: Sgd<Net>, x: f32[6, 24, 5, 5], d: f32[6, 20, 5, 5]) {
+    sgd.update(mut net, grad(objective)(net, x, d), lr: 0.1, momentum: 0.9)
+}
+fn seen(x, k, stride) = windows(x, [k, k], stride: stride, padding: 1)
+export fn deep(w: f32[40, 300, 3, 3], x: f32[8, 300, 4, 4]) = einsum("oikl,nipqkl->nopq", w, seen(x, 3, 1))
+export fn odd(w: f32[33, 64, 3, 3], x: f32[2, 64, 7, 7]) = tanh(einsum("oikl,nipqkl->nopq", w, seen(x, 3, 1))) + 1.0
+export fn groups(w: f32[3, 16, 20, 3, 3], x: f32[2, 3, 20, 6, 6]) = einsum("goikl,ngipqkl->ngopq", w, seen(x, 3, 1))
+export fn stride(w: f32[24, 30, 2, 2], x: f32[3, 30, 9, 9]) = einsum("oikl,nipqkl->nopq", w, seen(x, 2, 2))
+"""
+
+
+def test_windows(tmp_path: Path) -> None:
+    """Copied to strips: small images, groups, strides, and the gradient of weights with its update."""
+    (tmp_path / "small.ch").write_text(WINDOWS)
+    rng = np.random.default_rng(0)
+    packages = [charl.load(tmp_path / "small.ch", backend=b) for b in ("evaluator", "c")]
+    for name, w, x in (
+        ("deep", (40, 300, 3, 3), (8, 300, 4, 4)),
+        ("odd", (33, 64, 3, 3), (2, 64, 7, 7)),
+        ("groups", (3, 16, 20, 3, 3), (2, 3, 20, 6, 6)),
+        ("stride", (24, 30, 2, 2), (3, 30, 9, 9)),
+    ):
+        arrays = [rng.standard_normal(s).astype(np.float32) for s in (w, x)]
+        wanted, got = (getattr(p, name)(*arrays) for p in packages)
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3, err_msg=name)
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((6, 24, 5, 5), (6, 20, 5, 5))]
+    start = rng.standard_normal((20, 24, 3, 3)).astype(np.float32)
+    weights = []
+    for p in packages:
+        net, sgd = p.Net(), p.Sgd()
+        net.conv.w[...] = start
+        p.step(net, sgd, *arrays)
+        p.step(net, sgd, *arrays)
+        weights.append(net.conv.w)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4, atol=1e-5)

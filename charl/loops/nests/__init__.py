@@ -17,6 +17,7 @@ from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.form import contraction
 from charl.loops.nests.contraction.schedule import along_the_sum, choose
+from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row
@@ -63,9 +64,9 @@ def _full(
         rows, sinks = collapse(rows, sinks)
     if heavy and emitter.vectors:
         found = contraction(emitter, rows, sinks)
-        schedule = choose(found, caps) if found else None
+        schedule = choose(found, caps, windowed(found, caps)) if found else None
         if found and schedule:
-            return Blocks(emitter, caps, found, schedule).nest()
+            return (Windowed if schedule.windows else Blocks)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):
             return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
     if not reduces and emitter.vectors:

@@ -125,7 +125,7 @@ class Blocks:
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
         """The strips of the lane axis."""
         if isinstance(extent, int) and isinstance(self.lanes, int):
-            yield from _exact_segments(extent, self.lanes, vectors, self.c.repeatable)
+            yield from exact_segments(extent, self.lanes, vectors, self.c.repeatable)
             return
         start: Size = 0
         block, widest = self.lanes * vectors, self.least * vectors
@@ -203,6 +203,11 @@ class Blocks:
     def _depth(self) -> Size:
         return dims.product(a.extent for a in self.c.over)
 
+    @property
+    def _written_out(self) -> bool:
+        """Whether blocks are so small that no loop runs over their elements: those of thin products."""
+        return not self.s.packed and self.s.windows is None
+
     def _depth_loop(self, body: Callable[[Size, Size], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
         """Blocks of the sum: (first index of its outermost loop, number)."""
         axis = self.c.over[0]
@@ -210,7 +215,7 @@ class Blocks:
         assert depth is not None
         even = isinstance(axis.extent, int) and isinstance(depth, int) and axis.extent % depth == 0
 
-        if not even and not self.s.packed:  # blocks that are written out: whole ones, then what is left
+        if not even and self._written_out:  # whole blocks, then what is left
             whole = dims.floordiv(axis.extent, depth) * depth
             full = self._loop(axis, 0, whole, depth, lambda k: body(k, depth), "serial")
             return (*full, *body(whole, axis.extent - whole))
@@ -315,7 +320,7 @@ class Blocks:
                 new = substitute(part, env, {})
                 assert isinstance(new, Reduce)
                 parts.append((new, replace(home.at(env, {}), value=new)))
-            return self.emitter.accumulate(parts, written_out=not self.s.packed)
+            return self.emitter.accumulate(parts, self._written_out)
 
         return self._region(strip, tile)
 
@@ -356,7 +361,7 @@ class Blocks:
         assert step is not None
         first = dims.substitute(load.index[0], env)
         turn = Transpose(kept, to, self._width(strip), load.source, first, step, self._length(strip), columns)
-        return _nested(loops[:-1], (turn,))
+        return nested(loops[:-1], (turn,))
 
     def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
         """Copy what lies along the lanes."""
@@ -365,7 +370,7 @@ class Blocks:
         first = self.c.over[0].name
         value = substitute(load, {**names, first: k + names[first]}, {})
         sink = Sink(value, kept, slot.index[0])
-        return _nested(loops, self._each(strip, {}, [sink]))
+        return nested(loops, self._each(strip, {}, [sink]))
 
     def _loops_of(self, count: Size) -> tuple[list[tuple[str, Size]], dict[str, Size]]:
         """Loops of their own over `count` turns of the sum's outermost loop and all of the others, and the indices."""
@@ -448,13 +453,13 @@ class Blocks:
         return (Local(turned), turn, For(row, columns, body))
 
 
-def _nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+def nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     for index, extent in reversed(loops):
         body = (For(index, extent, body),)
     return body
 
 
-def _exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:
+def exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:
     """Strips of whole vectors. `again`: a last strip that is not full may begin earlier and compute some elements twice."""
     whole, rest = divmod(extent, width)
     if again and rest and whole:

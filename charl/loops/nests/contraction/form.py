@@ -82,7 +82,7 @@ def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -
         return None  # a running sum
     if any(extent == 0 for _, extent in total.over) or any(a.extent == 0 for a in merged):
         return None
-    flat = _merged(total)
+    flat = fewer_loops(total)
     places = [e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce)]
     moved = emitter.replaced(moved, {id(e): flat for e in places}, places) if flat is not total else moved
     loads = tuple(dict.fromkeys(e for e in nodes_of(flat.body) if isinstance(e, Load)))
@@ -95,7 +95,7 @@ def _run_time(index: Size) -> bool:
     return any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(index))
 
 
-def _merged(total: Reduce) -> Reduce:
+def fewer_loops(total: Reduce) -> Reduce:
     """The sum with neighbouring indices made one where every load runs through both as through one."""
     over = list(total.over)
     body = total.body

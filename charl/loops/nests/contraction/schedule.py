@@ -44,6 +44,20 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """What `windows` copies: `load`, for all lanes along `axes` of the results, `step` of the first at once, in rows of `room`
+    elements; of `images` neighbours along the axis `beside` together.
+    """
+
+    load: Load
+    axes: tuple[Axis, ...]
+    step: int
+    beside: Axis | None
+    images: int = 1
+    room: int = 0
+
+
+@dataclass(frozen=True)
 class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
@@ -62,12 +76,13 @@ class Schedule:
     strips: int = 1
     waits: bool = False
     flipped: bool = False
+    windows: Windows | None = None
     cost: float = 0.0
 
 
-def choose(c: Contraction, caps: Capabilities) -> Schedule | None:
-    """The cheapest schedule; None where lanes along the sum, or plain loops, are better."""
-    found = list(_schedules(c, caps))
+def choose(c: Contraction, caps: Capabilities, others: Iterator[Schedule]) -> Schedule | None:
+    """The cheapest schedule, also of `others`; None where lanes along the sum, or plain loops, are better."""
+    found = [*_schedules(c, caps), *others]
     if not found:
         return None
     best = min(found, key=lambda s: s.cost)
@@ -193,7 +208,7 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
         many = max(min(many, caps.stack // 2 // (_known(tile) * width)), 1) if waits else many
         room = caps.stack - (_known(tile) * width * many if waits else 0)
         most = max(room // turn // many, 1)
-        return replace(s, depth=_split(extent, most), strips=many, waits=waits)
+        return replace(s, depth=split(extent, most), strips=many, waits=waits)
     tiles = -(-_known(tile) // s.shape.rows)
     most = caps.stack // turn
     if blocked and not waits and 1 < tiles <= _FEW and _known(extent) * turn > caps.cache[0]:
@@ -202,7 +217,7 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
         return s
     if not blocked:
         return replace(s, packed=(), turned=(), cost=float("inf")) if s.turned else replace(s, packed=())
-    return replace(s, depth=_split(extent, max(min(most, room // turn), 1)), waits=waits)
+    return replace(s, depth=split(extent, max(min(most, room // turn), 1)), waits=waits)
 
 
 def _scattered(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
@@ -213,7 +228,7 @@ def _scattered(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
     return rows * depth * c.total.dtype.bytes > caps.cache[1] and rows > s.shape.rows
 
 
-def _split(extent: Size, most: int) -> int:
+def split(extent: Size, most: int) -> int:
     """The depth of blocks of at most `most`, as even as can be."""
     if not isinstance(extent, int):
         return most

@@ -1,0 +1,339 @@
+"""Contractions over windows: an operand that no lane can load in order is copied to strips, as a product's would be.
+
+A convolution's image, or what its weights' gradient reads of it, lies in short runs along every axis of the results. The trailing
+axes of the results, over which these are stored in order, become one axis of lanes; the operand that runs along them is copied
+for all of these lanes and a block of the sum (im2col without the matrix, Chellapilla et al., 2006), and from there on the
+contraction is a product. Enters: a `Contraction` and capabilities. Leaves: schedules with their cost, and their loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from math import prod
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
+from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
+from charl.loops.emit import Emitter
+from charl.loops.inline import rewrite, substitute
+from charl.loops.ir import Buffer, For, Local, Stmt
+from charl.loops.nests.axes import Axis, wrap
+from charl.loops.nests.contraction.blocks import Blocks, Segment, Strip, Values, exact_segments, nested
+from charl.loops.nests.contraction.form import Contraction, fewer_loops
+from charl.loops.nests.contraction.schedule import (
+    Extents,
+    Schedule,
+    Windows,
+    best_tile,
+    lanes_of,
+    split,
+)
+from charl.loops.sinks import Sink, identity
+from charl.plan.access import nodes_of
+
+Size = int | Dim
+
+_RUN = 3.0  # cycles to copy a run of neighbours, beside a vector's 1.5
+_ALONE = 1.5  # cycles to copy an element without neighbours
+_SHORT = 4  # neighbours below which they are copied one by one
+_LANES = 512  # lanes of one copy at most
+_DEEP = 256  # elements of a block of the sum before several images share it
+_IMAGES = 8  # that share a block at most
+
+
+def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
+    """Schedules that copy the operand along the results' last axes."""
+    if (
+        c.guarded
+        or not c.total.dtype.is_float
+        or not all(isinstance(a.extent, int) for a in (*c.rows, *c.over))
+    ):
+        return
+    along = [x for x in c.loads if c.rows[-1].name in x.symbols()]
+    if len(along) != 1 or not c.stores_along(c.rows[-1]):
+        return
+    (window,) = along
+    if not window.dtype.is_float or window.dtype.bits != c.width:
+        return
+    count = 1
+    while (
+        count < len(c.rows)
+        and c.rows[-count - 1].name in window.symbols()
+        and _as_one(c, c.rows[-count - 1 :])
+    ):
+        count += 1
+    axes, rest = c.rows[-count:], c.rows[:-count]
+    others = [x for x in c.loads if x is not window]
+    if any(a.name in x.symbols() for a in axes for x in others):
+        return
+    tiles = [a for a in rest if a.name not in window.symbols() and any(a.name in x.symbols() for x in others)]
+    if not tiles:
+        return
+    beside = [
+        a for a in rest if a.name in window.symbols() and not any(a.name in x.symbols() for x in others)
+    ]
+    steps = _divisors(_int(axes[0].extent))
+    for step in steps if len(axes) > 1 else steps[-1:]:
+        lanes = step * prod(_int(a.extent) for a in axes[1:])
+        if lanes <= _LANES and (lanes >= lanes_of(caps, c.width) or step == axes[0].extent):
+            shared = Windows(window, axes, step, beside[-1] if beside else None)
+            found = _scheduled(c, caps, shared, tiles[-1], lanes)
+            if found is not None:
+                yield found
+
+
+def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes: int) -> Schedule | None:
+    width = max(caps.max_lanes * 32 // c.width, 1)
+    room = -(-lanes // width) * width  # lanes of the copy
+    bytes_ = c.total.dtype.bytes
+    inside = prod(_int(a.extent) for a in c.over[1:])
+    turns, rows = _int(c.over[0].extent), _int(tile.extent)
+    depth = turns * inside
+    waits = c.home() is None
+    if waits:
+        w = replace(w, beside=None)
+    space = (caps.stack - waits * rows * room * bytes_) // (
+        room * bytes_
+    )  # elements of the sum that one copy may hold
+    if space < inside:
+        return None
+    least = min(turns, max(_DEEP // inside, 1))
+    images = 1
+    if w.beside is not None:
+        most = min(space // (inside * least), _IMAGES)
+        images = max(n for n in _divisors(_int(w.beside.extent)) if n <= max(most, 1))
+    most = space // inside // images
+    blocks = -(-turns // most)
+    w = replace(w, room=room, images=images)
+    shape, cycles, _ = best_tile(Extents(rows, lanes, depth, True), caps, c.width, 0, 0)
+    run = _int(w.axes[-1].extent)
+    copy = _ALONE if run < _SHORT else (_RUN + 1.5 * -(-run // lanes_of(caps, c.width))) / run
+    cycles += copy * lanes * depth + 2 * blocks * rows * room / width
+    taken = {tile.name, *(a.name for a in w.axes)}
+    outer = prod(_int(a.extent) for a in c.rows if a.name not in taken) * _int(w.axes[0].extent) // w.step
+    weights = rows * depth * bytes_
+    if weights > caps.cache[1]:
+        cycles += weights / caps.bandwidth[1] / images
+    loops = tuple(a for a in c.rows if a.name not in taken and a is not w.beside)
+    lane = Axis(w.axes[-1].name, lanes)
+    return Schedule(
+        lane, tile, loops, shape, depth=split(turns, most) if blocks > 1 else None, waits=waits, windows=w,
+        cost=cycles * outer,
+    )  # fmt: skip
+
+
+def _as_one(c: Contraction, axes: Sequence[Axis]) -> bool:
+    """Whether results, and what is read beside the sum, run along the axes as along one."""
+    inside = {id(e) for e in nodes_of(c.total)}
+    for s in c.sinks:
+        if not _runs(s.index, axes):
+            return False
+        for e in nodes_of(s.value):
+            if id(e) in inside:
+                continue
+            opaque = isinstance(e, (IndexValue, Guard))
+            for i in e.indices():
+                names = dims.symbols(i) & {a.name for a in axes}
+                if names and (opaque or not _runs(i, axes)):
+                    return False
+    return True
+
+
+def _runs(index: Size, axes: Sequence[Axis]) -> bool:
+    for a, b in pairwise(axes):
+        first, second = dims.coefficient(index, a.name), dims.coefficient(index, b.name)
+        if first is None or second is None or first != second * b.extent:
+            return False
+    return True
+
+
+def _divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _int(x: Size) -> int:
+    assert isinstance(x, int)
+    return x
+
+
+class Windowed(Blocks):
+    """The loops of such a schedule: those over images and pieces of the lanes, in each the copy and register tiles."""
+
+    def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
+        assert s.windows is not None and s.tile is not None
+        self.w = s.windows
+        self.tile = s.tile
+        self.packed = Buffer("packed", c.total.dtype, 1, "scratch")
+        super().__init__(emitter, caps, _lined_up(c, s, self.packed), s)
+        (self.load,) = [
+            x for x in nodes_of(self.c.total.body) if isinstance(x, Load) and x.source is self.packed
+        ]
+        self.group = ""  # the first of the images that share a copy
+        self.place: Size = 0  # of one of them
+        self.block: Size = 0  # elements of its copy
+
+    def nest(self) -> tuple[Stmt, ...]:
+        """All loops."""
+        w, beside, piece = self.w, self.w.beside, self.w.axes[0]
+        if beside is not None:
+            self.group = self.emitter.name(beside.name.split(".")[0])
+        body = self._shared()
+        if w.step != piece.extent:
+            body = (For(piece.name, piece.extent, body, "parallel", step=w.step),)
+        if beside is not None:
+            body = (For(self.group, beside.extent, body, "parallel", step=w.images),)
+        return wrap(self.s.outer, body)
+
+    def _shared(self) -> tuple[Stmt, ...]:
+        turns = self.c.over[0].extent
+        room = (turns if self.s.depth is None else self.s.depth) * self._inside * self.w.room
+        self.packed = Buffer("packed", self.c.total.dtype, room * self.w.images, "scratch")
+        self.block = room
+        local: tuple[Stmt, ...] = (Local(self.packed),)
+        if self.s.depth is None:
+            return (
+                *local,
+                *self._copy(0, turns),
+                *self._rows(lambda rows: self._everywhere(rows, self._whole)),
+            )
+        if self.s.waits:
+            self.waiting = Buffer("sums", self.c.total.dtype, self.tile.extent * self.w.room, "scratch")
+            local = (*local, Local(self.waiting))
+        zero = [replace(self._home(Strip(0, 1, None)), value=identity("add", self.c.total.dtype))]
+        cleared = self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, zero))
+        return (*local, *cleared, *self._depth_loop(self._added_block), *self._last())
+
+    def _whole(self, strip: Strip, rows: Values) -> tuple[Stmt, ...]:
+        """A register tile of whole sums, read from the copy of the present image."""
+        total = self.c.total
+        here = fewer_loops(replace(total, body=self._read(total.body, self._position({}))))
+        return self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}, [total]), rows)
+
+    def _stored(self, i: Size, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        return self._everywhere({self.tile.name: [i]}, lambda strip, rows: self._each(strip, rows, sinks))
+
+    def _last(self) -> tuple[Stmt, ...]:
+        """What is done with finished sums that wait in memory."""
+        if self.c.plain and self.waiting is None:
+            return ()
+        home = self._home(Strip(0, 1, None))
+        waiting = Load(home.buffer, (home.index,), self.c.total.dtype)
+        sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): waiting}, [self.c.total])
+        sinks.sort(key=lambda s: s.buffer is home.buffer)
+        return self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, sinks))
+
+    def _everywhere(
+        self, rows: Values, body: Callable[[Strip, Values], tuple[Stmt, ...]]
+    ) -> tuple[Stmt, ...]:
+        """`body` for every image of a group and every strip of the lanes."""
+
+        def strips(image: dict[str, Sequence[Size]]) -> tuple[Stmt, ...]:
+            out: tuple[Stmt, ...] = ()
+            for start, stop, vectors, part in self._segments(self.s.lane.extent, self.s.shape.vectors):
+                at = partial(self._strip_at, vectors=vectors, part=part, many=1)
+                one = lambda j, at=at: body(at(j), {**rows, **image})  # noqa: E731
+                out += self._loop(self.s.lane, start, stop, self.lanes * vectors, one, "serial")
+            return out
+
+        return self._each_image(strips)
+
+    def _each_image(self, body: Callable[[dict[str, Sequence[Size]]], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        beside = self.w.beside
+        if beside is None:
+            return body({})
+        group = dims.sym(self.group)
+        if self.w.images == 1:
+            return body({beside.name: [group]})
+        index = self.emitter.name(beside.name.split(".")[0])
+        self.place = dims.sym(index)
+        return (For(index, self.w.images, body({beside.name: [group + self.place]})),)
+
+    def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
+        """Sums that grow in memory are added to once: no strip begins earlier."""
+        if self.s.depth is not None and isinstance(extent, int) and isinstance(self.lanes, int):
+            return exact_segments(extent, self.lanes, vectors, False)
+        return super()._segments(extent, vectors)
+
+    def _home(self, strip: Strip) -> Sink:
+        if self.waiting is None:
+            return super()._home(strip)
+        at = dims.sym(self.tile.name) * self.w.room + dims.sym(self.s.lane.name)
+        return Sink(self.c.total, self.waiting, at)
+
+    # ------------------------------------------------------------ the copy
+
+    @property
+    def _inside(self) -> int:
+        return prod(_int(a.extent) for a in self.c.over[1:])
+
+    def _read(self, body: Expr, at: Size) -> Expr:
+        """What is summed, with the copy read at place `at` of its block."""
+        place = self.place * self.block if self.w.images > 1 else 0
+        here = Load(self.packed, (place + at * self.w.room + dims.sym(self.s.lane.name),), self.load.dtype)
+        return rewrite(body, lambda e: here if e == self.load else None, {})
+
+    def _copy(self, k: Size, count: Size) -> tuple[Stmt, ...]:
+        """Copy all lanes of `count` turns of the sum's outermost loop from k on."""
+        loops, names = self._loops_of(count)
+        at = self._position(names)
+        names[self.c.over[0].name] = k + names[self.c.over[0].name]
+        lane: Size = 0
+        for n, axis in enumerate(self.w.axes):
+            index = self.emitter.name(axis.name.split(".")[0])
+            extent = axis.extent if n else self.w.step
+            loops.append((index, extent))
+            first = dims.sym(axis.name) if n == 0 and self.w.step != axis.extent else 0
+            names[axis.name] = first + dims.sym(index)
+            lane = lane * extent + dims.sym(index)
+        inner, run = loops.pop()
+
+        def image(chosen: dict[str, Sequence[Size]]) -> tuple[Stmt, ...]:
+            place = self.place * self.block if self.w.images > 1 else 0
+            env = names | {n: v[0] for n, v in chosen.items()}
+            sink = Sink(substitute(self.w.load, env, {}), self.packed, place + at * self.w.room + lane)
+            if _int(run) < _SHORT:
+                body = self.emitter.block([sink.at({inner: x}, {}) for x in range(_int(run))])
+            else:
+                body = self.emitter.lane_loop(inner, run, self.c.width, [sink])
+            return nested(loops, body)
+
+        return self._each_image(image)
+
+    def _added_block(self, k: Size, count: Size) -> tuple[Stmt, ...]:
+        """Add one block of the sum to the results."""
+        copied = self._copy(k, count)
+        axis, rest = self.c.over[0], self.c.over[1:]
+        inner = self.emitter.name(axis.name.split(".")[0])
+        over = ((inner, count), *((a.name, a.extent) for a in rest))
+        at = self._position({axis.name: dims.sym(inner)})
+
+        def tile(strip: Strip, rows: Values) -> tuple[Stmt, ...]:
+            body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, {})
+            part = fewer_loops(Reduce("add", over, self._read(body, at), self.c.total.dtype))
+            return self._added(strip, part, rows)
+
+        return (*copied, *self._rows(lambda rows: self._everywhere(rows, tile)))
+
+
+def _lined_up(c: Contraction, s: Schedule, packed: Buffer) -> Contraction:
+    """The contraction over one axis of lanes, with a load of `packed` at the lane in the window's place."""
+    assert s.windows is not None
+    w, lane = s.windows, s.lane.name
+    read = Load(packed, (dims.sym(lane),), c.total.dtype)
+    body = rewrite(c.total.body, lambda e: read if e == w.load else None, {})
+    total = replace(c.total, body=body)
+    env: dict[str, Size] = {a.name: 0 for a in w.axes[1:-1]}
+    if w.step == w.axes[0].extent and len(w.axes) > 1:
+        env[w.axes[0].name] = 0
+    memo: dict[int, Expr] = {}
+    sinks: list[Sink] = []
+    for x in c.sinks:
+        value = rewrite(x.value, lambda e: total if e is c.total else None, {})
+        sinks.append(replace(x, value=value).at(env, memo))
+    found = next(e for x in sinks for e in nodes_of(x.value) if isinstance(e, Reduce))
+    loads = tuple(dict.fromkeys(e for e in nodes_of(found.body) if isinstance(e, Load)))
+    return replace(c, total=found, sinks=tuple(sinks), loads=loads)
