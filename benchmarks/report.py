@@ -130,7 +130,7 @@ def _differentiation(run: Record) -> list[str]:
         names = [n for n in row["seconds"] if n in value["seconds"]]
         ratios = ", ".join(f"{n} {row['seconds'][n] / value['seconds'][n]:.1f}" for n in names)
         out.append(f"- {row['case'].rsplit(':', 1)[0]}, {_threads(threads).lower()}: {ratios}")
-    return ["", "## Time of value and gradient over time of the value", "", *out] if out else []
+    return ["", "Time of value and gradient over time of the value:", "", *out] if out else []
 
 
 def _machine(run: Record) -> str:
@@ -258,14 +258,39 @@ def write(run: Record, path: Path) -> list[Path]:
     return paths
 
 
+BEGIN, END = "<!-- verdicts: written by benchmarks/report.py -->", "<!-- end of verdicts -->"
+
+
+def put_verdicts(run: Record, path: Path, page: Path) -> None:
+    """Write the verdicts of a run into a page, between the two marks."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    out = [
+        BEGIN,
+        "",
+        f"[{path.stem}]({path.with_suffix('.md').relative_to(page.parent.resolve())}): {_machine(run)}",
+    ]
+    for threads in sorted({r["threads"] for r in run["rows"]}):
+        out += ["", f"### {_threads(threads)}", "", *verdict(run, threads)]
+    out += [*_differentiation(run), "", END]
+    page.write_text(before + "\n".join(out) + after, encoding="utf-8")
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON to write; the first run by default.")
-def main(runs: tuple[Path, ...], out: Path | None) -> None:
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, exists=True),
+    help="Put the verdicts into this page too, between its marks.",
+)
+def main(runs: tuple[Path, ...], out: Path | None, page: Path | None) -> None:
     """Write the report of RUNS: results of one machine, later ones in the place of earlier ones."""
     run = record.merged([record.load(path) for path in runs])
     path = out or runs[0]
     record.save(run, path)
+    if page is not None:
+        put_verdicts(run, path.resolve(), page)
     for written in [path, *write(run, path)]:
         click.echo(f"written: {written}")
 
