@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchmarks.record import PARTS
 from benchmarks.worker import Request
 
 HERE = Path(__file__).parent
+MOST_AT_ONCE = 6  # processes that compile: the large ones need some gigabytes each
 WEIGHTS = {
     "rows": 12,
     "costs": 2,
@@ -101,7 +103,7 @@ def main(
     rounds, seconds = (5, 0.5) if quick else (15, 2.0)
     asked = Request(
         "", 1, str(folder), simd or machine.simd(), [n for n in chosen if there[n]], [], [], rounds, seconds,
-        row_seconds, began + budget,
+        row_seconds, False, began + budget,
     )  # fmt: skip
     run = _about(asked, [n for n in chosen if not there[n]], quick)
     path = resume or out / f"benchmark-{run['date'].replace(' ', '-').replace(':', '')}.json"
@@ -110,8 +112,12 @@ def main(
     earlier = run["minutes"]
     cases = [c for c in all_cases() if not (quick and c.heavy)]
     cases = [c for c in cases if not match or any(w.lower() in c.name.lower() for w in match)]
+    counts = [int(t) for t in threads]
+    record.save(run, path)
     try:
-        for line in _measured(run, only or list(PARTS), [int(t) for t in threads], cases, asked):
+        if not only or "rows" in only:
+            _prepare(run, counts, cases, asked)
+        for line in _measured(run, only or list(PARTS), counts, cases, asked):
             click.echo(report.progress(line))
             record.add(run, line)
             run["minutes"] = round(earlier + (time.time() - began) / 60, 1)
@@ -119,6 +125,21 @@ def main(
     finally:
         for written in [path, *report.write(run, path)]:
             click.echo(f"written: {written}")
+
+
+def _prepare(run: dict[str, Any], threads: list[int], cases: list[Case], asked: Request) -> None:
+    """Compile and export what rows need, on all cores: a large model takes longer than its row."""
+    began = time.time()
+    for count in threads:  # in turn: most of what one number of threads needs is what the next does
+        missing = [c for c in cases if not record.done(run, c.name, count)]
+        asked = replace(asked, threads=count, prepare=True)
+        requests = [
+            replace(asked, stem=stem, only=[c.name for c in missing if c.stem == stem])
+            for stem in dict.fromkeys(c.stem for c in missing)
+        ]
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_AT_ONCE)) as pool:
+            list(pool.map(lambda r: list(runner.lines("rows", r)), requests))
+    click.echo(f"compiled and exported in {time.time() - began:.0f} s")
 
 
 def _measured(

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Request:
     rounds: int
     seconds: float  # for the measurement of one row, all samples together
     row_seconds: float  # for a row with all that comes before; twice as long for a heavy one
+    prepare: bool  # only compile and export, as many at a time as there are cores: nothing is timed
     until: float  # time at which to begin no row any more, as `time.time` has it
 
 
@@ -85,7 +86,7 @@ def main() -> None:
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = str(request.threads)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(request.folder) / "inductor"))
-    cpus = measure.pin(request.threads)
+    cpus = [] if request.prepare else measure.pin(request.threads)
     if request.stem == "limits":
         _say(limits_of(request, cpus))
         return
@@ -96,7 +97,10 @@ def main() -> None:
             continue
         if time.time() > request.until:
             return
-        _say(asdict(_row(case, request)))
+        if request.prepare:
+            _prepare(case, request)
+        else:
+            _say(asdict(_row(case, request)))
 
 
 @contextmanager
@@ -161,6 +165,24 @@ def _row(case: Any, request: Request) -> Row:
         if c.disturbed:
             row.disturbed[c.name] = c.disturbed
     return row
+
+
+def _prepare(case: Any, request: Request) -> None:
+    """Fill the folder with what is kept from run to run: programs, exported models, what torch.compile makes."""
+    from benchmarks import peers
+
+    for name in ("Charl", "ONNX Runtime", "llama.cpp", "torch.compile"):
+        if name != "Charl" and name not in request.peers:
+            continue
+        _say({"doing": case.name, "at": name})
+        with (
+            suppress(Exception),
+            _within(time.time() + request.row_seconds),
+        ):  # the row will say what is wrong
+            make = _charl if name == "Charl" else peers.peer
+            peer = make(name, case, case.arguments(), request.threads, Path(request.folder), request.simd)
+            if name == "torch.compile" and peer is not None and case.model != "fit":
+                peer.step()
 
 
 def _contenders(case: Any, request: Request, row: Row) -> list[measure.Contender]:

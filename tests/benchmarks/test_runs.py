@@ -14,7 +14,7 @@ from benchmarks.models import all_cases
 from benchmarks.worker import Request
 from tests.support import needs_cc
 
-REQUEST = Request("stuck", 1, "", "avx2", [], [], [], 3, 0.1, 0.0, 0.0)
+REQUEST = Request("stuck", 1, "", "avx2", [], [], [], 3, 0.1, 0.0, False, 0.0)
 
 
 def _cases(*names: str) -> list[Case]:
