@@ -396,6 +396,19 @@ def _cumsum(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return ops.cumsum(x, axis=axis_of(x, p["axis"].value, p["axis"].span))
 
 
+@builtin("order_keys", x=Missing)
+def _order_keys(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """Unsigned integers in the order of the elements, and of how many bytes they are."""
+    keys = ops.order_keys(tensor("order_keys", p["x"]))
+    return v.Tuple((keys, keys.dtype.bytes))
+
+
+@builtin("parallel")
+def _parallel(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """Whether the target runs an invocation for each element."""
+    return ops.parallel()
+
+
 @builtin("size", x=Missing, axis=None)
 def _size(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """Number of elements, over some axes."""

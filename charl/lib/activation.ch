@@ -9,8 +9,11 @@ fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
 /// x where x > 0, else slope * x.
 fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0, x, slope * x)
 
-/// 1 / (1 + exp(-x)), by tanh, which does not overflow.
-fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 0.5 * tanh(0.5 * x) + 0.5
+/// 1 / (1 + exp(-x)); an exp that overflows makes it 0, and the derivative is taken from the result, where nothing overflows.
+fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 1.0 / (1.0 + exp(-x))
+
+@gradient(of: sigmoid)
+fn sigmoid_rule(x, result, ct) = ct * (result * (1.0 - result))
 
 /// log(sigmoid(x)), without overflow.
 fn log_sigmoid<E: float>(x: E[*S]) -> E[*S] = -softplus(-x)
@@ -27,10 +30,8 @@ fn mish<E: float>(x: E[*S]) -> E[*S] = x * tanh(softplus(x))
 /// x * Phi(x) with the normal distribution function Phi (Hendrycks and Gimpel, 2016).
 fn gelu<E: float>(x: E[*S]) -> E[*S] = 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
 
-/// The tanh approximation of `gelu`.
-fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] {
-    0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x ** 3)))
-}
+/// The tanh approximation of `gelu`, by 1 + tanh(u) = 2 * sigmoid(2 * u).
+fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * sigmoid(x * (1.5957691216057308 + 0.0713548162726 * x * x))
 
 /// x where x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016).
 fn elu<E: float>(x: E[*S], alpha: float = 1.0) -> E[*S] {
@@ -55,7 +56,7 @@ fn relu6<E: float>(x: E[*S]) -> E[*S] = clip(x, 0.0, 6.0)
 /// exp(x) / sum(exp(x)) along an axis.
 fn softmax(x, axis: int = -1) {
     let e = exp(x - stop_gradient(max(x, axis: axis, keepdims: true)))
-    e / sum(e, axis: axis, keepdims: true)
+    e * (1.0 / sum(e, axis: axis, keepdims: true))
 }
 
 /// log(softmax(x)).

@@ -17,6 +17,7 @@ from charl.loops.chains import chain_count, combined
 from charl.loops.inline import rewrite, substitute
 from charl.loops.ir import (
     Accumulator,
+    Buffer,
     For,
     Horizontal,
     Kind,
@@ -26,6 +27,7 @@ from charl.loops.ir import (
 )
 from charl.loops.sinks import Sink, divisible_by_lanes, lanes
 from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
+from charl.plan.access import nodes_of
 
 Size = int | Dim
 # C99 promises 63 levels of brackets, of which a function and its conversion take two.
@@ -194,25 +196,34 @@ class Emitter:
 
     # ------------------------------------------------------------ reductions
 
-    def reductions(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
-        """Lower every reduction that does not depend on the loops over `inner`; the rest stays."""
+    def reductions(
+        self, sinks: Sequence[Sink], inner: frozenset[str], later: frozenset[Buffer] = frozenset()
+    ) -> tuple[list[Stmt], list[Sink]]:
+        """Lower every reduction that does not depend on the loops over `inner` and reads nothing of `later`; the rest stays."""
         out: list[Stmt] = []
         sinks = list(sinks)
         while True:
-            ready = self._ready(sinks, inner)
+            ready = self._ready(sinks, inner, later)
             if not ready:
                 return out, sinks
             table: dict[int, Expr] = {}
             known: dict[Expr, Expr] = {}
+            done: dict[Expr, Expr] = {}
             for batch in _batches(ready):
                 stmts, refs, named = self._reduce(batch)
                 out += stmts
                 table.update((id(r), ref) for r, ref in zip(batch, refs))
                 known |= named
-            sinks = self._renamed(self.replaced(sinks, table, list(ready)), known)
+                done |= zip(batch, refs)
+            sinks = self.replaced(sinks, table, list(ready))
+            if any(
+                x in done for s in sinks for x in nodes_of(s.value, indices=True) if isinstance(x, Reduce)
+            ):
+                known |= done  # the same one again, in an index for example
+            sinks = self._renamed(sinks, known)
 
-    def _ready(self, sinks: Iterable[Sink], inner: frozenset[str]) -> list[Reduce]:
-        """Reductions to lower now: independent of `inner` and holding none that could go before them."""
+    def _ready(self, sinks: Iterable[Sink], inner: frozenset[str], later: frozenset[Buffer]) -> list[Reduce]:
+        """Reductions to lower now: independent of `inner` and `later`, and holding none that could go before them."""
         found: dict[int, Reduce] = {}
         state: dict[tuple[int, frozenset[str]], bool] = {}
 
@@ -230,7 +241,7 @@ class Emitter:
                     below = visit(x, blocked) or below
             for c in e.children():
                 below = visit(c, under) or below
-            if isinstance(e, Reduce) and not below and not (e.symbols() & blocked):
+            if isinstance(e, Reduce) and not below and not (e.symbols() & blocked) and not _reads(e, later):
                 found[id(e)] = e
                 below = True
             state[key] = below
@@ -431,6 +442,11 @@ def _position(over: Sequence[tuple[str, Size]]) -> Expr:
     for name, extent in over:
         where = where * extent + dims.sym(name)
     return IndexValue(where, i32)
+
+
+def _reads(e: Expr, later: frozenset[Buffer]) -> bool:
+    """Whether an expression reads buffers that are not written yet."""
+    return bool(later) and any(isinstance(x, Load) and x.source in later for x in nodes_of(e, indices=True))
 
 
 def _guarded(index: Size, low: Size, high: Size) -> frozenset[str]:

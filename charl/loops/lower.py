@@ -23,6 +23,7 @@ from charl.loops.inline import Inliner, offset
 from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
 from charl.loops.registers import Registers
+from charl.loops.reused import homes
 from charl.loops.sinks import Sink
 from charl.loops.threads import threaded
 from charl.ops.record import OPS
@@ -109,11 +110,15 @@ class Lowering:
         return truth(load) if node.dtype == boolean and target.dtype == u32 else load
 
     def inliner(
-        self, stop: Callable[[Node], Buffer | None], ranges: Mapping[str, tuple[Size, Size]], unroll: int = 0
+        self,
+        stop: Callable[[Node], Buffer | None],
+        ranges: Mapping[str, tuple[Size, Size]],
+        unroll: int = 0,
+        load: Callable[[Buffer, Expr, Node], Expr] | None = None,
     ) -> Inliner:
         """What expands values into expressions over stored ones, as registers of the target hold them."""
         registers = Registers(self.caps.stored)
-        return Inliner(stop, ranges, flat=True, wrap=self._load, unroll=unroll, registers=registers)
+        return Inliner(stop, ranges, flat=True, wrap=load or self._load, unroll=unroll, registers=registers)
 
     # ------------------------------------------------------------ groups
 
@@ -124,19 +129,27 @@ class Lowering:
         ranges: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in rows}
         ranges.update(self.outer)
         inside = set(group.members)
+        kept = {} if self.caps.grid else homes(self.fusion, group, self.place, self.stacked)
 
         def stop(node: Node) -> Buffer | None:
+            if node in kept:
+                return self._buffer(kept[node])
             if node in inside or self.fusion.expanded(node):
                 return None
             return self._buffer(node)
 
-        inliner = self.inliner(stop, ranges)
+        def load(target: Buffer, element: Expr, node: Node) -> Expr:
+            return element if node in kept else self._load(target, element, node)
+
+        inliner = self.inliner(stop, ranges, load=load)
         if self.fusion.writes(group.members[0]):
             nest = self._scatter(group.members[0], inliner, stop)
             return (*self._checks(group.members, nest), *nest)
         parts: dict[tuple[Size, ...], list[Sink]] = {}
         axes: dict[tuple[Size, ...], tuple[Axis, ...]] = {}
-        for node in group.stored:
+        waiting: list[Part] = []
+        last = set(kept.values())  # what overwrites a kept value comes behind all that reads it
+        for node in (*kept, *sorted(group.stored, key=last.__contains__)):
             inner = node.shape[group.rows :]
             if inner not in axes:
                 axes[inner] = tuple(Axis(f"j{len(axes)}_{d}", size) for d, size in enumerate(inner))
@@ -144,7 +157,10 @@ class Lowering:
             index = tuple(
                 0 if size == 1 else dims.sym(a.name) for a, size in zip([*rows, *axes[inner]], node.shape)
             )
-            parts.setdefault(inner, []).append(self._sink(node, index, inliner))
+            if node in kept:
+                waiting.append(Part(axes[inner], (self._kept(node, kept[node], index, inliner),)))
+            else:
+                parts.setdefault(inner, []).append(self._sink(node, index, inliner))
         hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
         emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
         rows = tuple(a for a in rows if a.extent != 1)
@@ -152,9 +168,8 @@ class Lowering:
         merged: dict[tuple[Axis, ...], list[Sink]] = {}
         for p in built:
             merged.setdefault(p.inner, []).extend(p.sinks)
-        nest = build_nest(
-            emitter, self.caps, rows, [Part(k, tuple(v)) for k, v in merged.items()], group.heavy
-        )
+        ordered = [Part(k, tuple(v)) for k, v in merged.items()]
+        nest = build_nest(emitter, self.caps, rows, ordered, group.heavy, waiting)
         nest = threaded(nest, self.caps)
         return (*self._checks(group.members, nest), *nest)
 
@@ -186,6 +201,12 @@ class Lowering:
         if node in self.stacked:
             to = to + dims.sym(self.stacked[node]) * product(node.shape)
         return Sink(stored(value, buffer.dtype), buffer, to, span=node.span)
+
+    def _kept(self, node: Node, home: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:
+        """A value that waits in the buffer of another."""
+        buffer = self._buffer(home)
+        value = stored(inliner.map(OPS[node.op].at(node, index), {}), buffer.dtype)
+        return Sink(value, buffer, offset(index, node.shape), span=node.span)
 
     def _scatter(
         self, node: Node, inliner: Inliner, stop: Callable[[Node], Buffer | None]
@@ -261,7 +282,7 @@ def flops_of(fusion: Fusion, group: Group) -> Size:
 def _expr_flops(e: Expr) -> Size:
     inside: set[int] = set()
     total: Size = 0
-    for x in nodes_of(e):
+    for x in nodes_of(e, indices=True):
         if isinstance(x, Reduce):
             extent = product(s for _, s in x.over)
             if not any(dims.symbols(s) & {"@0", "@1", "@2", "@3", "@4"} for _, s in x.over):

@@ -52,7 +52,7 @@ class Folder:
 
     def step(self, node: Node) -> Node | None:
         """The constant that `node` is, or None."""
-        if node.op in ("parameter", "item") or node.regions:
+        if node.op in ("parameter", "item", "parallel") or node.regions:
             return None
         shape = _sizes(node)
         if shape is None:

@@ -19,6 +19,7 @@ from charl.loops.lower import Lowering
 from charl.loops.serial import region_kernel
 from charl.ops.record import make
 from charl.ops.source import constant_array
+from charl.passes.target import decided
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
@@ -70,7 +71,8 @@ def _plan_export(
     export: Export, caps: Capabilities, kernels: dict[str, Kernel], known: Known, names: dict[str, int]
 ) -> Plan:
     taken = frozenset(d.name for d in export.dims)
-    graph = export.graph if caps.grid else blocked(export.graph, taken)
+    graph = decided(export.graph, caps.grid)
+    graph = graph if caps.grid else blocked(graph, taken)
     narrow = replace(export, graph=prepared(_narrowed(graph, caps.max_buffers)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)

@@ -223,6 +223,8 @@ class Fusion:
             source = view.inputs[0] if view in self.views and len(view.inputs) == 1 else None
             if source is None or source in self.views or self.leaf(source) or source in self.results:
                 continue
+            if self.writes(source):
+                continue  # written where it lies, update by update
             if len(uses[source]) == 1 and is_rearranged(view) and Facts(source, self.expanded).heavy:
                 self.views.discard(view)
                 self.cheap.add(source)
@@ -428,7 +430,8 @@ class Fusion:
     # ------------------------------------------------------------ storing
 
     def _store(self) -> None:
-        """A value is stored when another group or the caller reads it."""
+        """A value is stored when another group or the caller reads it; a group of which nobody reads anything goes."""
+        self._drop_dead()
         needed = set(self.results)
         for node, group in self.group_of.items():
             for read in self.fact(node).reads:
@@ -438,6 +441,20 @@ class Fusion:
         for group in self.groups.values():
             group.members.sort(key=lambda n: position[n])
             group.stored = [n for n in group.members if n in needed or n.op == "item"]
+
+    def _drop_dead(self) -> None:
+        """Leave out what only serves an index that is never looked at, as that along an axis of one element."""
+        todo = [self.group_of[n] for n in self.results if n in self.group_of]
+        live = set(todo)
+        while todo:
+            for node in todo.pop().members:
+                for read in self.fact(node).reads:
+                    source = self.group_of.get(read.node)
+                    if source is not None and source not in live:
+                        live.add(source)
+                        todo.append(source)
+        self.groups = {k: g for k, g in self.groups.items() if g in live}
+        self.group_of = {n: g for n, g in self.group_of.items() if g in live}
 
     def _bound(self, members: list[Node], stored: list[Node]) -> set[Node]:
         """What is read and stored; an update shares the buffer of its parameter."""

@@ -55,7 +55,7 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
-//: f32 f64
+//: f32 f64 i32 u32 i64 u64
 /* The first cache line in `space`, which has one more than is needed. */
 static inline $C *$T_aligned($C *space) {
     return space + (ptrdiff_t)((-(uintptr_t)space % 64) / sizeof *space);

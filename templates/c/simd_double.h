@@ -68,25 +68,23 @@ static inline vf64 vf64_exp_rest(vf64 x, vf64 n) {
 }
 
 static inline vf64 vf64_exp(vf64 x) {
-    const vf64 zero = vf64_set1(0.0);
     const vm64 gone = vf64_lt(x, vf64_set1(-746.0)); /* a subnormal on the way would take its time */
-    const vf64 y = vf64_select(gone, zero, vf64_least(vf64_set1(710.0), x));
+    const vf64 y = vf64_least(vf64_set1(710.0), x);
     const vf64 n = vf64_number(vf64_whole(y, 1.4426950408889634));
     const vf64 r = vf64_exp_rest(y, n);
     const vf64 one = vf64_set1(1.0);
     const vf64 p = vf64_fma(vf64_fma(vf64_exp_tail(r), r, one), r, one);
-    return vf64_select(gone, zero, vf64_scale(p, n));
+    return vf64_scale_unless(gone, p, n);
 }
 
 static inline vf64 vf64_exp2(vf64 x) {
-    const vf64 zero = vf64_set1(0.0);
     const vm64 gone = vf64_lt(x, vf64_set1(-1076.0)); /* a subnormal on the way would take its time */
-    const vf64 y = vf64_select(gone, zero, vf64_least(vf64_set1(1025.0), x));
+    const vf64 y = vf64_least(vf64_set1(1025.0), x);
     const vf64 n = vf64_number(vf64_whole(y, 1.0));
     const vf64 r = vf64_mul(vf64_sub(y, n), vf64_set1(0.6931471805599453));
     const vf64 one = vf64_set1(1.0);
     const vf64 p = vf64_fma(vf64_fma(vf64_exp_tail(r), r, one), r, one);
-    return vf64_select(gone, zero, vf64_scale(p, n));
+    return vf64_scale_unless(gone, p, n);
 }
 
 static inline vf64 vf64_expm1(vf64 x) {

@@ -61,6 +61,54 @@ def test_values(package: Any) -> None:
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def _top(x: Array, k: int) -> tuple[Array, Array]:
+    """Greatest first, NaN before all, the first of equal ones first."""
+    place = np.broadcast_to(np.arange(x.shape[-1]), x.shape)
+    order = np.lexsort((place, np.where(np.isnan(x), 0, -x), ~np.isnan(x)), axis=-1)[..., :k]
+    return np.take_along_axis(x, order, -1), order
+
+
+@pytest.mark.parametrize("rows, n", [(1, 5), (3, 48), (4, 49), (7, 333)])
+def test_the_greatest_by_every_way(package: Any, rows: int, n: int) -> None:
+    x = np.round(random(rows, n) * 3)
+    x[0, ::11], x[-1, 1::13], x[-1, 2::13] = np.nan, -np.inf, -0.0
+    for a, b in zip(package.o1(x), _top(x, 5), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_greatest_of_a_known_number(package: Any) -> None:
+    x = np.sort(np.round(random(3, 200) * 9))  # the order in which most are among the greatest for a while
+    for (values, order), k in zip(package.o2(x), (64, 100), strict=True):
+        np.testing.assert_array_equal(values, _top(x, k)[0])
+        np.testing.assert_array_equal(order, _top(x, k)[1])
+
+
+@pytest.mark.parametrize("n", [3, 48, 49, 300])
+def test_integers_in_order(package: Any, n: int) -> None:
+    x = _RNG.integers(-(2**31), 2**31 - 1, n).astype(np.int32)
+    x[1:3] = -(2**31), 2**31 - 1
+    up, down, top = package.o3(x)
+    np.testing.assert_array_equal(up, np.argsort(x, kind="stable"))
+    np.testing.assert_array_equal(down, np.argsort(-x.astype(np.int64), kind="stable"))
+    np.testing.assert_array_equal(top, down[:3])
+    words = _RNG.integers(0, 2**32, 77, dtype=np.uint64).astype(np.uint32)
+    np.testing.assert_array_equal(package.o4(words), np.argsort(words, kind="stable"))
+
+
+def test_sorting_in_lanes_and_its_gradient(package: Any) -> None:
+    x = random(5, 60)
+    np.testing.assert_array_equal(package.o5(x), np.argsort(x, kind="stable"))
+    wanted = np.empty(60, np.float32)
+    wanted[np.argsort(x[0])] = np.arange(60)
+    wanted[np.argsort(-x[0])[:3]] += 1
+    np.testing.assert_array_equal(package.o6(x[0]), wanted)
+
+
+def test_places_that_are_sums(package: Any) -> None:
+    keys = _RNG.permutation(13).astype(np.int32)[None]
+    np.testing.assert_array_equal(package.o7(keys)[0], np.argsort(keys[0]))
+
+
 def test_nan_is_the_greatest(package: Any) -> None:
     up, down = package.s5(ODD)
     np.testing.assert_array_equal(up, np.sort(ODD))

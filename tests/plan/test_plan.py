@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from charl import dims, ops
-from charl.backends.capabilities import PORTABLE_C, WGSL
+from charl.backends.capabilities import PORTABLE_C, SCALAR, WGSL
 from charl.dtypes import f32, f64
+from charl.graph.scalar import Apply
+from charl.loops.ir import Stmt
+from charl.loops.walk import expressions, statements
+from charl.plan.access import nodes_of
 from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from charl.program import DimVar
@@ -46,6 +50,18 @@ def test_a_row_with_reductions_is_one_kernel(caps, function) -> None:
     plan = plan_export(export([x], [function(x)], dims=["N"]), caps)
     assert len(plan.calls) == 1
     assert plan.arena_bytes == 0
+
+
+def _functions(nest: tuple[Stmt, ...], name: str) -> int:
+    """How often a function stands in a nest."""
+    found = [e for s in statements(nest) for root in expressions(s) for e in nodes_of(root)]
+    return sum(isinstance(e, Apply) and e.fn == name for e in found)
+
+
+def test_what_two_passes_of_a_row_read_is_computed_once() -> None:
+    x = parameter("x", 4, 64)
+    (call,) = plan_export(export([x], [softmax(x)]), SCALAR).calls
+    assert sum(_functions(n, "exp") for n in call.kernel.nests) == 1
 
 
 def test_what_a_product_reads_is_stored_first() -> None:

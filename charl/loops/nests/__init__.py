@@ -33,11 +33,16 @@ _SHORT = 8
 
 
 def build_nest(
-    emitter: Emitter, caps: Capabilities, rows: Sequence[Axis], parts: Sequence[Part], heavy: bool
+    emitter: Emitter,
+    caps: Capabilities,
+    rows: Sequence[Axis],
+    parts: Sequence[Part],
+    heavy: bool,
+    kept: Sequence[Part] = (),
 ) -> tuple[Stmt, ...]:
-    """The loops of one group."""
-    if caps.grid:
-        return wrap(rows, row(emitter, parts))
+    """The loops of one group. `kept`: what passes of a row over its inner axes read again, of one sink each."""
+    if caps.grid or kept:
+        return wrap(rows, row(emitter, parts, kept))
     if len(parts) == 1 and not parts[0].inner:
         return _full(emitter, caps, list(rows), parts[0].sinks, heavy)
     few = written_out(parts) if rows and emitter.vectors else None

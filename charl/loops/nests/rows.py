@@ -16,11 +16,22 @@ from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 
 
-def row(emitter: Emitter, parts: Sequence[Part]) -> tuple[Stmt, ...]:
-    """Everything of one row: its reductions, then each part over its inner axes."""
-    inner = frozenset(a.name for p in parts for a in p.inner)
-    flat = [s for p in parts for s in p.sinks]
-    out, flat = emitter.reductions(flat, inner)
+def row(emitter: Emitter, parts: Sequence[Part], kept: Sequence[Part] = ()) -> tuple[Stmt, ...]:
+    """Everything of one row: its reductions, then each part over its inner axes.
+
+    What is `kept` is computed first, each with the reductions that it needs, and read by what comes after.
+    """
+    inner = frozenset(a.name for p in (*parts, *kept) for a in p.inner)
+    flat = [s for p in (*kept, *parts) for s in p.sinks]
+    out: list[Stmt] = []
+    for i, part in enumerate(kept):
+        later = frozenset(p.sinks[0].buffer for p in kept[i:] if p.sinks[0].buffer)
+        stmts, flat = emitter.reductions(flat, inner, later)
+        lets, mine = emitter.hoist(flat[:1], inner)
+        out += [*stmts, *lets, *_inner(emitter, _wide(part.inner), mine)]
+        flat = flat[1:]
+    stmts, flat = emitter.reductions(flat, inner)
+    out += stmts
     lets, flat = emitter.hoist(flat, inner) if inner else ([], flat)
     out += lets
     at = 0
@@ -30,6 +41,11 @@ def row(emitter: Emitter, parts: Sequence[Part]) -> tuple[Stmt, ...]:
         at += len(part.sinks)
         done += _inner(emitter, part.inner, mine) if part.inner else emitter.block(mine)
     return (*out, *done)
+
+
+def _wide(axes: Sequence[Axis]) -> list[Axis]:
+    """Axes of more than one element."""
+    return [a for a in axes if a.extent != 1]
 
 
 def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
