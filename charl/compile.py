@@ -151,7 +151,6 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
         lowered[target] = _plan(program, target, caps, options, warnings)
         if dump is not None:
             _dump_kernels(dump, target, lowered[target])
-    _check_targets(program, lowered)
     tell("printing")
     from charl.backends.package import files, name
 
@@ -175,20 +174,6 @@ def plan_held(program: Program, caps: Capabilities, refused: dict[str, str]) -> 
     lowered = plan_program(program, caps, lambda export, reason: refused.update({export.name: reason}))
     held = [e for e in program.exports if e.name not in refused]
     return replace(lowered, program=replace(program, exports=held))
-
-
-def _check_targets(program: Program, lowered: Mapping[str, Lowered]) -> None:
-    """Every export must have a target."""
-    held = {p.export.name for x in lowered.values() for p in x.plans}
-    for export in program.exports:
-        if export.name not in held:
-            names = sorted({n.dtype.name for n in export.graph.nodes()})
-            raise fail(
-                E_TARGET,
-                f"no target can hold `{export.name}`: it computes with {', '.join(names)}",
-                export.span,
-                help="convert to `f32` inside, and at the border",
-            )
 
 
 def _plan(

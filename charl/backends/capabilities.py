@@ -48,7 +48,8 @@ SCALAR = Capabilities(EVERY, max_lanes=1, exact=True)
 AVX2 = Capabilities(EVERY, max_lanes=8, exact=True)
 AVX512 = Capabilities(EVERY, exact=True, registers=32)
 WGSL = Capabilities(
-    frozenset(["f32", "i32", "u32", "bool"]),
+    EVERY - {"f64"},
+    stored=frozenset([*HALVES, "i8", "i16", "u8", "u16"]),
     grid=True,
     max_lanes=1,
     scatter=False,

@@ -15,7 +15,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim, product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, Reduce
+from charl.graph.scalar import Apply, Const, Expr, Load, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
@@ -235,15 +235,27 @@ class Lowering:
         at = tuple(dims.sym(n) for n, _ in over)
         to = tuple(inliner.index(i, {}) for i in form.index(at))
         value = inliner.map(form.value(at), {})
-        sink = Sink(
-            stored(value, buffer.dtype), buffer, offset(to, node.shape), form.combine == "add", span=node.span
-        )
+        at_once = form.combine == "add"
+        if at_once and node.dtype.name in self.caps.stored:
+            value = self._added(buffer, offset(to, node.shape), value, node)
+            at_once = False
+        sink = Sink(stored(value, buffer.dtype), buffer, offset(to, node.shape), at_once, span=node.span)
         body = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers).block([sink])
         if form.condition is not None:
             body = (If(inliner.map(form.condition(at), {}), body),)
         for name, extent in reversed(over):
             body = (For(name, extent, body, "parallel" if self.caps.grid else "serial"),)
         return (*copy, *body)
+
+    def _added(self, buffer: Buffer, index: Size, value: Expr, node: Node) -> Expr:
+        """What is at an index plus a value, of a type that lies in memory only."""
+        self.bound.loaded.add(self.place(node))
+        registers = Registers(self.caps.stored)
+        old = Load(buffer, (index,), node.dtype)
+        return registers.settled(
+            Apply("add", (old, old), node.dtype),
+            Apply("add", (registers.settled(old, old), value), value.dtype),
+        )
 
     def _checks(self, members: Sequence[Node], nest: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         """Debug builds look at every run-time index before it is clamped."""

@@ -340,3 +340,281 @@ fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2<u32> {
     }
     return vec2<u32>(x, y);
 }
+
+// ---------------------------------------------------------------- half floats, which registers hold as f32
+
+// The bits of the nearest f16, ties to even; by the bits, since built-in packing leaves overflow and small numbers open.
+fn f16_bits(x: f32) -> u32 {
+    let word = bitcast<u32>(x);
+    let sign = (word >> 16u) & 0x8000u;
+    let size = word & 0x7fffffffu;
+    if (size > 0x7f800000u) {
+        return sign | 0x7e00u;
+    }
+    if (size >= 0x477ff000u) {
+        return sign | 0x7c00u;
+    }
+    if (size < 0x33000000u) {
+        return sign;
+    }
+    if (size < 0x38800000u) {
+        // Less than the least normal number: the digits move right, and what falls off rounds.
+        let digits = (size & 0x7fffffu) | 0x800000u;
+        let count = 126u - (size >> 23u);
+        let rest = digits & ((1u << count) - 1u);
+        let half = 1u << (count - 1u);
+        let low = digits >> count;
+        return sign | (low + select(0u, 1u, rest > half || (rest == half && (low & 1u) == 1u)));
+    }
+    return sign | ((size + 0xfffu + ((size >> 13u) & 1u) - 0x38000000u) >> 13u);
+}
+
+// The value of the f16 in the low 16 bits.
+fn f16_value(bits: u32) -> f32 {
+    let sign = (bits & 0x8000u) << 16u;
+    let rest = (bits & 0x7fffu) << 13u;
+    if (rest >= 0x0f800000u) {
+        return bitcast<f32>(sign | 0x70000000u | rest);
+    }
+    if (rest < 0x00800000u) {
+        return bitcast<f32>(sign | bitcast<u32>(f32(rest >> 13u) * 5.9604644775390625e-8));
+    }
+    return bitcast<f32>(sign | (rest + 0x38000000u));
+}
+
+// The nearest value that an f16 holds, ties to even.
+fn f16_round(x: f32) -> f32 {
+    return f16_value(f16_bits(x));
+}
+
+// The bits of the nearest bf16, ties to even.
+fn bf16_bits(x: f32) -> u32 {
+    let word = bitcast<u32>(x);
+    if ((word & 0x7fffffffu) > 0x7f800000u) {
+        return (word >> 16u) | 0x40u;
+    }
+    return (word + 0x7fffu + ((word >> 16u) & 1u)) >> 16u;
+}
+
+// The value of the bf16 in the low 16 bits.
+fn bf16_value(bits: u32) -> f32 {
+    return bitcast<f32>(bits << 16u);
+}
+
+// The nearest value that a bf16 holds, ties to even.
+fn bf16_round(x: f32) -> f32 {
+    return bf16_value(bf16_bits(x));
+}
+
+// ---------------------------------------------------------------- integers of 64 bits: two words, the low one first
+
+fn add_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = a.x + b.x;
+    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < a.x));
+}
+
+fn neg_u64(a: vec2<u32>) -> vec2<u32> {
+    return add_u64(~a, vec2<u32>(1u, 0u));
+}
+
+fn sub_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return vec2<u32>(a.x - b.x, a.y - b.y - select(0u, 1u, a.x < b.x));
+}
+
+// The whole product of two words, by halves of 16 bits.
+fn product_u32(a: u32, b: u32) -> vec2<u32> {
+    let low = (a & 0xffffu) * (b & 0xffffu);
+    let left = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+    let right = (a & 0xffffu) * (b >> 16u) + (left & 0xffffu);
+    let high = (a >> 16u) * (b >> 16u) + (left >> 16u) + (right >> 16u);
+    return vec2<u32>((low & 0xffffu) | (right << 16u), high);
+}
+
+fn mul_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = product_u32(a.x, b.x);
+    return vec2<u32>(low.x, low.y + a.x * b.y + a.y * b.x);
+}
+
+fn lt_u64(a: vec2<u32>, b: vec2<u32>) -> bool {
+    return a.y < b.y || (a.y == b.y && a.x < b.x);
+}
+
+fn lt_i64(a: vec2<u32>, b: vec2<u32>) -> bool {
+    return lt_u64(a ^ vec2<u32>(0u, 0x80000000u), b ^ vec2<u32>(0u, 0x80000000u));
+}
+
+fn min_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return select(a, b, lt_u64(b, a));
+}
+
+fn max_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return select(a, b, lt_u64(a, b));
+}
+
+fn min_i64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return select(a, b, lt_i64(b, a));
+}
+
+fn max_i64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return select(a, b, lt_i64(a, b));
+}
+
+// The absolute value; the lowest number stays.
+fn abs_i64(a: vec2<u32>) -> vec2<u32> {
+    return select(a, neg_u64(a), a.y >= 0x80000000u);
+}
+
+// -1, 0 or 1.
+fn sign_i64(a: vec2<u32>) -> vec2<u32> {
+    return select(sign_u64(a), vec2<u32>(0xffffffffu), a.y >= 0x80000000u);
+}
+
+// 0 or 1.
+fn sign_u64(a: vec2<u32>) -> vec2<u32> {
+    return vec2<u32>(select(0u, 1u, any(a != vec2<u32>(0u))), 0u);
+}
+
+// Shifts by the width or more give 0; a negative count is one of those.
+fn shl_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    if (b.y != 0u || b.x >= 64u) {
+        return vec2<u32>(0u);
+    }
+    if (b.x >= 32u) {
+        return vec2<u32>(0u, a.x << (b.x - 32u));
+    }
+    if (b.x == 0u) {
+        return a;
+    }
+    return vec2<u32>(a.x << b.x, (a.y << b.x) | (a.x >> (32u - b.x)));
+}
+
+fn shr_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    if (b.y != 0u || b.x >= 64u) {
+        return vec2<u32>(0u);
+    }
+    if (b.x >= 32u) {
+        return vec2<u32>(a.y >> (b.x - 32u), 0u);
+    }
+    if (b.x == 0u) {
+        return a;
+    }
+    return vec2<u32>((a.x >> b.x) | (a.y << (32u - b.x)), a.y >> b.x);
+}
+
+fn shr_i64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    if (b.y != 0u || b.x >= 64u) {
+        return vec2<u32>(0u);
+    }
+    if (a.y >= 0x80000000u) {
+        return ~shr_u64(~a, b);
+    }
+    return shr_u64(a, b);
+}
+
+// Quotient (x, y) and remainder (z, w), bit by bit; both 0 for a zero divisor.
+fn divided_u64(a: vec2<u32>, b: vec2<u32>) -> vec4<u32> {
+    if (all(b == vec2<u32>(0u))) {
+        return vec4<u32>(0u);
+    }
+    if (a.y == 0u && b.y == 0u) {
+        return vec4<u32>(a.x / b.x, 0u, a.x % b.x, 0u);
+    }
+    var quotient = vec2<u32>(0u);
+    var rest = vec2<u32>(0u);
+    for (var i = 0u; i < 64u; i++) {
+        let at = 63u - i;
+        let word = select(a.x, a.y, at >= 32u);
+        let over = rest.y >= 0x80000000u;
+        rest = vec2<u32>((rest.x << 1u) | ((word >> (at & 31u)) & 1u), (rest.y << 1u) | (rest.x >> 31u));
+        if (over || !lt_u64(rest, b)) {
+            rest = sub_u64(rest, b);
+            let bit = 1u << (at & 31u);
+            quotient |= select(vec2<u32>(bit, 0u), vec2<u32>(0u, bit), at >= 32u);
+        }
+    }
+    return vec4<u32>(quotient, rest);
+}
+
+fn div_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return divided_u64(a, b).xy;
+}
+
+fn mod_u64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return divided_u64(a, b).zw;
+}
+
+// Rounds down; 0 for a zero divisor.
+fn div_i64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let parts = divided_u64(abs_i64(a), abs_i64(b));
+    if (((a.y ^ b.y) & 0x80000000u) == 0u) {
+        return parts.xy;
+    }
+    if (any(parts.zw != vec2<u32>(0u))) {
+        return ~parts.xy;
+    }
+    return neg_u64(parts.xy);
+}
+
+// The remainder with the sign of the divisor; 0 for a zero divisor.
+fn mod_i64(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    if (all(b == vec2<u32>(0u))) {
+        return b;
+    }
+    return sub_u64(a, mul_u64(div_i64(a, b), b));
+}
+
+fn i64_of_i32(x: i32) -> vec2<u32> {
+    return vec2<u32>(bitcast<u32>(x), select(0u, 0xffffffffu, x < 0));
+}
+
+fn u64_of_u32(x: u32) -> vec2<u32> {
+    return vec2<u32>(x, 0u);
+}
+
+// The nearest f32, ties to even.
+fn f32_of_u64(x: vec2<u32>) -> f32 {
+    if (x.y == 0u && x.x < 0x1000000u) {
+        return f32(x.x);
+    }
+    let up = select(countLeadingZeros(x.y), 32u + countLeadingZeros(x.x), x.y == 0u);
+    let first = shl_u64(x, vec2<u32>(up, 0u));
+    let digits = first.y >> 8u;
+    let rest = (first.y & 0xffu) | select(0u, 0x100u, first.x != 0u);
+    let half = rest & 0xffu;
+    let more = half > 0x80u || (half == 0x80u && (rest > 0xffu || (digits & 1u) == 1u));
+    return f32(digits + select(0u, 1u, more)) * bitcast<f32>((167u - up) << 23u);
+}
+
+fn f32_of_i64(x: vec2<u32>) -> f32 {
+    return select(f32_of_u64(x), -f32_of_u64(neg_u64(x)), x.y >= 0x80000000u);
+}
+
+// Truncates and saturates; NaN and negative numbers give 0.
+fn to_u64(x: f32) -> vec2<u32> {
+    let word = bitcast<u32>(x);
+    let exponent = (word >> 23u) & 0xffu;
+    if (word >= 0x80000000u || word > 0x7f800000u || exponent < 127u) {
+        return vec2<u32>(0u);
+    }
+    if (exponent >= 191u) {
+        return vec2<u32>(0xffffffffu);
+    }
+    let digits = vec2<u32>((word & 0x7fffffu) | 0x800000u, 0u);
+    if (exponent >= 150u) {
+        return shl_u64(digits, vec2<u32>(exponent - 150u, 0u));
+    }
+    return vec2<u32>(digits.x >> (150u - exponent), 0u);
+}
+
+// Truncates and saturates; NaN gives 0.
+fn to_i64(x: f32) -> vec2<u32> {
+    let word = bitcast<u32>(x);
+    if ((word & 0x7fffffffu) > 0x7f800000u) {
+        return vec2<u32>(0u);
+    }
+    let size = to_u64(bitcast<f32>(word & 0x7fffffffu));
+    if (word < 0x80000000u) {
+        return select(size, vec2<u32>(0xffffffffu, 0x7fffffffu), size.y >= 0x80000000u);
+    }
+    return select(neg_u64(size), vec2<u32>(0u, 0x80000000u), size.y >= 0x80000000u);
+}

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from charl import dims
+from charl import dims, ops
 from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
+from charl.backends.wgsl.scalar import memory
+from charl.dtypes import DType
 from charl.graph.ir import Graph, Size
 from charl.loops.ir import For, If, Kernel, Stmt, Store
 from charl.plan.ir import Place, Plan
@@ -41,9 +43,9 @@ def pipeline(code: str, kinds: tuple[str, ...]) -> tuple[Any, Any]:
     return gpu().create_compute_pipeline(layout=whole, compute=stage), layout
 
 
-def upload(a: Array) -> Any:
-    """An array as the shader sees it: bools are u32, and nothing is empty."""
-    a = np.ascontiguousarray(a.astype(np.uint32) if a.dtype == bool else a).reshape(-1)
+def upload(a: Array, dtype: DType) -> Any:
+    """An array as the shader sees it: what is smaller than a word is one, and nothing is empty."""
+    a = np.ascontiguousarray(a.astype(memory(dtype).numpy)).reshape(-1)
     return gpu().create_buffer_with_data(data=a if a.size else np.zeros(1, a.dtype), usage=USAGE)
 
 
@@ -56,7 +58,7 @@ class Batch:
 
     def add(self, kernel: Kernel, arrays: Sequence[Array], sizes: Mapping[str, int] | None = None) -> None:
         """One kernel over arrays for its buffers."""
-        buffers = [upload(a) for a in arrays]
+        buffers = [upload(a, b.dtype) for a, b in zip(arrays, kernel.buffers, strict=True)]
         self.dispatch(kernel, buffers, sizes or {})
         self.wanted.append(list(zip(buffers, arrays, strict=True)))
 
@@ -69,13 +71,14 @@ class Batch:
         def buffer(place: Place) -> Any:
             if place not in buffers:
                 if place.kind == "parameter":
-                    buffers[place] = upload(arrays[place.position])
+                    buffers[place] = upload(arrays[place.position], place.dtype)
                 elif place.kind == "constant":
                     assert place.data is not None
-                    buffers[place] = upload(place.data)
+                    buffers[place] = upload(place.data, place.dtype)
                 else:
                     size = dims.evaluate(place.size, sizes)
-                    buffers[place] = gpu().create_buffer(size=max(4 * size, 4), usage=USAGE)
+                    room = max(memory(place.dtype).bytes * size, 8)
+                    buffers[place] = gpu().create_buffer(size=room, usage=USAGE)
                     if place.kind == "result":
                         out[place.position] = (buffers[place], np.empty(size, place.dtype.numpy))
             return buffers[place]
@@ -123,9 +126,8 @@ class Batch:
         for group in self.wanted:
             one = []
             for buffer, like in group:
-                words = np.frombuffer(
-                    data, np.uint32 if like.dtype == bool else like.dtype, like.size, offset
-                )
+                kind = memory(ops.dtype_of(like)).numpy
+                words = np.frombuffer(data, kind, like.size, offset)
                 one.append(words.astype(like.dtype).reshape(like.shape))
                 offset += buffer.size
             out.append(one)

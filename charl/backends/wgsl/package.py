@@ -19,6 +19,7 @@ import numpy as np
 from charl import dims
 from charl.backends.names import Names
 from charl.backends.wgsl.printer import WORKGROUP, grid, print_kernel
+from charl.backends.wgsl.scalar import memory
 from charl.dims import Func, Size, Sym
 from charl.errors import InternalError, code
 from charl.loops.ir import Kernel
@@ -27,7 +28,6 @@ from charl.program import Argument, Export, Tree, leaves
 
 VERSION = 1
 ALIGNMENT = 256  # of constants in their file, so that they may be bound at their offset
-_WORD = 4  # bytes of every element: f32, i32, u32, and bool as u32
 
 # What the loader raises: templates/py/_wgpu.py.j2.
 E_MISSING = code("E0831", "there is no wgpu, or no GPU adapter")
@@ -189,7 +189,7 @@ class _Constants:
     def add(self, place: Place) -> tuple[int, int]:
         """(offset, bytes) of a table."""
         assert place.data is not None, place.name
-        kind = np.dtype("<u4") if place.dtype.kind == "bool" else place.dtype.numpy.newbyteorder("<")
+        kind = memory(place.dtype).numpy.newbyteorder("<")
         raw = np.ascontiguousarray(place.data).astype(kind).tobytes()
         if raw not in self._known:
             self.data.extend(bytes(-len(self.data) % ALIGNMENT))
@@ -231,7 +231,7 @@ class _Buffers:
         if key not in self._numbers:
             self._numbers[key] = self._make(place)
             if place.kind == "arena":
-                self._ending.setdefault(self._last[key], []).append((place.size, self._numbers[key]))
+                self._ending.setdefault(self._last[key], []).append((_bytes(place), self._numbers[key]))
         return self._numbers[key]
 
     def release(self) -> None:
@@ -241,8 +241,8 @@ class _Buffers:
         self._call += 1
 
     def _make(self, place: Place) -> int:
-        if place.kind == "arena" and self._free.get(place.size):
-            return self._free[place.size].pop()
+        if place.kind == "arena" and self._free.get(_bytes(place)):
+            return self._free[_bytes(place)].pop()
         self.entries.append(self._entry(place))
         return len(self.entries) - 1
 
@@ -252,7 +252,11 @@ class _Buffers:
         if place.kind == "constant":
             offset, size = self._constants.add(place)
             return {"kind": "constant", "offset": offset, "bytes": size}
-        return {"kind": "temporary", "name": place.name, "bytes": encode(_WORD * place.size)}
+        return {"kind": "temporary", "name": place.name, "bytes": encode(_bytes(place))}
+
+
+def _bytes(place: Place) -> Size:
+    return memory(place.dtype).bytes * place.size
 
 
 def _key(place: Place) -> Any:

@@ -94,8 +94,6 @@ class _Printer(SizePrinter):
 
     def bindings(self) -> None:
         for i, b in enumerate(self.kernel.buffers):
-            if b.dtype.name not in scalar.TYPES:
-                raise InternalError("wgsl", f"buffer {b.name} of {self.kernel.name} holds {b.dtype}")
             access = "read" if b.role == "input" else "read_write"
             kind = element(b.dtype)
             self.emit(f"@group(0) @binding({i}) var<storage, {access}> {self.buffers[b]}: array<{kind}>;")
@@ -216,7 +214,10 @@ class _Printer(SizePrinter):
         value = self.expr(s.value)
         if s.buffer.dtype.kind == "bool":
             value = scalar.call("u32", value)
-        self.emit(f"{place} {'+=' if s.add else '='} {value.text};")
+        if s.add:
+            self.emit(scalar.combine("add", place, value, s.buffer.dtype))
+        else:
+            self.emit(f"{place} = {value.text};")
 
     def accumulator(self, s: Accumulator) -> None:
         initial = self.expr(s.initial) if s.initial is not None else scalar.identity(s.fn, s.dtype)
@@ -346,8 +347,8 @@ class _Printer(SizePrinter):
 
 
 def element(t: DType) -> str:
-    """What an array holds for elements of type `t`: a bool is a word."""
-    return "u32" if t.kind == "bool" else t.name
+    """What an array holds for elements of type `t`."""
+    return scalar.TYPES[scalar.memory(t).name]
 
 
 def variable(b: Buffer) -> bool:

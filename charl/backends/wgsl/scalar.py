@@ -15,11 +15,12 @@ import numpy as np
 
 from charl import templating
 from charl.backends.printing import Level, Text, infix
-from charl.dtypes import DType
+from charl.dtypes import DType, accumulator, boolean, u32
 from charl.errors import InternalError
-from charl.graph.scalar import Const, Expr
+from charl.graph.scalar import HALF_FUNCTIONS, Const, Expr
 
-TYPES = {"f32": "f32", "i32": "i32", "u32": "u32", "bool": "bool"}
+# What values of a type are, where it is computed with: 64 bits are two words, the low one first.
+TYPES = {"f32": "f32", "i32": "i32", "u32": "u32", "bool": "bool", "i64": "vec2<u32>", "u64": "vec2<u32>"}
 
 _FLOAT = {
     **{
@@ -36,10 +37,19 @@ _FLOAT = {
 _SIGNED = {
     **{fn: fn for fn in ("abs", "sign", "min", "max")},
     "mod": "mod_i32",
-    "pow": "pow_i32",
     "div": "div_i32",
 }
 _UNSIGNED = {"abs": "abs", "min": "min", "max": "max", "mod": "mod_u32", "div": "div_u32"}
+_LONG = {
+    "int": {
+        **{fn: f"{fn}_u64" for fn in ("add", "sub", "mul", "neg", "shl")},
+        **{fn: f"{fn}_i64" for fn in ("div", "mod", "min", "max", "lt", "shr", "abs", "sign")},
+    },
+    "uint": {
+        **{fn: f"{fn}_u64" for fn in ("add", "sub", "mul", "neg", "shl")},
+        **{fn: f"{fn}_u64" for fn in ("div", "mod", "min", "max", "lt", "shr", "sign")},
+    },
+}
 _CALLS = {"float": _FLOAT, "int": _SIGNED, "uint": _UNSIGNED, "bool": {}}
 
 _ON_BOOL = {
@@ -81,12 +91,19 @@ def helpers(used: Iterable[str]) -> list[str]:
     return [body for name, body in library.items() if name in needed]
 
 
+def memory(t: DType) -> DType:
+    """The element type of buffers that hold `t`: a whole word for what is smaller."""
+    return u32 if t == boolean else accumulator(t)
+
+
 def literal(value: float | int | bool, dtype: DType) -> Text:
     """A constant. Numbers that WGSL cannot write go through their bits."""
     if dtype.kind == "bool":
         return Text("true" if value else "false")
     if dtype.is_integer:
         n = int(value)
+        if dtype.bytes == 8:
+            return Text(f"vec2<u32>({n & 0xFFFFFFFF}u, {n >> 32 & 0xFFFFFFFF}u)")
         if dtype.kind == "uint":
             return Text(f"{n}u")
         if n == -(1 << 31):
@@ -114,7 +131,8 @@ def _prefix(symbol: str, x: Text) -> Text:
 
 def apply(fn: str, args: Sequence[Text], exprs: Sequence[Expr], result: DType) -> Text:
     """`fn` of `args`, the spelled `exprs`."""
-    if fn in _ARITHMETIC and all(isinstance(e, Const) for e in exprs) and exprs[0].dtype.kind != "bool":
+    runtime = exprs[0].dtype.name in ("f32", "i32", "u32")
+    if fn in _ARITHMETIC and all(isinstance(e, Const) for e in exprs) and runtime:
         # Arithmetic of constants is evaluated by the shader compiler, which refuses what overflows.
         args = [call(f"runtime_{e.dtype}", a) for e, a in zip(exprs, args, strict=True)]
     if len(args) == 1:
@@ -132,18 +150,22 @@ def apply(fn: str, args: Sequence[Text], exprs: Sequence[Expr], result: DType) -
 def _unary(fn: str, x: Text, kind: DType, result: DType) -> Text:
     if fn == "cast":
         return cast(x, kind, result)
+    if fn in HALF_FUNCTIONS:
+        return call(fn, x)
     if fn == "bitcast":
-        return x if kind == result else call(f"bitcast<{TYPES[result.name]}>", x)
+        return x if TYPES[kind.name] == TYPES[result.name] else call(f"bitcast<{TYPES[result.name]}>", x)
     if fn == "not" or (fn == "bitnot" and kind.kind == "bool"):
         return _prefix("!", x)
     if fn == "bitnot":
         return _prefix("~", x)
+    if fn in ("floor", "ceil", "round", "trunc") and kind.is_integer or (fn, kind.kind) == ("abs", "uint"):
+        return x
+    if kind.bytes == 8:
+        return call(_LONG[kind.kind][fn], x)
     if fn == "neg":
         return infix("sub", Text("0u"), x) if kind.kind == "uint" else _prefix("-", x)
     if kind.kind == "uint" and fn == "sign":
         return call("min", x, Text("1u"))
-    if kind.is_integer and fn in ("floor", "ceil", "round", "trunc"):
-        return x
     return call(_function(fn, kind), x)
 
 
@@ -158,6 +180,8 @@ def binary(fn: str, a: Text, b: Text, kind: DType, right: Expr | None = None) ->
     """`a fn b` on elements of type `kind`; `right` is the expression behind `b` where there is one."""
     if kind.kind == "bool":
         return _logic(fn, a, b)
+    if kind.bytes == 8:
+        return _long(fn, a, b, kind)
     if fn in ("shl", "shr"):
         return _shift(fn, a, b, kind, right)
     if fn == "ne" and kind.is_float:
@@ -180,6 +204,20 @@ def _logic(fn: str, a: Text, b: Text) -> Text:
     return infix(_ON_BOOL.get(fn, fn), a, b)
 
 
+def _long(fn: str, a: Text, b: Text, kind: DType) -> Text:
+    """A function of two integers of 64 bits."""
+    if fn.startswith("bit"):
+        return infix(fn, a, b)
+    if fn in ("eq", "ne"):
+        return call("all" if fn == "eq" else "any", infix(fn, a, b))
+    less = _LONG[kind.kind]["lt"]
+    if fn in ("lt", "gt"):
+        return call(less, a, b) if fn == "lt" else call(less, b, a)
+    if fn in ("le", "ge"):
+        return _prefix("!", call(less, b, a) if fn == "le" else call(less, a, b))
+    return call(_LONG[kind.kind][fn], a, b)
+
+
 def _shift(fn: str, a: Text, b: Text, kind: DType, right: Expr | None) -> Text:
     if isinstance(right, Const):
         amount = int(right.value)
@@ -193,6 +231,8 @@ def cast(x: Text, kind: DType, result: DType) -> Text:
     """`x` of type `kind` as `result`: float to integer truncates and saturates."""
     if kind == result:
         return x
+    if kind.bytes == 8 or (result.bytes == 8 and not kind.is_float):
+        return _long_cast(x, kind, result)
     if result.kind == "bool":
         if kind.is_float:
             return _prefix("!", Text(f"({infix('eq', x, Text('0.0')).text})"))
@@ -202,9 +242,25 @@ def cast(x: Text, kind: DType, result: DType) -> Text:
     return call(TYPES[result.name], x)
 
 
+def _long_cast(x: Text, kind: DType, result: DType) -> Text:
+    """Between integers of 64 bits and others, which wrap, and from them to f32."""
+    if kind.bytes == 8 and result.bytes == 8:
+        return x
+    if kind.kind == "bool":
+        return call("vec2<u32>", call("u32", x), Text("0u"))
+    if result.bytes == 8:
+        return call("i64_of_i32" if kind.kind == "int" else "u64_of_u32", x)
+    if result.kind == "bool":
+        return call("any", infix("ne", x, call("vec2<u32>", Text("0u"))))
+    if result.is_float:
+        return call(f"f32_of_{kind}", x)
+    low = Text(f"{x.at(Level.PRIMARY)}.x")
+    return low if result.kind == "uint" else call("bitcast<i32>", low)
+
+
 def combine(fn: str, name: str, value: Text, kind: DType) -> str:
     """The statement that brings `value` into the accumulator `name`."""
-    if kind.kind != "bool" and fn in ("add", "mul"):
+    if kind.kind != "bool" and kind.bytes == 4 and fn in ("add", "mul"):
         return f"{name} {'+' if fn == 'add' else '*'}= {value.text};"
     return f"{name} = {binary(fn, Text(name), value, kind).text};"
 
