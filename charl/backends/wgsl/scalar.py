@@ -158,7 +158,7 @@ def _unary(fn: str, x: Text, kind: DType, result: DType) -> Text:
         return _prefix("!", x)
     if fn == "bitnot":
         return _prefix("~", x)
-    if fn in ("floor", "ceil", "round", "trunc") and kind.is_integer or (fn, kind.kind) == ("abs", "uint"):
+    if (fn in ("floor", "ceil", "round", "trunc") and kind.is_integer) or (fn, kind.kind) == ("abs", "uint"):
         return x
     if kind.bytes == 8:
         return call(_LONG[kind.kind][fn], x)
