@@ -45,7 +45,8 @@ fn convolve_transposed<E: float>(
 /// Axes of the taps of windows over the space of a tensor of rank `r`, counted from the end.
 fn taps(r) = range(2 - r, 0)
 
-/// The largest element of every window over the space of x [N, C, space…]; padding never wins. At ties the gradient goes to the first.
+/// The largest element of every window over the space of x (Zhou and Chellappa, 1988): [N, C, space…] to [N, C, places…]; padding never wins. At
+/// ties the gradient goes to the first.
 fn max_pool(x, size, stride = None, padding = 0, dilation = 1) {
     let step = if stride == None { size } else { stride }
     let space = range(2, rank(x))
@@ -55,7 +56,8 @@ fn max_pool(x, size, stride = None, padding = 0, dilation = 1) {
     max(seen, axis: taps(rank(x)))
 }
 
-/// The mean of every window over the space of x [N, C, space…]. Zeros of the padding count, unless `count_padding` is false.
+/// The mean of every window over the space of x (LeCun et al., 1989): [N, C, space…] to [N, C, places…]. Zeros of the padding count, unless
+/// `count_padding` is false.
 fn average_pool(x, size, stride = None, padding = 0, count_padding: bool = true) {
     let step = if stride == None { size } else { stride }
     let space = range(2, rank(x))
@@ -280,56 +282,56 @@ model ConvSeparable3d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
     }
 }
 
-/// `max_pool` over one axis of space.
+/// `max_pool` over one axis of space: [N, C, L] to [N, C, places].
 model MaxPool1d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, L]) = max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over one axis of space.
+/// `average_pool` over one axis of space: [N, C, L] to [N, C, places].
 model AveragePool1d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, L]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `max_pool` over two axes of space.
+/// `max_pool` over two axes of space: [N, C, H, W] to [N, C, rows, columns].
 model MaxPool2d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, H, W]) = max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over two axes of space.
+/// `average_pool` over two axes of space: [N, C, H, W] to [N, C, rows, columns].
 model AveragePool2d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, H, W]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `max_pool` over three axes of space.
+/// `max_pool` over three axes of space: [N, C, D, H, W] to [N, C, places…].
 model MaxPool3d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, D, H, W]) =
         max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over three axes of space.
+/// `average_pool` over three axes of space: [N, C, D, H, W] to [N, C, places…].
 model AveragePool3d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, D, H, W]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `adaptive_average_pool`: [N, C, size…].
+/// `adaptive_average_pool`: [N, C, space…] to [N, C, size…].
 model AdaptiveAveragePool(size) {
     fn forward(x: f32[N, C, *S]) = adaptive_average_pool(x, size)
 }
 
-/// `adaptive_max_pool`: [N, C, size…].
+/// `adaptive_max_pool`: [N, C, space…] to [N, C, size…].
 model AdaptiveMaxPool(size) {
     fn forward(x: f32[N, C, *S]) = adaptive_max_pool(x, size)
 }
 
-/// The mean over all of space: [N, C].
+/// The mean over all of space (Lin et al., 2014): [N, C, space…] to [N, C].
 model GlobalAveragePool() {
     fn forward(x: f32[N, C, *S]) -> f32[N, C] = mean(x, axis: range(2, rank(x)))
 }
 
-/// The largest element of all of space: [N, C].
+/// The largest element of all of space (Oquab et al., 2015): [N, C, space…] to [N, C].
 model GlobalMaxPool() {
     fn forward(x: f32[N, C, *S]) -> f32[N, C] = max(x, axis: range(2, rank(x)))
 }

@@ -1,12 +1,12 @@
 //! Data inside a program: order, batches, and augmentations that draw from a stream. (`batches(…)` of `fn main()` goes over data that was loaded.)
 
-/// x and y in the same random order along their first axis.
+/// x [N, *S] and y [N, *T] in the same random order along their first axis.
 fn shuffled<E: number, F: number>(x: E[N, *S], y: F[N, *T], mut rng: Rng) -> (E[N, *S], F[N, *T]) {
     let order = permutation(N, mut rng)
     (x[order], y[order])
 }
 
-/// Rows i * size to (i + 1) * size of x: batch number i. A batch that does not fit is shifted back.
+/// Rows i * size to (i + 1) * size of x [N, *S], which is [size, *S]: batch number i. A batch that does not fit is shifted back.
 fn batch<E: number>(x: E[N, *S], i: i32, size: int) -> E[size, *S] = x[i*size:i*size+size]
 
 /// Convex combinations of pairs of examples and of their targets, with one weight from Beta(alpha, alpha) for the batch (Zhang et al., 2018):

@@ -1,7 +1,7 @@
 //! Initializers, in scope without import: functions of a shape and, where they draw, a stream. `param w: f32[i, o] = he_normal()` calls one
 //! with the declared shape; `zeros()`, `ones()`, `uniform(low: -0.1, high: 0.1)` and `normal(std: 0.02)` are initializers too.
 
-/// `value` everywhere.
+/// `value` everywhere, in any shape.
 fn constant(shape, value: float) = full(shape, value)
 
 /// How many inputs a unit sees and how many units see an input. `axes` are those of inputs and outputs, as (-2, -1) of a dense weight [i, o] or
@@ -38,7 +38,7 @@ fn he_normal(shape, mut rng: Rng, axes = (-2, -1)) {
     normal(shape, mut rng, std: sqrt(2.0 / i))
 }
 
-/// Normal of mean `mean` and deviation `std`, cut off `low` and `high` deviations from the mean: by the inverse of the distribution function,
+/// Normal of mean `mean` and deviation `std`, cut off `low` and `high` deviations from the mean (Robert, 1995): by the inverse of the distribution,
 /// so that one draw is one number.
 fn truncated_normal(
     shape, mut rng: Rng, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0

@@ -37,7 +37,7 @@ fn cross_entropy<E: float>(
     }
 }
 
-/// -sum(p * log softmax(logits)) over classes, its mean over rows, for targets that are probabilities: both [*S, C].
+/// -sum(p * log softmax(logits)) over classes, its mean over rows, for targets that are probabilities: both [*S, C] (Hinton et al., 2015).
 fn soft_cross_entropy<E: float>(
     logits: E[*S, C], p: E[*S, C], label_smoothing: float = 0.0, reduction = mean
 ) {
@@ -49,8 +49,8 @@ fn soft_cross_entropy<E: float>(
 fn negative_log_likelihood<E: float>(log_p: E[*S, C], target: i32[*S], reduction = mean) =
     reduction(-pick(log_p, target))
 
-/// Binary cross-entropy of logits, which never overflows: -p log sigmoid(x) - (1 - p) log(1 - sigmoid(x)), both [*S]. `positive` weighs the first
-/// part, for classes of unequal size.
+/// Binary cross-entropy of logits (Cox, 1958), which never overflows: -p log sigmoid(x) - (1 - p) log(1 - sigmoid(x)), both [*S]. `positive` weighs
+/// the first part, for classes of unequal size.
 fn binary_cross_entropy<E: float>(logits: E[*S], p: E[*S], positive: float = 1.0, reduction = mean) {
     reduction(if positive == 1.0 {
         softplus(logits) - logits * p
@@ -65,10 +65,10 @@ fn kl_divergence<E: float>(log_q: E[*S, C], p: E[*S, C], reduction = mean) {
     reduction(sum(own - p * log_q, axis: -1))
 }
 
-/// (a - b) ** 2.
+/// The mean of (a - b) ** 2, both [*S] (Gauss, 1809).
 fn mse<E: float>(a: E[*S], b: E[*S], reduction = mean) = reduction((a - b) ** 2)
 
-/// |a - b|.
+/// The mean of |a - b|, both [*S] (Laplace, 1774); its derivative where they are equal is 0.
 fn mae<E: float>(a: E[*S], b: E[*S], reduction = mean) = reduction(abs(a - b))
 
 /// d ** 2 / 2 where |d| <= delta, else delta * (|d| - delta / 2), with d = a - b (Huber, 1964).
@@ -80,7 +80,7 @@ fn huber<E: float>(a: E[*S], b: E[*S], delta: float = 1.0, reduction = mean) {
 /// max(1 - sign * score, 0) for signs of -1 and 1 (Cortes and Vapnik, 1995).
 fn hinge<E: float>(score: E[*S], sign: E[*S], reduction = mean) = reduction(max(1.0 - sign * score, 0.0))
 
-/// sum over other classes of max(margin - score[target] + score[c], 0) / C: scores [*S, C], target i32[*S].
+/// sum over other classes of max(margin - score[target] + score[c], 0) / C (Weston and Watkins, 1999): scores [*S, C], target i32[*S].
 fn multi_hinge<E: float>(score: E[*S, C], target: i32[*S], margin: float = 1.0, reduction = mean) {
     let over = max(margin - pick(score, target)[..., None] + score, 0.0)
     let other = iota(C) != target[..., None]

@@ -10,7 +10,7 @@ from recurrent import Rnn, Lstm, Gru, Bidirectional
 from transformer import MultiHeadAttention, TransformerBlock, DecoderBlock
 from resnet import BasicBlock, Bottleneck
 
-/// activation(x @ w + b) over the last dimension: [*S, i] to [*S, o].
+/// activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986).
 model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity) {
     param w: f32[i, o] = glorot_uniform()
     param b: f32[o] = zeros() if bias
@@ -21,7 +21,7 @@ model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S
     }
 }
 
-/// A table of `d` numbers for each of `n` indices: i32[*S] to [*S, d].
+/// A table of `d` numbers for each of `n` indices: i32[*S] to [*S, d], y = table[x] (Bengio et al., 2003).
 model Embedding(n: int, d: int) {
     param table: f32[n, d] = normal()
 

@@ -184,7 +184,7 @@ fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
 
 // ---- gradients
 
-/// The Euclidean norm of all leaves together.
+/// The Euclidean norm of all leaves together: sqrt(sum of g ** 2).
 fn global_norm<G>(g: G) -> f32 {
     let mut total = 0.0
     for x in leaves(g) { total = total + sum(x ** 2) }
@@ -198,14 +198,14 @@ fn clip_by_norm<G>(g: G, limit: f32) -> G {
     min(limit / (sqrt(total) + 1e-6), 1.0) * g
 }
 
-/// Every leaf of g by itself scaled down to a Euclidean norm of at most `limit`.
+/// Every leaf of g by itself scaled down to a Euclidean norm of at most `limit` (Pascanu et al., 2013).
 fn clip_leaves_by_norm<G>(g: G, limit: f32) -> G {
     let mut out = g
     for x in leaves(out) { x = min(limit / (norm(x) + 1e-6), 1.0) * x }
     out
 }
 
-/// Every element of g limited to -limit..limit.
+/// Every element of g limited to -limit..limit (Graves, 2013).
 fn clip_by_value<G>(g: G, limit: f32) -> G {
     let mut out = g
     for x in leaves(out) { x = clip(x, -limit, limit) }

@@ -24,8 +24,8 @@ model Rnn(i: int, h: int, activation: fn(f32[*S]) -> f32[*S] = tanh) {
 
 /// Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate: Gers et al., 2000): [B, T, i] to [B, T, h].
 ///
-/// cell' = sigmoid(f) cell + sigmoid(a) tanh(g); h' = sigmoid(o) tanh(cell') with [a, f, g, o] = x wx + h wh + b, in PyTorch's order; our b is the sum of
-/// its two.
+/// cell' = sigmoid(f) cell + sigmoid(a) tanh(g); h' = sigmoid(o) tanh(cell') with [a, f, g, o] = x wx + h wh + b, in PyTorch's order; our b is the
+/// sum of its two.
 model Lstm(i: int, h: int) {
     param wx: f32[i, 4 * h] = glorot_uniform()
     param wh: f32[h, 4 * h] = orthogonal()

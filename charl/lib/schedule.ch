@@ -1,11 +1,11 @@
 //! Learning rates by step: functions of the number of steps taken, t = 0, 1, …, that an optimizer's `lr:` takes. Each is a formula; write your own
 //! the same way.
 
-/// lr times `factor` for every `every` steps.
+/// lr times `factor` for every `every` steps: lr factor ** div(t, every) (He et al., 2016).
 fn step_decay(t: i32, lr: f32, every: int, factor: float = 0.1) -> f32 =
     lr * exp(log(factor) * (div(t, every) as f32))
 
-/// lr times `factor` for every step.
+/// lr times `factor` for every step: lr factor ** t (Senior et al., 2013).
 fn exponential_decay(t: i32, lr: f32, factor: float) -> f32 = lr * exp(log(factor) * (t as f32))
 
 /// Half a cosine from lr down to `least` in `steps` steps, which then stays (Loshchilov and Hutter, 2017).

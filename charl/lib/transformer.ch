@@ -32,7 +32,7 @@ model MultiHeadAttention(d: int, heads: int, causal: bool = false, bias: bool = 
         x.reshape(B, T, heads, d / heads).transpose(0, 2, 1, 3)
 }
 
-/// Two dense layers, the first to `hidden` features: [*S, d] to [*S, d].
+/// Two dense layers, the first to `hidden` features (Vaswani et al., 2017): [*S, d] to [*S, d].
 model FeedForward(d: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu) {
     param w1: f32[d, hidden] = glorot_uniform()
     param b1: f32[hidden] = zeros()
@@ -65,7 +65,8 @@ model TransformerBlock(
     }
 }
 
-/// `TransformerBlock` that is causal and between its branches attends to a memory, as an encoder's result: [B, T, d] and [B, L, d] to [B, T, d].
+/// `TransformerBlock` that is causal and between its branches attends to a memory, as an encoder's result (Vaswani et al., 2017): [B, T, d] and
+/// [B, L, d] to [B, T, d].
 model DecoderBlock(d: int, heads: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu) {
     norm1: LayerNorm(d)
     attend: MultiHeadAttention(d, heads, causal: true)
@@ -81,7 +82,8 @@ model DecoderBlock(d: int, heads: int, hidden: int, activation: fn(f32[*S]) -> f
     }
 }
 
-/// The sines and cosines of positions 0 to n - 1 (Vaswani et al., 2017): f32[n, d] with even d. Column 2k is sin(p / 10000 ** (2k / d)), 2k + 1 its cosine.
+/// The sines and cosines of positions 0 to n - 1 (Vaswani et al., 2017): f32[n, d] with even d. Column 2k is sin(p / 10000 ** (2k / d)), 2k + 1 its
+/// cosine.
 fn positions(n: int, d: int) {
     let rate = exp((iota(d / 2) as f32) * (-2.0 * log(10000.0) / d))
     let angle = (iota(n) as f32)[:, None] * rate

@@ -701,6 +701,27 @@ def augmented(file: File) -> None:
     file.case("augmented", inputs, [*mix, erased, y[1:3]])
 
 
+# ---------------------------------------------------------------- axes
+
+
+def axes() -> None:
+    file = File("axes")
+    a, b = nn.Conv1d(4, 4, 3, padding=1, groups=4, bias=False), nn.Conv1d(4, 3, 1)
+    c = nn.ConvTranspose1d(3, 4, 3, stride=2, padding=1, output_padding=1)
+    d, e = nn.Conv3d(2, 2, 2, stride=(1, 2, 1), groups=2, bias=False), nn.Conv3d(2, 3, 1)
+    g = nn.ConvTranspose3d(3, 2, (1, 2, 2), stride=(1, 2, 1), bias=False)
+    for m in (a, b, c, d, e, g):
+        fill(m)
+    names = {"0.0.w": (a.weight, same), "0.1.w": (b.weight, same), "0.1.b": (b.bias, same)}
+    names |= {"1.w": (c.weight, same), "1.b": (c.bias, same)}
+    module_case(file, "signal", lambda x: torch.tanh(c(b(a(x)))), names, draw(2, 4, 5))
+    names = {"0.0.w": (d.weight, same), "0.1.w": (e.weight, same), "0.1.b": (e.bias, same), "1.w": (g.weight, same)}
+    module_case(file, "solid", lambda x: g(e(d(x))), names, draw(1, 2, 3, 4, 3))
+    file.write()
+
+
 if __name__ == "__main__":
-    for make in (activations, losses, convolutions, pools, layers, sequences, residual, optimizers, numbers):
+    for make in (
+        activations, losses, convolutions, pools, layers, sequences, residual, optimizers, numbers, axes,
+    ):  # fmt: skip
         make()
