@@ -5,6 +5,7 @@ Enters: a kernel with unique but arbitrary names. Leaves: the same with indices 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from charl import dims
@@ -28,7 +29,7 @@ from charl.loops.ir import (
     Transpose,
     Update,
 )
-from charl.loops.walk import statements
+from charl.loops.walk import sizes, statements
 
 Size = int | Dim
 
@@ -196,6 +197,44 @@ def canonical(kernel: Kernel, roles: list[Role]) -> Kernel:
         dims=tuple(sorted(renamer.sizes)),
         buffers=tuple(table[b] for b in kernel.buffers),
     )
+
+
+class Distinct:
+    """Kernels, of which one stands for all that compute the same on buffers in the same order."""
+
+    def __init__(self) -> None:
+        self.kernels: list[Kernel] = []  # as they came
+        self._alike: dict[Hashable, list[Kernel]] = {}
+        self._keys: dict[int, str] = {}
+
+    def kept(self, made: Kernel) -> Kernel:
+        """The kernel that stands for all equal ones: `made` itself, if it is the first."""
+        alike = self._alike.setdefault(_outline(made), [])
+        mine = key(made) if alike else None
+        found = next((k for k in alike if self._key(k) == mine), None)
+        if found is None:
+            self.kernels.append(made)
+            alike.append(made)
+            return made
+        share(found, made)
+        return found
+
+    def _key(self, kernel: Kernel) -> str:
+        """The whole of a kept kernel as text; asked for only where another has the same outline."""
+        known = self._keys.get(id(kernel))
+        if known is None:
+            known = self._keys[id(kernel)] = key(kernel)
+        return known
+
+
+def _outline(kernel: Kernel) -> Hashable:
+    """The same for equal kernels, and cheap: kinds of statements, numbers in loops, types of buffers."""
+    lines: list[Hashable] = [kernel.dims, *((b.dtype, b.role) for b in kernel.buffers)]
+    for nest in kernel.nests:
+        for s in statements(nest):
+            lines.append(type(s).__name__)
+            lines += [x if isinstance(x, int) else None for x in sizes(s)]
+    return tuple(lines)
 
 
 def key(kernel: Kernel) -> str:

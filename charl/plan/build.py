@@ -13,8 +13,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Graph, Node, Size
-from charl.loops.canonical import key, share
-from charl.loops.ir import Kernel
+from charl.loops.canonical import Distinct
 from charl.loops.lower import Lowering
 from charl.loops.serial import region_kernel
 from charl.ops.record import make
@@ -38,7 +37,7 @@ def plan_program(
     program: Program, caps: Capabilities, skip: Callable[[Export, str], None] | None = None
 ) -> Lowered:
     """Plan and lower every export. Exports the target cannot hold go to `skip` with the reason (raises without it)."""
-    kernels: dict[str, Kernel] = {}
+    kernels = Distinct()
     known: Known = {}
     names: dict[str, int] = {}
     plans: list[Plan] = []
@@ -52,12 +51,12 @@ def plan_program(
             continue
         plans.append(_plan_export(export, caps, kernels, known, names))
     used = {id(c.kernel) for p in plans for c in p.calls}
-    return Lowered(program, tuple(k for k in kernels.values() if id(k) in used), tuple(plans))
+    return Lowered(program, tuple(k for k in kernels.kernels if id(k) in used), tuple(plans))
 
 
 def plan_export(export: Export, caps: Capabilities) -> Plan:
     """The plan of one export alone."""
-    return _plan_export(export, caps, {}, {}, {})
+    return _plan_export(export, caps, Distinct(), {}, {})
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
@@ -68,7 +67,7 @@ def _check_types(export: Export, caps: Capabilities) -> None:
 
 
 def _plan_export(
-    export: Export, caps: Capabilities, kernels: dict[str, Kernel], known: Known, names: dict[str, int]
+    export: Export, caps: Capabilities, kernels: Distinct, known: Known, names: dict[str, int]
 ) -> Plan:
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
@@ -86,7 +85,7 @@ def _plan_export(
             if inner is not None and places.serial(step[0]):
                 label = _kernel_name(export, step, {}, names, "loop" if isinstance(inner, Loop) else "branch")
                 made, used = region_kernel(label, step[0], inner, places.of, caps)
-                kernel = _kept(kernels, made)
+                kernel = kernels.kept(made)
                 flops = flops + kernel.flops
                 out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
                 continue
@@ -109,7 +108,7 @@ def _plan_export(
                 lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
                 made, buffers = lowering.kernel(name, step)
                 order = tuple(signature.places[p] for p in buffers)
-                known[same] = (_kept(kernels, made), order)
+                known[same] = (kernels.kept(made), order)
             kernel, order = known[same]
             met = list(signature.places)
             used = tuple(met[i] for i in order)
@@ -119,14 +118,6 @@ def _plan_export(
 
     steps, flops = lowered(root)
     return Plan(export, steps, places.arena_bytes, places.live_bytes, flops)
-
-
-def _kept(kernels: dict[str, Kernel], made: Kernel) -> Kernel:
-    """The kernel that stands for all equal ones."""
-    kept = kernels.setdefault(key(made), made)
-    if kept is not made:
-        share(kept, made)
-    return kept
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:

@@ -29,12 +29,10 @@ Array = np.ndarray[Any, Any]
 
 SAMPLES = 32  # elements of a tensor that are compared one by one; all together by their sum
 HALF_ULP = {"f16": 2.0**-11, "bf16": 2.0**-8}  # what rounding loses
-LIMIT = 1 << 31  # operations of an export above which its reference is not computed
-VALUES = (
-    1 << 15
-)  # tensors that the evaluator computes one after the other for it, turns of loops counted: some 0.2 s
+LIMIT = 1 << 28  # operations of an export above which its reference is not computed: a second
+VALUES = 1 << 15  # tensors that the evaluator computes for it, turns of loops counted: 0.2 s
 TABLES = 1 << 16  # numbers written in a `test` block, as tables
-ELEMENTS = 1 << 24  # of its arguments and results, likewise: a self-test is to fit a device
+ELEMENTS = 1 << 22  # of its arguments and results, likewise: a self-test is to fit a device
 
 
 @dataclass(frozen=True)
