@@ -1,0 +1,183 @@
+"""Which values are computed where they are used, and how each value reads others then.
+
+Enters: an optimised graph and the capabilities of a target. Leaves: for each value whether uses of it contain its expression, and
+the facts of what is left. Never groups anything.
+
+Policy. Views and cheap functions of stored values are expanded where they are used, but what a contraction or sliding windows
+read again for other elements is stored. A value whose one use takes it through views is computed there; a contraction whose
+one use is a transposition or a part of it is computed in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import nonnegative, product
+from charl.graph.ir import Graph, Node, Size
+from charl.ops.record import OPS
+from charl.plan.access import REGIONS, Facts, LoopFacts, is_rearranged, is_view
+
+# An element this cheap (in additions) is computed again rather than stored.
+_RECOMPUTE = 2
+
+
+class Expansion:
+    """What is expanded and what is not. Nodes in `apart` share a kernel with nobody.
+
+    `taken`: value → the value whose buffer it takes over (see `ties`). A copy that takes over its source is none.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        caps: Capabilities,
+        updates: Mapping[Node, Node],
+        apart: frozenset[Node] = frozenset(),
+        taken: Mapping[Node, Node] | None = None,
+    ) -> None:
+        self.taken = taken or {}
+        self.graph = graph
+        self.caps = caps
+        self.updates = updates  # new value → the parameter whose buffer takes it
+        self.apart = apart
+        self.order = graph.nodes()
+        self.views = {n for n in self.order if n.op not in REGIONS and is_view(n)}
+        self.results = {r for r in graph.results if r.op != "parameter"}
+        # A copy is of something stored.
+        self.results |= {i for n in apart for i in n.inputs if i.op != "parameter"}
+        # So are what a loop or branch is given, and what is overwritten.
+        self.given = {i: n for n in self.order if n.regions for i in n.inputs}
+        self.results |= {i for i in (*self.given, *self.taken.values()) if i.op not in ("parameter", "item")}
+        # A copy that takes over its source is that; an indexed write that takes over is a value of its own, computed later.
+        self.uncopied = {n: source for n, source in self.taken.items() if not self.writes(n)}
+        self.results -= self.uncopied.keys()
+        self.cheap: set[Node] = set()
+        self.facts: dict[Node, Facts | LoopFacts] = {}
+        self._viewed: dict[Node, Facts] = {}
+        self._mark_cheap()
+        self._mark_rearranged()
+        # Where no view is stored and read again, what looks through all views is what looks through expanded ones.
+        self._seen_through = not any(i in self.views & self.results for n in self.order for i in n.inputs)
+
+    def leaf(self, node: Node) -> bool:
+        """What no kernel of these groups computes: parameters, tables, loops, branches and what they leave."""
+        if node.op in REGIONS:
+            return True
+        return node.op == "parameter" or (node.op == "constant" and node.shape != () and _elements(node) != 1)
+
+    def expanded(self, node: Node) -> bool:
+        """Whether uses of the node contain its expression (unless it is a result, which is stored)."""
+        return (node in self.views or node in self.cheap) and node not in self.results
+
+    def fact(self, node: Node) -> Facts | LoopFacts:
+        """Access facts of a node, made once."""
+        found = self.facts.get(node)
+        if found is None:
+            found = self.facts[node] = self._fact(node)
+        return found
+
+    def _fact(self, node: Node) -> Facts | LoopFacts:
+        if node.op in REGIONS:
+            return LoopFacts(node, self.uncopied)
+        viewed = self._through_views(node)
+        same = self._seen_through and not any(r.node in self.cheap for r in viewed.reads)
+        return viewed if same else Facts(node, self.expanded)
+
+    def _through_views(self, node: Node) -> Facts:
+        if node not in self._viewed:
+            self._viewed[node] = Facts(node, self.views.__contains__)
+        return self._viewed[node]
+
+    def writes(self, node: Node) -> bool:
+        """Whether the node is computed by its write form: on top of its operand, or because updates may meet."""
+        record = OPS[node.op]
+        return record.write is not None and (
+            node in self.taken or (self.caps.scatter and not record.distinct)
+        )
+
+    def _mark_cheap(self) -> None:
+        """Elementwise values that cost less to compute again than to store, and that no contraction reads."""
+        spoiled: set[Node] = set()
+        for node in reversed(self.order):
+            if node in self.views:
+                if node in spoiled:
+                    spoiled.update(node.inputs)
+            elif not self.leaf(node) and (self.writes(node) or self._reads_again(node)):
+                spoiled.update(node.inputs)
+        total: dict[Node, int] = {}
+        for node in self.order:
+            if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
+                continue
+            facts = self._through_views(node)
+            if facts.reduces:
+                continue
+            inputs = {r.node for r in facts.reads}
+            cost = facts.cost + sum(total.get(i, 0) for i in inputs)
+            # two smaller values: an outer product
+            smaller = all(nonnegative(_elements(node) - _elements(i) - 1) for i in inputs)
+            if cost <= _RECOMPUTE and (len(inputs) <= 1 or (len(inputs) == 2 and smaller)):
+                total[node] = cost
+                self.cheap.add(node)
+        self._mark_moved(spoiled)
+
+    def _reads_again(self, node: Node) -> bool:
+        facts = self._through_views(node)
+        return facts.heavy or facts.slides
+
+    def _mark_moved(self, spoiled: set[Node]) -> None:
+        """Elementwise values whose one use takes them through views (transposed, cut, …): computed where they are used."""
+        uses: dict[Node, list[Node]] = {node: [] for node in self.order}
+        for node in self.order:
+            for i in node.inputs:
+                uses[i].append(node)
+        settled = self.results | spoiled | self.cheap
+        for node in self.order:
+            if node in self.views or node in settled or self.leaf(node):
+                continue
+            last = node
+            while (
+                len(uses[last]) == 1 and uses[last][0] in self.views and self._no_larger(uses[last][0], last)
+            ):
+                last = uses[last][0]
+            if last is node or len(uses[last]) != 1 or last in self.results:
+                continue
+            user = uses[last][0]
+            if user in self.views or not self._once(user, uses) or self._through_views(node).reduces:
+                continue
+            reads = [r for r in Facts(user, lambda n: False).reads if r.node is last]
+            own = tuple(dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(user.shape))
+            if user.shape == last.shape and all(r.index == own and not r.reduced for r in reads):
+                self.cheap.add(node)
+
+    def _mark_rearranged(self) -> None:
+        """Contractions whose one use is a transposition or a part of them: that is computed, in its order."""
+        uses: dict[Node, list[Node]] = {node: [] for node in self.order}
+        for node in self.order:
+            for i in node.inputs:
+                uses[i].append(node)
+        for view in self.order:
+            source = view.inputs[0] if view in self.views and len(view.inputs) == 1 else None
+            if source is None or source in self.views or self.leaf(source) or source in self.results:
+                continue
+            if self.writes(source):
+                continue  # written where it lies, update by update
+            if len(uses[source]) == 1 and is_rearranged(view) and Facts(source, self.expanded).heavy:
+                self.views.discard(view)
+                self.cheap.add(source)
+
+    def _once(self, node: Node, uses: Mapping[Node, list[Node]]) -> bool:
+        """Whether each element of an elementwise value is evaluated at most once, wherever it is expanded."""
+        while (node in self.cheap or node in self.views) and node not in self.results:
+            if len(uses[node]) != 1 or not self._no_larger(uses[node][0], node):
+                return False
+            node = uses[node][0]
+        return True
+
+    def _no_larger(self, view: Node, of: Node) -> bool:
+        return nonnegative(_elements(of) - _elements(view))
+
+
+def _elements(node: Node) -> Size:
+    return product(node.shape)
