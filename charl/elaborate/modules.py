@@ -85,9 +85,15 @@ def _scope(parts: tuple[str, ...]) -> Scope:
     return module.scope
 
 
+@cache
 def prelude() -> Scope:
-    """The names that are in scope without import."""
-    return _scope(PRELUDE)
+    """The names that are in scope without import, all in one place: nearly every look-up ends there."""
+    chain: list[Scope] = []
+    scope: Scope | None = _scope(PRELUDE)
+    while scope is not None:
+        chain.append(scope)
+        scope = scope.parent
+    return Scope(None, {n: b for s in reversed(chain) for n, b in s.names.items()})
 
 
 def rng_type() -> v.InstanceType:

@@ -6,8 +6,10 @@ without a mistake is elaborated to graphs.
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -40,11 +42,22 @@ def elaborate(
     is told every value found. Raises CharlError with all diagnostics of the file.
     """
     prepare()
+    with _collecting_later():
+        return _elaborate(source, dims or {}, sets or {}, floats or {}, reveal)
+
+
+def _elaborate(
+    source: Source,
+    dims: Mapping[str, Bound],
+    sets: Mapping[str, str],
+    floats: Mapping[str, str],
+    reveal: Callable[[Any, Any], None] | None,
+) -> Program:
     el = Elaborator(reveal)
-    el.dtypes = {**dtypes.ALL, **{a: dtypes.ALL[b] for a, b in (floats or {}).items()}}
+    el.dtypes = {**dtypes.ALL, **{a: dtypes.ALL[b] for a, b in floats.items()}}
     token = numbers.REAL.set(el.dtypes["f32"])
     try:
-        return _elaborated(el, source, dims or {}, sets or {}, floats or {})
+        return _elaborated(el, source, dims, sets, floats)
     finally:
         numbers.REAL.reset(token)
 
@@ -93,6 +106,18 @@ def _elaborated(
         sha256((source.text + "\0" + options).encode()).hexdigest(),
         tests,
     )
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """The walk makes many objects and hardly a cycle: looking for cycles every so often would cost a sixth of its time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def prepare() -> None:

@@ -92,6 +92,7 @@ class Session:
         finally:
             self.el.diagnostics.clear()
             self.el.host = None
+            self.el.reuse.calls.clear()  # names that a function calls may mean something else by the next line
 
     def _define(self, tree: ast.Module, source: Source) -> None:
         """Items; a name that is declared again is declared anew, and calls of it are traced anew."""

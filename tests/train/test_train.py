@@ -237,8 +237,16 @@ def test_schedules() -> None:
 # ---------------------------------------------------------------- what stops it
 
 
-def _killed(args: list[object], after: float) -> None:
-    """Train in a child, and kill it without mercy."""
+def _saved_step() -> int:
+    """The step of the last checkpoint; -1 where there is none."""
+    last = Path("run/last.safetensors")
+    if not last.exists():
+        return -1
+    return int(json.loads(safetensors.metadata(last.read_bytes())["position"])["step"])
+
+
+def _killed(args: list[object], step: int, after: float) -> None:
+    """Train in a child, and kill it without mercy some seconds after a step has been saved."""
     child = os.fork()
     if child == 0:
         try:
@@ -246,9 +254,12 @@ def _killed(args: list[object], after: float) -> None:
                 _train(*args)
         finally:
             os._exit(0)
+    while _saved_step() < step and os.waitpid(child, os.WNOHANG) == (0, 0):
+        time.sleep(0.001)
     time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_killed_ten_times_it_ends_with_the_same_bytes(work: Path) -> None:
@@ -262,19 +273,15 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(work: Path) -> None:
         "--save-every",
         0.01,
     ]
-    began = time.monotonic()
     assert _train(*options).exit_code == 0
-    seconds = time.monotonic() - began
     whole = _bytes("run")
     os.rename("run", "whole")
     rng = random.Random(7)
     steps = []
-    for _ in range(10):
-        _killed([*options, "--resume"], rng.uniform(0.2, 0.5) * seconds)
-        last = Path("run/last.safetensors")
-        if last.exists():
-            steps.append(json.loads(safetensors.metadata(last.read_bytes())["position"])["step"])
-    assert len(set(steps)) > 2  # it was somewhere else each time
+    for step in [-1, *sorted(rng.sample(range(190), 9))]:
+        _killed([*options, "--resume"], step, rng.uniform(0, 0.02))
+        steps.append(_saved_step())
+    assert len(set(steps)) > 4 and any(0 < s < 200 for s in steps)  # it was somewhere else each time
     result = _train(*options, "--resume")
     assert result.exit_code == 0, result.output
     assert _bytes("run") == whole
