@@ -9,9 +9,11 @@ fn relu<E: float>(x: E[*S]) -> E[*S] = max(x, 0.0)
 /// x where x > 0, else slope * x (Maas et al., 2013).
 fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0, x, slope * x)
 
-/// The logistic function 1 / (1 + exp(-x)) (Verhulst, 1845); an exp that overflows makes it 0, and the derivative is taken from the result, where nothing overflows.
+/// The logistic function 1 / (1 + exp(-x)) (Verhulst, 1845); an exp that overflows makes it 0, and the derivative is taken from
+/// the result, where nothing overflows.
 fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 1.0 / (1.0 + exp(-x))
 
+/// The cotangent of `sigmoid`'s argument, from its result.
 @gradient(of: sigmoid)
 fn sigmoid_rule(x, result, ct) = ct * (result * (1.0 - result))
 

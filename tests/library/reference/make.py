@@ -715,7 +715,12 @@ def axes() -> None:
     names = {"0.0.w": (a.weight, same), "0.1.w": (b.weight, same), "0.1.b": (b.bias, same)}
     names |= {"1.w": (c.weight, same), "1.b": (c.bias, same)}
     module_case(file, "signal", lambda x: torch.tanh(c(b(a(x)))), names, draw(2, 4, 5))
-    names = {"0.0.w": (d.weight, same), "0.1.w": (e.weight, same), "0.1.b": (e.bias, same), "1.w": (g.weight, same)}
+    names = {
+        "0.0.w": (d.weight, same),
+        "0.1.w": (e.weight, same),
+        "0.1.b": (e.bias, same),
+        "1.w": (g.weight, same),
+    }
     module_case(file, "solid", lambda x: g(e(d(x))), names, draw(1, 2, 3, 4, 3))
     file.write()
 
