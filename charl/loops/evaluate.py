@@ -88,7 +88,7 @@ class _Run:
         self.kernel = kernel
         self.arrays: dict[Buffer, Array] = dict(zip(kernel.buffers, arrays, strict=True))
         for b, a in self.arrays.items():
-            if a.ndim != 1 or a.dtype != b.dtype.numpy:
+            if a.ndim != 1 or a.dtype != b.dtype.memory:
                 raise InternalError("loops.evaluate", f"{b.name} needs a flat array of {b.dtype}")
         self.env: dict[str, Any] = {**sizes, "VL32": lanes, "VL64": max(1, lanes // 2)}
         self.checks = checks
@@ -156,7 +156,7 @@ class _Run:
                 self._spread(self._values(s.value), s.value.dtype), s.value.dtype
             )
         elif isinstance(s, Local):
-            self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.numpy)
+            self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.memory)
         elif isinstance(s, Transpose):
             self._transpose(s)
         elif isinstance(s, Accumulator):

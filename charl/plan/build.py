@@ -26,6 +26,7 @@ from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
 from charl.plan.repeats import Known, Signature
 from charl.plan.serial import LOCAL, serial
+from charl.plan.widened import widened
 from charl.program import Export, Program, leaves
 
 
@@ -72,7 +73,7 @@ def _plan_export(
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
     graph = graph if caps.grid else blocked(graph, taken)
-    narrow = replace(export, graph=prepared(_narrowed(graph, caps.max_buffers)))
+    narrow = replace(export, graph=prepared(widened(_narrowed(graph, caps.max_buffers), caps)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)
     places = _Places(export, root, caps)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from charl import dims
+from charl.dtypes import loaded, stored
 from charl.loops.evaluate import evaluate
 from charl.plan.ir import Call, Choose, Place, Plan, Step
 from charl.program import leaves
@@ -20,7 +21,8 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
 
     `mut` leaves are not changed; their new values are results. The workspace is one block of bytes, as in C.
     """
-    params = [np.array(a).reshape(-1) for a in arguments]
+    graph = plan.export.graph
+    params = [np.array(stored(a, p.dtype)).reshape(-1) for a, p in zip(arguments, graph.params, strict=True)]
     workspace = np.zeros(dims.evaluate(plan.arena_bytes, sizes), np.uint8)
     count = len(list(leaves(plan.export.result))) if plan.export.result is not None else 0
     results: list[Array | None] = [None] * count
@@ -28,7 +30,7 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
     def call(step: Call, env: Mapping[str, int]) -> None:
         for place in step.places:
             if place.kind == "result" and results[place.position] is None:
-                results[place.position] = np.zeros(dims.evaluate(place.size, sizes), place.dtype.numpy)
+                results[place.position] = np.zeros(dims.evaluate(place.size, sizes), place.dtype.memory)
         buffers = [_view(p, params, results, workspace, sizes) for p in step.places]
         given = {name: dims.evaluate(size, env) for name, size in zip(step.kernel.dims, step.dims)}
         evaluate(step.kernel, buffers, given, lanes)
@@ -51,7 +53,6 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
                 t += 1
 
     run(plan.steps, sizes)
-    graph = plan.export.graph
     at = 0
     changed: list[Array] = []
     for argument in plan.export.arguments:
@@ -59,7 +60,8 @@ def run_plan(plan: Plan, arguments: Sequence[Array], sizes: Mapping[str, int], l
         changed += params[at : at + n] if argument.mut else []
         at += n
     flat = [r for r in results if r is not None] + changed
-    return [a.reshape([dims.evaluate(s, sizes) for s in node.shape]) for a, node in zip(flat, graph.results)]
+    shaped = [a.reshape([dims.evaluate(s, sizes) for s in n.shape]) for a, n in zip(flat, graph.results)]
+    return [loaded(a, n.dtype) for a, n in zip(shaped, graph.results)]
 
 
 def _view(
@@ -72,7 +74,7 @@ def _view(
         assert found is not None
         return found
     if place.kind == "constant":
-        return np.asarray(place.data, place.dtype.numpy).reshape(-1)
+        return np.asarray(stored(place.data, place.dtype), place.dtype.memory).reshape(-1)
     start = dims.evaluate(place.offset, sizes)
     size = dims.evaluate(place.size, sizes) * place.dtype.bytes
-    return workspace[start : start + size].view(place.dtype.numpy)
+    return workspace[start : start + size].view(place.dtype.memory)

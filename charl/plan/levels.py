@@ -20,6 +20,7 @@ from charl.ops.source import size_value
 from charl.plan.fusion import Fusion, Group
 from charl.plan.order import in_place_conflicts, schedule
 from charl.plan.ties import Chains, candidates, carried, fixed
+from charl.plan.widened import widened
 
 
 @dataclass(eq=False)
@@ -161,7 +162,7 @@ def _loop(
     items, same = _items(group)
     params = [make("parameter", hint=p.name, **p.attrs) for p in region.params[1:]]
     table = dict(zip(region.params, [size_value(dims.sym(name), i32), *params], strict=True))
-    body = prepared(Graph(region.name, params, substituted(region.results, table, fresh=True)))
+    body = prepared(widened(Graph(region.name, params, substituted(region.results, table, fresh=True)), caps))
     graph, updates, yields = _separate(body, count)
     same |= zip(params, node.inputs, strict=True)
     stored = {n: k for n, k in yields.items() if items[k] in group.stored}
@@ -186,7 +187,8 @@ def _branch(
         params = [make("parameter", hint=p.name, **p.attrs) for p in region.params]
         same |= dict(zip(params, node.inputs[1:], strict=True))
         table = dict(zip(region.params, params, strict=True))
-        side = prepared(Graph(region.name, params, substituted(region.results, table, fresh=True)))
+        side = Graph(region.name, params, substituted(region.results, table, fresh=True))
+        side = prepared(widened(side, caps))
         results: list[Node] = []
         updates: dict[Node, Node] = {}
         for k, value in enumerate(side.results):
