@@ -14,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from charl import dims
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.regions import rebuilt
-from charl.plan.outline import Labels, Outline, Part, axis_order, elementwise
+from charl.plan.outline import Labels, Outline, Part, Piece, axis_order, elementwise, whole
 
 # What is smaller in all stays as it is: it lives in a cache. Elements.
 SMALL = 1 << 17
 # Elements of a block of what is large: half of a usual second-level cache.
 BLOCK = 1 << 16
+# Rows of a block where their number, or that of columns, is not known.
+OPEN = 128
 _FEWEST = 8  # rows of a block, or a contraction with it is not worth its name
 
 
@@ -157,10 +160,9 @@ def _closed(graph: Graph, chain: _Chain, users: dict[Node, list[Node]]) -> bool:
 def _pays(chain: _Chain) -> bool:
     """Whether what is large is larger than all that enters; sizes that are not known count as large."""
     start = next(iter(chain.labels))
-    if (
-        not any(isinstance(k, int) for k in chain.labels[start])
-        and block_rows(*start.shape[-2:]) == start.shape[-2]
-    ):
+    if not any(isinstance(k, int) for k in chain.labels[start]) and row_pieces(*start.shape[-2:]) == [
+        Piece(0, start.shape[-2])
+    ]:
         return False
     parts = sum((product(x.shape) for n in chain.large if n.op == "contract" for x in n.inputs), 0)
     starts = sum(1 for n in chain.large if n.op == "contract")
@@ -198,7 +200,7 @@ def _outlined(graph: Graph, chain: _Chain, taken: frozenset[str]) -> Graph:
         {}
     )  # node → what stands for it: the ends of layers so far, and what is made of them
     start = next(iter(chain.labels))
-    rows = block_rows(start.shape[-2], start.shape[-1])
+    pieces = row_pieces(start.shape[-2], start.shape[-1])
     ready: set[Node] = set()  # row values of earlier layers
     for depth, wanted in enumerate(chain.layers):
         inner = _inside(chain, wanted, ready)
@@ -206,8 +208,11 @@ def _outlined(graph: Graph, chain: _Chain, taken: frozenset[str]) -> Graph:
         for following in chain.layers[depth + 1 :]:
             later |= _inside(chain, following, ready)
         kept = [n for n in chain.labels if n in inner & later and n not in chain.large and n not in wanted]
-        outline = Outline(chain.labels, start, rows, inner, set(ready), taken)
-        table |= zip([*wanted, *kept], outline.loops([*wanted, *kept], table), strict=True)
+        made = [
+            Outline(chain.labels, start, piece, inner, set(ready), taken).loops([*wanted, *kept], table)
+            for piece in pieces
+        ]
+        table |= {n: whole(parts, n) for n, *parts in zip([*wanted, *kept], *made, strict=True)}
         ready |= {n for n in (*wanted, *kept) if n in chain.labels}
     return replace(graph, results=rebuilt(graph.results, table))
 
@@ -224,10 +229,16 @@ def _inside(chain: _Chain, wanted: Sequence[Node], ready: set[Node]) -> set[Node
     return out
 
 
-def block_rows(rows: Size, columns: Size) -> Size:
-    """Rows of a block: the most that divide all of them and fit a cache; all where none do."""
-    if not isinstance(rows, int):
-        return rows
-    most = BLOCK // columns if isinstance(columns, int) else _FEWEST
-    fitting = [r for r in range(_FEWEST, min(rows, max(most, _FEWEST)) + 1) if rows % r == 0]
-    return fitting[-1] if fitting else rows
+def row_pieces(rows: Size, columns: Size) -> list[Piece]:
+    """Blocks of the most rows that divide all of them and fit a cache; where none do, or nobody knows, also what they leave."""
+    most = max(BLOCK // columns, _FEWEST) if isinstance(columns, int) else OPEN
+    if isinstance(rows, int):
+        if rows <= most:
+            return [Piece(0, rows)]
+        fitting = [r for r in range(_FEWEST, most + 1) if rows % r == 0]
+        if fitting:
+            return [Piece(0, fitting[-1], rows // fitting[-1])]
+    else:
+        most = min(most, OPEN)
+    done = Piece(0, most, dims.floordiv(rows, most))
+    return [done, Piece(done.count, rows - done.count)]

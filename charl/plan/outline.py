@@ -7,6 +7,7 @@ value of its old shape. Whatever else the body reads is sliced, which costs noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
@@ -50,31 +51,58 @@ def axis_order(shape: Shape, other: Shape, labels: Labels) -> Labels:
     return tuple(Part.ONE if size == 1 else next(wide) for size in shape)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """`blocks` blocks of `rows` rows each, from row `first` on."""
+
+    first: Size
+    rows: Size
+    blocks: Size = 1
+
+    @property
+    def count(self) -> Size:
+        """Rows in all."""
+        return self.blocks * self.rows
+
+
+def whole(parts: Sequence[tuple[Node, Labels]], like: Node) -> Node:
+    """A value of its parts for the pieces of the rows: beside one another, or added up where it is a sum over rows."""
+    (out, labels), *_ = parts
+    if len(parts) > 1 and Part.ROWS in labels:
+        out = make("concatenate", *(x for x, _ in parts), axis=labels.index(Part.ROWS))
+    else:
+        for x, _ in parts[1:]:
+            out = ops.add(out, x)
+    out.name, out.span = like.name, like.span
+    return out
+
+
 class Outline:
-    """Builds the loops of some results."""
+    """Builds the loops of some results, over one piece of the rows."""
 
     def __init__(
         self,
         labels: Mapping[Node, Labels],
         start: Node,
-        rows: Size,
+        piece: Piece,
         inner: set[Node],
         ready: set[Node],
         taken: frozenset[str],
     ) -> None:
         self.labels = labels
         self.start = start
-        self.rows = rows
+        self.piece = piece
+        self.rows = piece.rows
         self.inner = inner
         self.ready = ready  # what loops before this one have left
         names = [n for n in ("block", *(f"block{k}" for k in range(2, 99))) if n not in taken]
         self.outer = [(k, names[k + 1], start.shape[k]) for k in labels[start] if isinstance(k, int)]
         self.index = {k: dims.sym(name) for k, name, _ in self.outer}
-        self.blocks = 1 if rows == start.shape[-2] else dims.floordiv(start.shape[-2], rows)
-        self.first: Size = dims.sym(names[0]) * rows if self.blocks != 1 else 0
+        self.over_rows = piece.blocks != 1 or not self.outer  # some loop there is in any case
+        self.first: Size = piece.first + (dims.sym(names[0]) * piece.rows if self.over_rows else 0)
         self.nest = [(name, extent) for _, name, extent in self.outer]
-        if self.blocks != 1:
-            self.nest.append((names[0], self.blocks))
+        if self.over_rows:
+            self.nest.append((names[0], piece.blocks))
         self._made: dict[tuple[Node, Labels], Node] = {}
         self._from_indices: dict[Node, bool] = {}
         self._read: dict[Node, Node] = {}  # what comes from outside, and the parameter for it
@@ -233,15 +261,15 @@ class Outline:
 
     # ------------------------------------------------------------ the loops
 
-    def loops(self, results: Sequence[Node], outside: dict[Node, Node]) -> list[Node]:
-        """The results, taken from loops. `outside` has what stands for values of the graph by now, and learns more."""
+    def loops(self, results: Sequence[Node], outside: dict[Node, Node]) -> list[tuple[Node, Labels]]:
+        """The results for the rows of the piece, taken from loops, and their labels. `outside` has what stands for values of the graph by now, and learns more."""
         made: list[tuple[Node, Labels, bool]] = []
         for r in results:
             if r in self.inner:
                 made.append((self.part(r, self.labels[r]), self.labels[r], False))
                 continue
             first, second, labels = self.end_labels(r)
-            summed = self.blocks != 1 and Part.ROWS not in labels
+            summed = self.over_rows and Part.ROWS not in labels  # over the blocks of this piece
             value = self.contracted(r, first, second)
             value.name, value.span = r.name, r.span
             made.append((value, labels, summed))
@@ -249,7 +277,7 @@ class Outline:
         rows = [value for value, _, summed in made if not summed]
         left = iter(self._nested(sums, rows, outside))
         by_value = {id(v): x for v, x in zip([*sums, *rows], left, strict=True)}
-        return [self._whole(by_value[id(v)], labels, r) for r, (v, labels, _) in zip(results, made)]
+        return [(self._whole(by_value[id(v)], labels, r), labels) for r, (v, labels, _) in zip(results, made)]
 
     def _nested(self, sums: list[Node], rows: list[Node], outside: dict[Node, Node]) -> list[Node]:
         """The innermost loop adds `sums` up and stacks `rows`; those around stack all."""
@@ -275,9 +303,9 @@ class Outline:
         return left
 
     def _whole(self, x: Node, labels: Labels, like: Node) -> Node:
-        """A stacked result in the order and shape of what it stands for."""
+        """A stacked result in the order and shape of what it stands for, with the rows of the piece."""
         loops = [k for k, _, _ in self.outer]
-        blocks = self.blocks != 1 and Part.ROWS in labels
+        blocks = self.over_rows and Part.ROWS in labels
         at = {k: i for i, k in enumerate(loops)}
         next_axis = len(loops) + blocks
         perm: list[int] = []
@@ -289,6 +317,7 @@ class Outline:
                     perm.append(len(loops))
                 perm.append(next_axis)
                 next_axis += 1
-        out = ops.reshape(ops.transpose(x, perm), like.shape)
+        shape = [self.piece.count if k is Part.ROWS else n for n, k in zip(like.shape, labels, strict=True)]
+        out = ops.reshape(ops.transpose(x, perm), tuple(shape))
         out.name, out.span = like.name, like.span
         return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from charl import dims
 from charl.backends.capabilities import PORTABLE_C, WGSL
 from charl.graph.evaluate import evaluate
 from charl.plan import blocks, serial
@@ -36,6 +37,7 @@ export fn step(q: {shape}, k: {shape}, v: {shape}, w: {shape}, m: f32[{time}, {t
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 8 * TIME)
+    monkeypatch.setattr(blocks, "OPEN", 8)
     monkeypatch.setattr(blocks, "SMALL", 0)
     monkeypatch.setattr(serial, "WORK", 64)  # scaled like these: a loop over blocks is not one kernel
 
@@ -118,6 +120,29 @@ def test_what_lies_between_chains_is_computed_once(rows: int | str) -> None:
 
     one, two, three = kernels(1), kernels(2), kernels(3)
     assert three - two == two - one
+
+
+@pytest.mark.parametrize("time", [1, 7, 8, 16, 19])
+@pytest.mark.parametrize("known", [False, True])
+def test_blocks_and_what_they_leave(time: int, known: bool) -> None:
+    """A number of rows that is not known, or that no block divides: the same values, and no square in the workspace."""
+    shape = f"f32[{BATCH}, {HEADS}, {time if known else 'N'}, {WIDTH}]"
+    text = TEXT.format(shape=shape, time=time if known else "N", call=CALLS["causal"])
+    export = programs.export(text, "step")
+    plan = plan_export(export, PORTABLE_C)
+    verify(plan)
+    env = {} if known else {"N": time}
+    rng = np.random.default_rng(1)
+    given = [rng.normal(size=(BATCH, HEADS, time, WIDTH)).astype(np.float32) for _ in range(4)]
+    given.append(rng.normal(size=(time, time)).astype(np.float32))
+    expected = evaluate(export.graph, given, env)
+    for found, wanted in zip(run_plan(plan, given, env), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    if not known:
+        need = [dims.evaluate(plan.arena_bytes, {"N": n}) for n in (800, 1600, 3200)]
+        assert need[2] - need[1] == pytest.approx(
+            2 * (need[1] - need[0]), rel=0.01
+        )  # grows with N, not with its square
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,10 @@ class Blocks:
         body: Callable[[Size], tuple[Stmt, ...]],
         kind: Kind = "parallel",
     ) -> tuple[Stmt, ...]:
-        """A loop, or its body alone where it runs once."""
-        if dims.nonnegative(start + step - stop):
+        """A loop, or its body alone where it runs once, or nothing."""
+        if start == stop:
+            return ()
+        if dims.nonnegative(start + step - stop) and dims.nonnegative(stop - start - 1):
             return body(start)
         index = self.emitter.name(axis.name.split(".")[0])
         self.ranges[index] = (start, stop - 1)

@@ -76,7 +76,10 @@ def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -
     merged, moved = collapse(list(rows), sinks)
     total = next(e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce))
     inside = nodes_of(total.body)
-    if any(isinstance(e, Reduce) for e in inside) or any(_run_time(i) for e in inside for i in e.indices()):
+    names = {a.name for a in merged} | {n for n, _ in total.over}
+    if any(isinstance(e, Reduce) for e in inside) or any(
+        _opaque(i, names) for e in inside for i in e.indices()
+    ):
         return None
     if any(dims.symbols(extent) & {a.name for a in merged} for _, extent in total.over):
         return None  # a running sum
@@ -91,8 +94,16 @@ def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -
     return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded)
 
 
-def _run_time(index: Size) -> bool:
-    return any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(index))
+def _opaque(index: Size, names: set[str]) -> bool:
+    """Whether an index depends on a value, or on one of `names` through a division or the like."""
+    return any(
+        isinstance(a, dims.Value) or (isinstance(a, dims.Func) and names & _symbols(a))
+        for a in dims.atoms(index)
+    )
+
+
+def _symbols(a: dims.Func) -> set[str]:
+    return {s for x in a.args for s in dims.symbols(x)}
 
 
 def fewer_loops(total: Reduce) -> Reduce:
