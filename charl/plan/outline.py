@@ -262,7 +262,10 @@ class Outline:
     # ------------------------------------------------------------ the loops
 
     def loops(self, results: Sequence[Node], outside: dict[Node, Node]) -> list[tuple[Node, Labels]]:
-        """The results for the rows of the piece, taken from loops, and their labels. `outside` has what stands for values of the graph by now, and learns more."""
+        """The results for the rows of the piece, taken from loops, and their labels.
+
+        `outside` has what stands for values of the graph by now, and learns more.
+        """
         made: list[tuple[Node, Labels, bool]] = []
         for r in results:
             if r in self.inner:
