@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
+from math import lcm
 from types import MappingProxyType
 from typing import Any
 
@@ -46,6 +47,19 @@ class Known:
 KNOWN: ContextVar[Mapping[str, Known]] = ContextVar("KNOWN", default=MappingProxyType({}))
 
 
+def learn_multiple(x: int | Dim, by: int | Dim) -> None:
+    """From here on a symbol is known to be a multiple of a number, because it is divided by it without a remainder.
+
+    What a branch or the turn of a loop learns ends with it: whoever elaborates those sets `KNOWN` back.
+    """
+    if isinstance(by, int) and by > 1 and isinstance(x, Dim) and len(x.terms) == 1:
+        m, c = x.terms[0]
+        if c == 1 and len(m) == 1 and m[0][1] == 1 and isinstance(m[0][0], Sym):
+            name, known = m[0][0].name, KNOWN.get()
+            k = known.get(name, Known())
+            KNOWN.set({**known, name: replace(k, multiple=lcm(k.multiple, by))})
+
+
 def floordiv(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None) -> int | Dim:
     """Division rounded down, simplified where the remainder is provably in 0..b."""
     if isinstance(a, int) and isinstance(b, int):
@@ -53,10 +67,10 @@ def floordiv(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None
     if b == 1:
         return a
     whole, rest = _split(a, b)
-    if rest == 0:
+    if rest == 0 or _within(rest, b, ranges):
         return whole
-    if _within(rest, b, ranges):
-        return whole
+    if isinstance(rest, int) and isinstance(b, int):
+        return whole + rest // b
     return whole + atom(Func("floordiv", (rest, b)))
 
 
@@ -69,6 +83,8 @@ def mod(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None) -> 
     _, rest = _split(a, b)
     if rest == 0 or _within(rest, b, ranges):
         return rest
+    if isinstance(rest, int) and isinstance(b, int):
+        return rest % b
     return atom(Func("mod", (rest, b)))
 
 
@@ -76,8 +92,12 @@ def ceildiv(a: int | Dim, b: int | Dim) -> int | Dim:
     """Division rounded up."""
     if isinstance(a, int) and isinstance(b, int):
         return -(-a // b)
+    if b == 1:
+        return a
     whole, rest = _split(a, b)
-    return whole if rest == 0 else whole + atom(Func("ceildiv", (rest, b)))
+    if isinstance(rest, int) and (rest == 0 or isinstance(b, int)):
+        return whole if rest == 0 else whole + ceildiv(rest, b)
+    return whole + atom(Func("ceildiv", (rest, b)))
 
 
 def minimum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None, least: int = 1) -> int | Dim:
@@ -285,7 +305,9 @@ def _substitute_atom(
     if isinstance(a, Sym):
         return env.get(a.name, atom(a))
     if isinstance(a, Value):
-        return atom(Value(value(a.expr))) if value else atom(Value(a.expr.substitute(env)))
+        new = value(a.expr) if value else a.expr.substitute(env)
+        number = getattr(new, "value", None)  # of a constant
+        return number if type(number) is int else atom(Value(new))
     x, y = (substitute(arg, env, value, ranges) for arg in a.args)
     if a.name == "floordiv":
         return floordiv(x, y, ranges)

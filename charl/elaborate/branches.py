@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.dims import Dim
+from charl.dims import KNOWN, Dim
 from charl.elaborate import values as v
 from charl.elaborate.early import NEVER, Never, Returned
 from charl.elaborate.scope import Binding, Scope
@@ -73,9 +73,10 @@ def _sides(el: Elaborator, sides: Sequence[Callable[[], Any]]) -> tuple[_Taken, 
     """Both sides from the same state. Leaves the state as it was."""
     out: list[_Taken] = []
     for side in sides:
-        start = now()
+        start, known = now(), KNOWN.get()
         with el.journal.frame() as before:
             value = side()
+        KNOWN.set(known)
         out.append(_Taken(value, {b: b.value for b in before}, start, now()))
         for b, old in before.items():
             b.value = old

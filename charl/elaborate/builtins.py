@@ -14,7 +14,7 @@ from charl import dims, dtypes, ops
 from charl.dims import Dim
 from charl.elaborate import operators
 from charl.elaborate import values as v
-from charl.elaborate.names import suggest
+from charl.elaborate.names import suggest_parameter
 from charl.elaborate.operators import Operand
 from charl.elaborate.parameters import (
     COUNT,
@@ -65,7 +65,10 @@ def bind(name: str, parameters: dict[str, Any], c: Call) -> dict[str, Any]:
         if n not in parameters:
             where = a.name_span or a.span
             raise fail(
-                UNKNOWN_ARGUMENT, f"`{name}` has no parameter `{n}`", where, help=suggest(n or "", parameters)
+                UNKNOWN_ARGUMENT,
+                f"`{name}` has no parameter `{n}`",
+                where,
+                help=suggest_parameter(n or "", parameters),
             )
     out: dict[str, Any] = {}
     for p, default in parameters.items():
@@ -246,6 +249,7 @@ def _binary(name: str) -> None:
     @builtin(name, x=Missing, y=Missing)
     def body(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
         a, b = p["x"].operand, p["y"].operand
+        a, b = operators.tables(el, a, b)
         if not isinstance(a.value, Node) and not isinstance(b.value, Node):
             raise fail(TENSOR, f"`{name}` takes a tensor", c.span)
         x, y = operators.same_dtype(el, [a, b], f"`{name}`", c.span)
@@ -274,13 +278,14 @@ def _where(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
             f"the condition of `where` is a tensor of truth values, and this is {v.describe_value(condition.value)}",
             condition.span,
         )
-    if not isinstance(a.value, Node) and not isinstance(b.value, Node):
+    first, second = operators.tables(el, a.operand, b.operand)
+    if not isinstance(first.value, Node) and not isinstance(second.value, Node):
         dtype = operators.default_dtype(
             0.5 if isinstance(a.value, float) or isinstance(b.value, float) else a.value
         )
         x, y = operators.to_node(a.value, dtype, a.span), operators.to_node(b.value, dtype, b.span)
     else:
-        x, y = operators.same_dtype(el, [a.operand, b.operand], "`where`", c.span)
+        x, y = operators.same_dtype(el, [first, second], "`where`", c.span)
     shape = operators.broadcast_shapes(el, Operand(x, a.span), Operand(y, b.span), "`where`", c.span)
     both = Operand(operators.broadcast_to(x, shape), a.span)
     shape = operators.broadcast_shapes(el, Operand(mask, condition.span), both, "`where`", c.span)
@@ -299,8 +304,8 @@ def _keep(x: Node, out: Node, axes: tuple[int, ...], keepdims: Any) -> Node:
 def _reduction(name: str, op: str, logical: bool = False) -> None:
     @builtin(name, x=Missing, axis=None, keepdims=False)
     def body(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
-        many = isinstance(p["x"].value, (v.Run, v.Tuple))
-        if many and not any(isinstance(i, Node) for i in p["x"].value.items):
+        many = isinstance(p["x"].value, (v.Run, v.Tuple)) and len(c.arguments) == 1
+        if many and not any(isinstance(i, (Node, v.Run)) for i in p["x"].value.items):
             return _fold(el, name, p["x"], c)
         x = tensor(name, p["x"])
         if logical != (x.dtype == dtypes.boolean):
@@ -355,7 +360,7 @@ def _extreme(name: str) -> None:
     def call(el: Elaborator, c: Call) -> Any:
         if len([a for a in c.arguments if a.name is None]) != 2:
             return reducing.call(el, c)
-        a, b = c.arguments[0].operand, c.arguments[1].operand
+        a, b = operators.tables(el, c.arguments[0].operand, c.arguments[1].operand)
         if isinstance(a.value, Node) or isinstance(b.value, Node):
             x, y = operators.same_dtype(el, [a, b], f"`{name}`", c.span)
             return operators.align(el, name, Operand(x, a.span), Operand(y, b.span), f"`{name}`", c.span)

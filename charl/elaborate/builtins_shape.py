@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import dims, dtypes, ops
 from charl.dims import Dim
-from charl.elaborate import derived, instances, operators
+from charl.elaborate import derived, indexing, instances, operators
 from charl.elaborate import values as v
 from charl.elaborate.builtins import (
     BUILTINS,
@@ -247,7 +247,11 @@ def _concat(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
 
 @builtin("stack", xs=Missing, axis=0)
 def _stack(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
-    xs = tensor_list("stack", p["xs"])
+    rows = p["xs"].value
+    if isinstance(rows, Node) and rows.rank and isinstance(rows.shape[0], int) and rows.shape[0]:
+        xs = [indexing.row(rows, i) for i in range(rows.shape[0])]  # an array of scalars is a tensor already
+    else:
+        xs = tensor_list("stack", p["xs"])
     rank = xs[0].rank + 1
     axis = constant(p["axis"], "int", "axis")
     if not -rank <= axis < rank:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl.elaborate import values as v
-from charl.elaborate.names import suggest
+from charl.elaborate.names import suggest, suggest_parameter
 from charl.elaborate.parameters import COUNT, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Scope
 from charl.elaborate.types import TYPE_ARGUMENTS, Alias, Matcher, Mismatch, expected
@@ -41,7 +41,7 @@ def construct(el: Elaborator, d: Any, call: Call) -> Any:
                 UNKNOWN_ARGUMENT,
                 f"`{d.name}` has no parameter `{name}`",
                 a.name_span or a.span,
-                help=suggest(name or "", names),
+                help=suggest_parameter(name or "", names),
             )
     given = [
         (p, named[p.name.name] if p.name.name in named else positional.pop(0) if positional else None)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from charl import dtypes, ops
+from charl.dims import Dim, learn_multiple
 from charl.elaborate import branches, calls, facts, indexing, instances, loops, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
@@ -275,7 +276,10 @@ class Elaborator:
         if left is None:
             raise v.Silenced
         with at_span(e.span):
-            return operators.binary(self, e.op, left, right, e.op_span)
+            value = operators.binary(self, e.op, left, right, e.op_span)
+        if e.op == "/" and isinstance(value, Dim) and scope.function is not None and scope.function.running:
+            learn_multiple(left.value, right.value)
+        return value
 
     def settle(self, value: Any) -> Any:
         """While `main` runs, the value with everything computed."""

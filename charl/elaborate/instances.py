@@ -15,7 +15,7 @@ from charl.dims import sym
 from charl.dtypes import DType
 from charl.elaborate import operators
 from charl.elaborate import values as v
-from charl.elaborate.names import suggest
+from charl.elaborate.names import suggest, suggest_parameter
 from charl.elaborate.numbers import INEXACT
 from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Part, Place, Scope
@@ -58,7 +58,7 @@ def pair_parameters(d: v.Declaration, args: Any, span: Span) -> list[tuple[Any, 
                 UNKNOWN_ARGUMENT,
                 f"`{d.name}` has no parameter `{a.name}`",
                 a.name.span,
-                help=suggest(a.name.name, names),
+                help=suggest_parameter(a.name.name, names),
             )
     out = []
     for p in d.ast.params:

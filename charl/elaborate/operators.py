@@ -149,6 +149,18 @@ def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     return tensor_binary(el, op, a, b, span)
 
 
+def tables(el: Elaborator, a: Operand, b: Operand) -> tuple[Operand, Operand]:
+    """Two operands with arrays of numbers among them as tensors."""
+    x, y = a.value, b.value
+    if isinstance(x, v.Run) and isinstance(y, Node):
+        return Operand(numbers_like(el, x, y, a.span), a.span), b
+    if isinstance(y, v.Run) and isinstance(x, Node):
+        return a, Operand(numbers_like(el, y, x, b.span), b.span)
+    both = (v.is_table(x), v.is_table(y))
+    numbers = all(t or v.is_compile_time_number(z) for t, z in zip(both, (x, y), strict=True))
+    return _as_tensors(a, b) if any(both) and numbers else (a, b)
+
+
 def _as_tensors(a: Operand, b: Operand) -> tuple[Operand, Operand]:
     """Two arrays of numbers, or a number and one, as tensors of one element type."""
     from charl.elaborate.parameters import common_dtype, tensor_of_run

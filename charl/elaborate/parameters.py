@@ -15,7 +15,7 @@ from charl import dtypes, ops
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.elaborate.early import Early
-from charl.elaborate.names import suggest
+from charl.elaborate.names import suggest_parameter
 from charl.elaborate.scope import Binding, Mode, Place, Scope
 from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
@@ -87,6 +87,7 @@ class Frame:
     yields: list[Binding] = field(default_factory=list)  # what the loops under way yield, the innermost last
     early: Early = field(default_factory=Early)
     testing: bool = False  # the body of a test
+    running: bool = False  # its body is being elaborated, not its signature
 
 
 def signature(el: Elaborator, f: v.Function, scope: Scope) -> Matcher:
@@ -125,7 +126,7 @@ def pair(el: Elaborator, f: v.Function, call: Call) -> list[tuple[Any, Argument 
                 UNKNOWN_ARGUMENT,
                 f"`{f.name}` has no parameter `{name}`",
                 a.name_span or a.span,
-                help=suggest(name or "", names),
+                help=suggest_parameter(name or "", names),
             )
     out: list[tuple[Any, Argument | None]] = []
     count = 0 if call.extra else len(positional)

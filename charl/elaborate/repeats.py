@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
+from charl.dims import KNOWN
 from charl.dtypes import boolean, i32
 from charl.elaborate import operators, returns, statements
 from charl.elaborate import values as v
@@ -253,7 +254,7 @@ def _turn(
 ) -> tuple[_Turn, dict[Binding, Any]]:
     """One elaboration with parameters for `places`, and what it writes besides. Leaves the state as it was."""
     turn = _Turn(counter(), {})
-    before = {b: b.value for b in places}
+    before, known = {b: b.value for b in places}, KNOWN.get()
     for b in places:
         el.journal.note(b)  # who looks from outside is told the value from before the loop, not a parameter
     with el.journal.frame() as journal:
@@ -273,6 +274,7 @@ def _turn(
             turn.yielded = yielded.value
             turn.after = {b: _left(el, b, turn, scope, e) for b in places}
         finally:
+            KNOWN.set(known)
             changed = dict(journal)
             found = {b: b.value for b in changed if b not in before}
             for b, old in {**changed, **before}.items():

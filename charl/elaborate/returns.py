@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from charl.dims import KNOWN
 from charl.elaborate import branches, statements
 from charl.elaborate import values as v
 from charl.elaborate.early import NEVER, Early, Returned
@@ -45,11 +46,14 @@ def body_value(el: Elaborator, body: Any, scope: Scope) -> Any:
     """The value of a body, by its last expression or by `return`."""
     early: Early = scope.function.early
     early.last[id(body)] = body
+    scope.function.running, known = True, KNOWN.get()
     try:
         value = el.evaluate(body, scope)
         return _going_on(el, body, scope, lambda: value, True) if early.pending else value
     except Returned as r:
         return r.value
+    finally:
+        KNOWN.set(known)  # what the body learned of sizes
 
 
 def leave(el: Elaborator, s: ast.Return, scope: Scope) -> None:

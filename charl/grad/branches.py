@@ -101,7 +101,8 @@ def _with_slices_outside(
 ) -> tuple[list[Node], list[Node]]:
     """The results of a side, and the nodes that stand in it: small windows of large captured values are cut outside.
 
-    A loop around then keeps the windows of its iterations and not the whole values.
+    A loop around then keeps the windows of its iterations and not the whole values. They are cut for a side that does not run,
+    too, where their starts mean nothing: no debug build looks at them.
     """
     order = topological(results)
     moved: dict[Node, Node] = {}
@@ -112,7 +113,8 @@ def _with_slices_outside(
         whole = _scalars(n.inputs[1:], table)
         if whole is None:
             continue
-        moved[n] = Node(n.op, (table[n.inputs[0]], *whole), n.attrs, n.type, (), n.span, n.name)
+        attrs = {**n.attrs, "unchecked": True}
+        moved[n] = Node(n.op, (table[n.inputs[0]], *whole), attrs, n.type, (), n.span, n.name)
         outside |= {x for x in topological([moved[n]]) if x.born >= start}
     new = substituted(results, moved)
     inner = [n for n in topological(new) if n.born >= start and n not in outside and n.op != "parameter"]

@@ -111,6 +111,9 @@ class Inliner:
                 value = float(out.index) if out.dtype.is_float else out.index
                 number = Const(value, out.dtype)
                 out = self.registers.settled(number, number)
+            elif isinstance(out, Apply) and out.fn in _EXTREMES and all(map(_whole, out.args)):
+                number = Const(_EXTREMES[out.fn](a.value for a in out.args), out.dtype)  # type: ignore[attr-defined]
+                out = self.registers.settled(number, number)
             else:
                 out = self.registers.settled(e, out)
         memo[id(e)] = out
@@ -136,6 +139,14 @@ class Inliner:
                 left.append((i, low, high))
         then = self.map(guard.then, memo)
         return Guard(tuple(left), then, self.map(guard.other, memo)) if left else then
+
+
+# What brings an index into range, of numbers too.
+_EXTREMES: dict[str, Callable[..., int]] = {"min": min, "max": max}
+
+
+def _whole(e: Expr) -> bool:
+    return isinstance(e, Const) and e.dtype.is_integer
 
 
 def _without_single(e: Reduce) -> Reduce:

@@ -44,7 +44,8 @@ class Group:
         False  # cut off from what it reads, so that both bind few enough buffers: never merged again
     )
     before: int = 0
-    latest: int = 0  # the number of the group that came with its latest member
+    first: int = 0  # the number of the group that came with its first member
+    latest: int = 0  # … and with its latest
     stored: list[Node] = field(default_factory=list)
 
 
@@ -100,7 +101,8 @@ class Fusion(Expansion):
         """A loop or branch and all it leaves: a group of its own, behind what it reads."""
         self._made += 1
         items = [n for n in self.order if n.op == "item" and n.inputs[0] is node]
-        group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True, latest=self._made)
+        group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True)
+        group.first = group.latest = self._made
         for read in self.fact(node).reads:
             source = self.group_of.get(read.node)
             if source:
@@ -115,7 +117,7 @@ class Fusion(Expansion):
         group = Group(
             self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node) or node in self.apart
         )
-        group.latest = self._made
+        group.first = group.latest = self._made
         for read in fact.reads:
             source = self.group_of.get(read.node)
             if source:
@@ -271,12 +273,12 @@ class Fusion(Expansion):
         into.rows, into.space, into.heavy = rows, into.space[:rows], into.heavy or other.heavy
         into.before = (into.before | other.before) & ~bit & ~gone
         del self.groups[other.id]
-        into.latest = self._made
+        into.first, into.latest = min(into.first, other.first), self._made
         self.groups[into.id] = self.groups.pop(
             into.id
         )  # in order of the latest member, so that the search may end
         for g in reversed(self.groups.values()):
-            if g.latest < min(into.id, other.id):
+            if g.latest < into.first:
                 break  # made whole before the first of them
             if g is not into and g.before & (bit | gone):
                 g.before = (g.before & ~gone) | bit | into.before

@@ -55,7 +55,10 @@ def _closing(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> li
         return [takers[-1]]
     readers = _readers(fusion)
     for value, parameter in updates.items():  # one that waits for a reader of what it overwrites
-        writer = _writer(fusion, chains.first(value))
+        first = chains.first(value)
+        if first.op == "parameter":  # it lies there already
+            continue
+        writer = _writer(fusion, first)
         if (
             value not in fusion.apart
             and writer in stuck

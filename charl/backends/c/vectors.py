@@ -7,6 +7,7 @@ chooses a vector width: the region has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -348,9 +349,14 @@ class Vectors:
         """The value outside a guard's ranges: only there is what it reads known to be in bounds."""
         if not _reads(e.other):
             return self.vector(e.other)
+        at = len(self.host.lines)
         outside = self.narrowed(f"vm{self.region.width}_not({inside})", "outside")
         with self.masked(outside):
-            return self.vector(e.other)
+            text = self.vector(e.other)
+        later = [line for line in (*self.host.lines[at + 1 :], text) if line is not None]
+        if not re.search(rf"\b{outside}\b", "\n".join(later)):
+            self.host.lines[at] = None  # what is read is the same in all lanes
+        return text
 
     def _uniform_guard(self, e: Guard) -> str:
         condition = self.host.scalars.condition(e)
