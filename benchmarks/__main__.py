@@ -29,7 +29,7 @@ from benchmarks.record import PARTS
 from benchmarks.worker import Request
 
 HERE = Path(__file__).parent
-MOST_AT_ONCE = 6  # processes that compile: the large ones need some gigabytes each
+MOST_AT_ONCE = 8  # processes that compile: the large ones need some gigabytes each
 WEIGHTS = {
     "rows": 12,
     "costs": 2,

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from benchmarks import machine, measure
 from benchmarks.case import MODELS
+from benchmarks.models import mlp
+from benchmarks.peers import onnx_
 from benchmarks.worker import Request
 
 LONGEST = 120  # seconds of one command
@@ -128,9 +130,9 @@ def _package(folder: Path, what: str, source: Path, name: str, simd: str, option
 
 def _start(who: str, text: str, folder: Path, request: Request) -> None:
     """From a new process to the first answer: the least of three, the first of which fills the caches of files."""
-    onnx = next(Path(request.folder).glob("mlp.predict-*.onnx"), None)
-    if "{onnx}" in text and onnx is None:
-        return
+    onnx = onnx_.path_of(mlp.CASES[0], Path(request.folder)) if who == "ONNX Runtime" else None
+    if onnx is not None and not onnx.exists():
+        raise Failed("the rows export the model, and did not run")
     script = text.format(folder=folder / "mlp", simd=request.simd, onnx=onnx) + MEMORY
     best, memory = float("inf"), 0
     for _ in range(4):

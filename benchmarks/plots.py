@@ -46,9 +46,7 @@ def _shares(record: dict[str, Any], threads: int) -> Any:
     rows = [r for r in record["rows"] if r["threads"] == threads and "Charl" in r["seconds"]][::-1]
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
     for name, colour in COLOURS.items():
-        points = [
-            (floor(record, r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]
-        ]
+        points = [(floor(r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]]
         if points:
             size = 46 if name == "Charl" else 22
             axes.scatter(*zip(*points), s=size, color=colour, label=name, zorder=3 if name == "Charl" else 2)

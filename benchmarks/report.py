@@ -18,18 +18,10 @@ from benchmarks.record import Record
 SWEEPS = ("contractions", "convolutions")
 
 
-def floor(run: Record, row: Record) -> tuple[float, str]:
-    """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading so much.
-
-    The bandwidth is that of reading the largest measured size that is no larger than what the row touches.
-    """
+def floor(row: Record) -> tuple[float, str]:
+    """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading so much."""
     compute = row["flops"] / (row["fma_operations"] / row["fma_seconds"])
-    limits = next((x for x in run["limits"] if x["threads"] == row["threads"]), None)
-    if limits is None:
-        return compute, "FMA"
-    sizes = {int(kib) << 10: gbs for kib, gbs in limits["read_gbs"].items()}
-    size = max((s for s in sizes if s * row["threads"] <= row["touched"]), default=min(sizes))
-    memory = row["bytes"] / (sizes[size] * 1e9)
+    memory = row["bytes"] / (row["read_gbs"] * 1e9)
     return (compute, "FMA") if compute >= memory else (memory, "memory")
 
 
@@ -92,7 +84,7 @@ def verdict(run: Record, threads: int) -> Iterator[str]:
     rows = [r for r in run["rows"] if r["threads"] == threads and "Charl" in r["seconds"]]
     ahead, met, lines = 0, 0, []
     for row in rows:
-        charl, (least, bound), other = row["seconds"]["Charl"], floor(run, row), best(row)
+        charl, (least, bound), other = row["seconds"]["Charl"], floor(row), best(row)
         lead = other[1] / charl if other else 0.0
         share = least / charl
         aims = [f"{row['share']:.0%}"] * (row["share"] > 0) + [f"{row['lead']:.3g} x"] * (row["lead"] > 1)
@@ -173,7 +165,7 @@ def _table(run: Record, threads: int) -> Iterator[str]:
     for row in run["rows"]:
         if row["threads"] != threads or "Charl" not in row["seconds"]:
             continue
-        seconds, (least, bound) = row["seconds"], floor(run, row)
+        seconds, (least, bound) = row["seconds"], floor(row)
         cells = [
             f"{time_words(least)} ({bound})",
             time_words(seconds["Charl"]),

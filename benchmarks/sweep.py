@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import contractions, convolutions, machine, measure, report
-from benchmarks.worker import Request, limits_of
+from benchmarks.worker import Request
 
 COUNTS = {"contractions": 200, "convolutions": 100}
 MAKERS: dict[str, Any] = {"contractions": contractions.sweep, "convolutions": convolutions.sweep}
+LARGEST = 13  # sizes of reads: up to 64 MiB, more than any shape touches
 ROUNDS = 4
 SECONDS = 0.4  # for one shape
 
@@ -30,7 +32,7 @@ class Sweep:
     """What is the same for all shapes."""
 
     request: Request
-    known: dict[str, Any]  # what the machine can do, as in the record of a run
+    read_gbs: dict[int, float]  # reading so many bytes on each thread
     limits: machine.Limits
     limit: measure.Contender
 
@@ -41,9 +43,10 @@ def main() -> None:
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = str(request.threads)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    cpus = measure.pin(request.threads)
+    measure.pin(request.threads)
     limits = machine.Limits(request.simd, request.threads, Path(request.folder))
-    sweep = Sweep(request, {"limits": [limits_of(request, cpus)]}, limits, limits.multiply_add())
+    read = {kib << 10: limits.bandwidth(kib) / 1e9 for kib in machine.SIZES[:LARGEST]}
+    sweep = Sweep(request, read, limits, limits.multiply_add())
     shapes = [s for s in MAKERS[request.stem](COUNTS[request.stem], seed=0) if str(s) not in request.done]
     for start in range(0, len(shapes), contractions.EACH_LIBRARY):
         if time.time() > request.until:
@@ -55,11 +58,11 @@ def main() -> None:
 def _measured(sweep: Sweep, shapes: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """Lines of some shapes, compiled together; where that fails, of each half by itself."""
     request = sweep.request
-    folder = Path(request.folder) / f"{request.stem}-{request.threads}"
     try:
-        functions = contractions.library(
-            shapes, folder, request.simd, machine.compiler(), threads=request.threads
-        )
+        with tempfile.TemporaryDirectory() as folder:  # one for each library: a process loads a path once
+            functions = contractions.library(
+                shapes, Path(folder), request.simd, machine.compiler(), threads=request.threads
+            )
     except Exception as e:  # a shape that cannot be compiled is a result too
         if len(shapes) == 1:
             yield _line(sweep, shapes[0], {"failed": f"{type(e).__name__}: {e}"[:200]})
@@ -90,8 +93,10 @@ def _shape(sweep: Sweep, shape: Any, function: Any, workspace: int) -> dict[str,
     measure.measure(contenders, limit, request.threads, ROUNDS, min(request.seconds, SECONDS))
     touched = sum(4 * int(np.prod(s)) for s in (*shape.operands(), shape.result))
     row = {"flops": shape.flops, "bytes": touched, "touched": touched, "threads": request.threads}
+    sizes = [size for size in sweep.read_gbs if size * request.threads <= touched]
+    row["read_gbs"] = sweep.read_gbs[max(sizes, default=min(sweep.read_gbs))]
     row |= {"fma_operations": sweep.limits.operations, "fma_seconds": limit.seconds}
-    least, bound = report.floor(sweep.known, row)
+    least, bound = report.floor(row)
     limit.samples.clear()
     return _line(
         sweep, shape, {"bound": bound, "share": {c.name: round(least / c.seconds, 4) for c in contenders}}

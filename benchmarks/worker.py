@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import measure
-from benchmarks.case import Case
+
+if TYPE_CHECKING:  # NumPy takes its number of threads, and its CPUs, from what it finds when it is imported
+    from benchmarks.case import Case
 
 GRACE = 30  # seconds in which a process that ran out of time may say so itself
 
@@ -66,6 +68,7 @@ class Row:
     again: int = 0  # samples that were taken again
     fma_seconds: float = 0.0  # of one call of the limit
     fma_operations: int = 0  # of one call of the limit
+    read_gbs: float = 0.0  # reading as much as the row touches, measured beside it
 
 
 def row_of(case: Case, request: Request) -> Row:
@@ -153,7 +156,10 @@ def _row(case: Any, request: Request) -> Row:
     contenders = _contenders(case, request, row)
     if contenders:
         _say({"doing": case.name, "at": "the measurement"})
+        kib = max([k for k in machine.SIZES if k << 10 <= row.touched / request.threads] or machine.SIZES[:1])
+        before = limits.bandwidth(kib)
         row.again = measure.measure(contenders, limit, request.threads, request.rounds, request.seconds)
+        row.read_gbs = round(max(before, limits.bandwidth(kib)) / 1e9, 2)
         row.fma_seconds, row.fma_operations = limit.seconds, limits.operations
     for c in contenders:
         row.seconds[c.name], row.limits[c.name] = c.seconds, c.limits_per_call

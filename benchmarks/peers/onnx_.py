@@ -30,9 +30,14 @@ def make(name: str, case: Case, a: dict[str, Any], threads: int, folder: Path) -
     return Peer(name, lambda: session.run(None, given), lambda z: z[0])
 
 
-def _model(case: Case, a: dict[str, Any], folder: Path) -> tuple[Path | None, list[Any]]:
+def path_of(case: Case, folder: Path) -> Path:
+    """Where the exported model of a case is kept."""
     key = hashlib.sha256(f"{case.key} {case.name} {importlib.metadata.version('torch')} 1".encode())
-    path = folder / f"{case.key}-{key.hexdigest()[:12]}.onnx"
+    return folder / f"{case.key}-{key.hexdigest()[:12]}.onnx"
+
+
+def _model(case: Case, a: dict[str, Any], folder: Path) -> tuple[Path | None, list[Any]]:
+    path = path_of(case, folder)
     if case.key == "products.product":
         if not path.exists():
             _save_product(path, a["a"].shape, a["b"].shape)
