@@ -61,6 +61,13 @@ static inline $C *$T_aligned($C *space) {
     return space + (ptrdiff_t)((-(uintptr_t)space % 64) / sizeof *space);
 }
 
+//: f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64
+/* Where element `i` of `x` would be, for a vector whose lanes outside of `x` take no part. A number makes it: pointer arithmetic
+   must not leave an array. */
+static inline $C *$T_near(const $C *x, ptrdiff_t i) {
+    return ($C *)((uintptr_t)x + (uintptr_t)i * sizeof *x);
+}
+
 //: i8 i16 i32 i64 u8 u16
 /* Addition that wraps around. */
 static inline $C $T_add($C a, $C b) {

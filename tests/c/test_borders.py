@@ -107,3 +107,16 @@ def test_no_kernel_is_left_scalar() -> None:
     for kernel in kernels:
         assert "VL32" in kernel or "vf32_" in kernel, kernel
     assert "vf32_load_strided" in code
+
+
+SHIFTED = """
+export fn differences(x: f32[N]) -> f32[N] = x - concat([zeros(1), x[0:N-1]])
+"""
+
+
+def test_no_pointer_is_made_before_an_array() -> None:
+    """Lanes that a border leaves out lie before the first element: a number says where, as pointer arithmetic must not."""
+    files = compile_source(Source("shifted.ch", SHIFTED), Options(targets=("c",))).files
+    code = files["shifted.c"].decode()
+    assert "f32_near(x, i - 1)" in code
+    assert not re.search(r"_load\w*\(\w+ - ", code) and not re.search(r"_load\w*\(\w+ \+ [^()]* - ", code)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from charl import dims, dtypes
 from charl.backends.c import spelling
 from charl.backends.c.layout import WIDTH, wrapped
-from charl.backends.c.scalars import Scalars, element, is_variable
+from charl.backends.c.scalars import Scalars, element, is_variable, moved
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
 from charl.backends.c.vectors import Region, Register, Vectors, converting, vector_type
 from charl.backends.c.words import Scope
@@ -290,8 +290,8 @@ class KernelPrinter:
         self.emit(f"{c_type(t)} *const {name} = {t.name}_aligned({space});")
 
     def _address(self, buffer: Buffer, index: Size) -> str:
-        where = self.scalars.size(index)
-        return self.buffer(buffer) + ("" if index == 0 else f" + {at(where, spelling.SUM)}")
+        name = self.buffer(buffer)
+        return name if index == 0 else moved(name, index, self.scalars.size(index).text)
 
     def _transpose(self, s: Transpose) -> None:
         size = self.scalars.size

@@ -224,6 +224,12 @@ def element(name: str, buffer: Any, index: str) -> str:
     return name if is_variable(buffer) else f"{name}[{index}]"
 
 
+def moved(pointer: str, index: Size, text: str) -> str:
+    """`pointer` moved by an index, whose C text is `text`. It is added up first, so that no pointer lies before the array."""
+    positive = index > 0 if isinstance(index, int) else all(c > 0 for _, c in index.terms)
+    return f"{pointer} + {text}" if positive else f"{pointer} + ({text})"
+
+
 def is_variable(buffer: Any) -> bool:
     """Whether a buffer is declared as a plain variable."""
     return isinstance(buffer, Buffer) and buffer.role == "scratch" and buffer.size == 1

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from charl import dims, dtypes
 from charl.backends.c import spelling
-from charl.backends.c.scalars import Scalars, is_variable
+from charl.backends.c.scalars import Scalars, is_variable, moved
 from charl.backends.c.spelling import ATOM, Text
 from charl.dtypes import DType
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
+from charl.loops.ir import Buffer
 
 if TYPE_CHECKING:
     from charl.backends.c.printer import KernelPrinter
@@ -178,18 +179,21 @@ class Vectors:
         """An index at lane 0."""
         return dims.substitute(index, {self.region.lane: 0})
 
-    def pointer(self, buffer: object, index: Size) -> str:
+    def pointer(self, buffer: Buffer, index: Size) -> str:
         """Address of the element at lane 0."""
         first = self.base(index)
         name = ("&" if is_variable(buffer) else "") + self.host.buffer(buffer)
         if first == 0:
             return name
-        text = self.host.scalars.size(first)
-        if text.text.startswith("-"):
-            return (
-                f"{name} - {text.text[1:]}" if text.level >= spelling.PRODUCT else f"{name} + ({text.text})"
-            )
-        return f"{name} + {text.text}"
+        text = self.host.scalars.size(first).text
+        if self._guarded and buffer.dtype.kind != "bool":
+            return f"{buffer.dtype}_near({name}, {text})"
+        return moved(name, first, text)
+
+    @property
+    def _guarded(self) -> bool:
+        """Whether lanes are left out by a condition on an index, so that the first may lie outside of what is read."""
+        return self.region.mask is not None and self.region.count is None
 
     # ------------------------------------------------------------ masks
 
