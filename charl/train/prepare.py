@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charl.console import show
 from charl.data import read_arrays
 from charl.errors import fail
 from charl.program import Argument, Program
@@ -20,6 +21,7 @@ from charl.train import checkpoint, dataset
 from charl.train import state as states
 from charl.train.codes import E_ARGUMENT, E_METRICS, E_RUN, E_SCHEDULE, E_SIZE, E_STEP
 from charl.train.dataset import Dataset
+from charl.train.indices import outside
 from charl.train.loop import LAST, Run
 from charl.train.metrics import Metric, metrics_of
 from charl.train.program import Step, training_step
@@ -46,6 +48,7 @@ def prepare(request: Request, tell: Callable[[str], None]) -> Run:
     data = dataset.fit(step.data, arrays, f"`{step.export.name}`")
     data, found = _validation(request, program, step, data, arrays)
     dataset.check_batch(data, request.batch)
+    show(outside(step.export, data))
     rates = _schedule(request, step, data.size // request.batch)
     numbers = _numbers(request, step)
     _check_folder(request)

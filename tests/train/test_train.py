@@ -412,6 +412,27 @@ def test_arrays_that_do_not_fit_are_listed(work: Path) -> None:
     assert "axis 0 is 49, but M is 50 above" in _table(_train())
 
 
+def test_labels_that_no_class_has_are_warned_of(work: Path) -> None:
+    program = work / "labels.ch"
+    program.write_text(
+        "export fn f(mut w: f32[3], label: i32[N]) -> f32 {\n"
+        "    let (loss, g) = value_and_grad(|w| cross_entropy(w * ones(N, 1), label))(w)\n"
+        "    w = w - 0.1 * g\n    loss\n}\n"
+    )
+    for labels, said in (
+        (range(3), ""),
+        (range(1, 4), "holds 1 to 3, and indexes an axis of 3"),
+        ((-1, 0, 1), "holds -1 to 1"),
+    ):
+        np.savez("data.npz", label=np.array(labels, "i4"))
+        result = _train("--epochs", 1, "--batch", "3", "--overwrite", program=program, lr="")
+        assert (
+            result.exit_code == 0
+            and ("warning[W0748]" in result.output) == bool(said)
+            and said in result.output
+        )
+
+
 def test_too_little_data(work: Path) -> None:
     np.savez("data.npz", **{n: x[:0] for n, x in _arrays().items()})
     assert "E0744" in _table(_train())
