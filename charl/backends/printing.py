@@ -6,12 +6,13 @@ others. Never knows a language: a printer says how it spells symbols, run-time i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
 from charl import dims
 from charl.dims import Atom, Dim, Func, Sym, Value
-from charl.graph.scalar import Expr
+from charl.graph.scalar import Expr, Guard
 from charl.loops.ir import Kernel
 
 Size = int | Dim
@@ -156,3 +157,13 @@ def source_lines(kernel: Kernel) -> list[str]:
         name = path.replace("\\", "/").rsplit("/", 1)[-1]  # the same text wherever the file lies
         out.append(f"{name}:{line}: {span.source.line(line).strip()}")
     return out
+
+
+def never(guard: Guard, ranges: Mapping[str, tuple[Size, Size]]) -> bool:
+    """Whether some range of a guard is provably empty: compilers warn of comparisons that exclude each other, and refuse
+    indices below 0 where they are never reached."""
+    return any(
+        dims.nonnegative(gap, ranges)
+        for i, low, high in guard.ranges
+        for gap in (low - high, low - 1 - i, i - high)
+    )

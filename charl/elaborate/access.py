@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class At:
     """One dimension of the operand under an index."""
 
-    kind: str  # "all", "slice", "item", "dynamic", "dynamic_slice", "take", "new"
+    kind: str  # "all", "slice", "item", "dynamic", "dynamic_slice", "take"; no dimension: "new", "between"
     start: Size = 0
     size: Size | None = None
     step: int = 1
@@ -49,7 +49,7 @@ class Stage(Protocol):
 def stages(el: Elaborator, x: Node, at: Sequence[At], span: Span) -> list[Stage]:
     """What an index does to `x`, one stage after the other."""
     fancy = any(a.kind == "take" for a in at)
-    used = [a for a in at if a.kind != "new"]
+    used = [a for a in at if a.kind not in ("new", "between")]
     chosen = [k for k, a in enumerate(used) if a.kind == "take" or (fancy and a.kind in ("item", "dynamic"))]
     out: list[Stage] = []
     window = Window.of(used, x, frozenset(chosen))
@@ -89,6 +89,8 @@ def _final(at: Sequence[At], shape: Shape, indices: Shape, fancy: bool) -> Shape
         out.extend(indices)
     k = 0
     for a in at:
+        if a.kind == "between":  # `...` of no dimension, which separates indices all the same
+            continue
         if a.kind == "new":
             out.append(1)
             continue

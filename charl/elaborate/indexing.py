@@ -104,7 +104,8 @@ def plan(el: Elaborator, x: Node, e: ast.Index, scope: Scope) -> list[At]:
     dots = [i for i, item in enumerate(items) if isinstance(item, ast.Dots)]
     if len(dots) > 1:
         raise fail(INDEX_KIND, "`...` may stand once", items[dots[1]].span)
-    fill: list[Any] = [None] * (x.rank - consuming)
+    missing = x.rank - consuming
+    fill: list[Any] = [None] * missing if missing else [items[i] for i in dots]
     at = dots[0] if dots else len(items)
     items = [*items[:at], *fill, *items[at + len(dots) :]]
     out: list[At] = []
@@ -112,6 +113,9 @@ def plan(el: Elaborator, x: Node, e: ast.Index, scope: Scope) -> list[At]:
     for item in items:
         if isinstance(item, ast.NoneValue):
             out.append(At("new", span=item.span))
+            continue
+        if isinstance(item, ast.Dots):
+            out.append(At("between", span=item.span))
             continue
         n = x.shape[axis]
         axis += 1

@@ -39,6 +39,9 @@ READS: dict[str, tuple[tuple[Any, ...], Callable[..., Array]]] = {
     "g7": ((X456, I3), lambda x, i: x[:, 1, None, i]),
     "g8": ((X456, I3), lambda x, i: x[i, :, None, 2]),
     "g9": ((X456, I3), lambda x, i: x[::-1, i, ::2]),
+    "k1": ((X456, I3, J3), lambda x, i, j: x[:, i, ..., j]),  # `...` stands for nothing and separates
+    "k2": ((X456, I3, J3), lambda x, i, j: x[:, i, j, ...]),
+    "k3": ((X456, I3), lambda x, i: x[:, 1, ..., i]),
     "h1": ((X8,), lambda x: x[6:2:-1]),
     "h2": ((X8,), lambda x: x[5::-2]),
     "h3": ((X8,), lambda x: x[:2:-3]),

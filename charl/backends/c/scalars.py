@@ -18,6 +18,7 @@ import numpy as np
 from charl import dims
 from charl.backends.c import spelling
 from charl.backends.c.spelling import AND, ATOM, PRODUCT, SUM, UNARY, Text, at, binary, call, cast
+from charl.backends.printing import never
 from charl.dtypes import DType, boolean
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, Size
@@ -156,12 +157,8 @@ class Scalars:
         return cast(spelling.c_type(t), self.size(index))
 
     def never(self, guard: Guard) -> bool:
-        """Whether some range of a guard is provably empty: compilers warn of comparisons that exclude each other."""
-        return any(
-            dims.nonnegative(gap, self.ranges)
-            for i, low, high in guard.ranges
-            for gap in (low - high, low - 1 - i, i - high)
-        )
+        """Whether some range of a guard is provably empty."""
+        return never(guard, self.ranges)
 
     def condition(self, guard: Guard) -> Text | None:
         """Whether a guard's ranges hold; None where that is proved."""

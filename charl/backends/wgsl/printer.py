@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from charl import dims
 from charl.backends.names import Names, identifier, stem
-from charl.backends.printing import Level, SizePrinter, Text, infix, source_lines
+from charl.backends.printing import Level, SizePrinter, Text, infix, never, source_lines
 from charl.backends.wgsl import scalar
 from charl.backends.wgsl.reserved import RESERVED
 from charl.dtypes import DType, i32
@@ -320,6 +320,8 @@ class _Printer(SizePrinter):
 
     def guard(self, e: Guard) -> Text:
         """A variable that starts at `other` and becomes `then` in range: WGSL has no lazy conditional."""
+        if never(e, self.ranges):
+            return self.expr(e.other)
         condition = self.in_range(e)
         if condition is None:
             return self.expr(e.then)
