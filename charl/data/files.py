@@ -47,9 +47,9 @@ def read_arrays(path: Path, span: Span | None = None) -> dict[str, Array]:
     except (_Malformed, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as e:
         raise fail(E_FILE, f"cannot read {path}: {e}", span) from e
     for key, a in found.items():
-        if a.dtype.kind not in "fiub":
+        if a.dtype.kind not in "fiub" and a.dtype.name != "bfloat16":
             raise fail(E_FILE, f"`{key}` of {path} holds {a.dtype}, which is no element type", span)
-    return {n: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for n, a in found.items()}
+    return {n: np.asarray(a, a.dtype.newbyteorder("="), order="C") for n, a in found.items()}
 
 
 def _reader(name: str, data: bytes) -> Callable[[bytes], dict[str, Array]]:
