@@ -179,6 +179,8 @@ def _proved(
     x: int | Dim, within: tuple[tuple[str, Any], ...], facts: tuple[tuple[str, Known], ...], least: int
 ) -> bool:
     """`nonnegative`, by what is known of the symbols that the proof may meet and by nothing else."""
+    if not within and all(c >= 0 and all(_nonneg_atom(a, {}) for a, _ in m) for m, c in terms_of(x).items()):
+        return True  # a sum of sizes
     known = dict(facts)
     both = {n: (max(least, k.low), k.high) for n, k in facts if k.high is not None}
     ranges = {**both, **dict(within)}

@@ -153,8 +153,8 @@ class _Slot:
     def fit(self, x: Life, usual: int) -> _Held | None:
         """Where `x`, of `usual` bytes, fits beside all that is needed while it is; None where there is no such place."""
         busy = [h for h in self.held if h.first <= x.last and x.first <= h.last]
-        starts: dict[Size, int] = {0: 0, **{h.high: h.most for h in busy}}
-        for at, least in sorted(starts.items(), key=lambda s: s[1]):
+        starts: list[tuple[int, Size]] = [(0, 0), *((h.most, h.high) for h in busy)]
+        for least, at in sorted(starts, key=lambda s: s[0]):
             most = least + usual
             if most > self.usual:
                 return None
@@ -173,9 +173,17 @@ def _assign_symbolic(lives: list[Life]) -> Size:
     slots: list[_Slot] = []
     found: list[tuple[Life, int, Size]] = []
     usual = {id(x): _typical(x.bytes) for x in lives}
+    holds: dict[tuple[Size, Size], bool] = {}  # of a slot's bytes and a buffer's
+
+    def may_hold(slot: _Slot, x: Life) -> bool:
+        key = slot.bytes, x.bytes
+        if key not in holds:
+            holds[key] = nonnegative(slot.bytes - x.bytes)
+        return holds[key]
+
     for x in sorted(lives, key=lambda x: (-usual[id(x)], x.first)):
         size = usual[id(x)]
-        fitting = ((k, slot.fit(x, size)) for k, slot in enumerate(slots))
+        fitting = ((k, slot.fit(x, size)) for k, slot in enumerate(slots) if may_hold(slot, x))
         k, held = next(((k, h) for k, h in fitting if h is not None), (len(slots), None))
         if held is None:
             held = _Held(0, x.bytes, 0, size, x.first, x.last)
