@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -124,3 +125,17 @@ def test_charl_train(tmp_path: Path) -> None:
         "w": "float16", "b": "bfloat16", "seen": "int64", "flags": "uint8"
     }  # fmt: skip
     assert kept["seen"] == 8 * 4294967297
+
+
+@needs_cc
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16], ids=["f16", "bf16"])
+def test_a_debug_build_names_where_the_first_nan_arose(tmp_path: Path, kind: Any) -> None:
+    name = {np.float16: "f16"}.get(kind, "bf16")
+    program = tmp_path / "roots.ch"
+    program.write_text(
+        f"export fn f(x: {name}[N]) -> {name}[N] {{\n    let y = sqrt(x)\n    cumsum(y, axis: 0)\n}}\n"
+    )
+    package = charl.load(program, backend="c", debug=True)
+    assert package.f(np.array([4, np.inf], kind)).astype(np.float32).tolist() == [2.0, np.inf]
+    with pytest.raises(Exception, match=r"roots.ch:2:13: the first NaN is in y"):
+        package.f(np.array([4, -4], kind))

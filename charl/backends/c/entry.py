@@ -272,7 +272,7 @@ def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
     sizes = [pointers.size(d) for d in call.dims]
     nans = []
     for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
-        if buffer.role in ("output", "inout") and place.dtype.name in ("f32", "f64"):
+        if buffer.role in ("output", "inout") and place.dtype.is_float:
             count = pointers.size(place.size)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
             nans.append(

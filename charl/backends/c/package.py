@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from charl.compile import Options
 
 VERSION = __version__
+# What holds for an element that is NaN; half floats are their bits.
+_NAN = {
+    **dict.fromkeys(("f32", "f64"), "x[i] != x[i]"),
+    "f16": "(x[i] & 0x7fff) > 0x7c00",
+    "bf16": "(x[i] & 0x7fff) > 0x7f80",
+}
 
 
 def files(
@@ -65,7 +71,7 @@ def _code(api: Api, lowered: Lowered, flush: bool, clocks: Timers | None = None)
     called = {id(c.kernel) for f in functions if f.plan is not None for c in f.plan.calls}
     kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels if id(k) in called]
     nans = sorted(
-        {t for e in entries for c in e.calls for n in c.nans for t in ("f32", "f64") if f"_{t.upper()}(" in n}
+        {t for e in entries for c in e.calls for n in c.nans for t in _NAN if f"_{t.upper()}(" in n}
     )
     stored = [FileTable(s) for s in api.stored]
     return templating.load("c/package.c.j2").render(
@@ -76,7 +82,7 @@ def _code(api: Api, lowered: Lowered, flush: bool, clocks: Timers | None = None)
         statuses=text.statuses(),
         uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
         uses_regions=any(e.regions for e in entries),
-        nan_types=[{"name": n, "upper": n.upper(), "c": C_TYPES[n]} for n in nans],
+        nan_types=[{"name": n, "upper": n.upper(), "c": C_TYPES[n], "test": _NAN[n]} for n in nans],
         tables=[text.table(*definition) for definition in tables.definitions],
         kernels=kernels,
         functions=[text.body(api, e) for e in entries],

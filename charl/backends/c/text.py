@@ -57,7 +57,7 @@ def taken(api: Api, lowered: Lowered) -> set[str]:
     names = {c_entry.kernel_name(api.prefix, k.name) for k in lowered.kernels}
     names |= {f.name for f in api.functions} | {f.workspace_name for f in api.functions}
     fixed = "status shapes tensor reader put put_number report reports message overlaps region nan skip take string equals number"
-    fixed += " metadata entry header layout hex character shape write_tensors read_tensors nan_f32 nan_f64"
+    fixed += " metadata entry header layout hex character shape write_tensors read_tensors nan_f32 nan_f64 nan_f16 nan_bf16"
     names |= {f"{api.prefix}_{word}" for word in fixed.split()}
     return names | {f"{s.name}{t}" for s in api.structs for t in ("", "_init", "_read", "_write", "_tensors")}
 
