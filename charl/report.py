@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from charl.backends.c import api as c_api
 from charl.codesize import code_sizes
+from charl.plan.bound import lower_bound
 from charl.plan.ir import Lowered, Plan
 
 _FUNCTION = re.compile(r"^(?:static )?(?:void|size_t|enum \w+) (\w+)\(.*?^}\n", re.MULTILINE | re.DOTALL)
@@ -73,9 +74,14 @@ def _export(plan: Plan, sizes: _Sizes) -> list[str]:
     head = f"  {plan.export.name}({dims})" if dims else f"  {plan.export.name}"
     lines = [
         f"{head}: {len(plan.calls)} kernels ({sizes.of(plan)}), {plan.flops} operations, workspace {plan.arena_bytes} bytes"
-        f" (live at once: {plan.live_bytes})"
+        f" (live at once: {plan.live_bytes}{_least(plan)})"
     ]
     for call in plan.calls:
         where = f"  {call.kernel.span}" if call.kernel.span else ""
         lines.append(f"    {call.kernel.name}: {call.kernel.flops} operations{where}")
     return lines
+
+
+def _least(plan: Plan) -> str:
+    """What no order of the kernels goes below; nothing where sizes are not known."""
+    return "" if plan.export.dims else f", in any order at least {lower_bound(plan)}"

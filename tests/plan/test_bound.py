@@ -1,0 +1,52 @@
+"""The least workspace of any order, and how near plans come to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from charl import dims
+from charl.backends.capabilities import PORTABLE_C
+from charl.compile import Options, elaborated, read_source
+from charl.plan.bound import lower_bound
+from charl.plan.build import plan_export, plan_program
+from tests.elaborate import programs
+
+ROOT = Path(__file__).parents[2]
+CHAIN = """
+export fn f(x: f32[64, 64], w: f32[64, 64]) -> f32[64, 64] {
+    let a = x @ w
+    let b = a @ w
+    let c = b @ w
+    REST
+}
+"""
+
+
+@pytest.mark.parametrize("rest, buffers", [("c @ w", 2), ("c @ a", 3), ("(c @ b) @ a", 4)])
+def test_what_is_kept_for_later_counts_while_others_run(rest: str, buffers: int) -> None:
+    plan = plan_export(programs.export(CHAIN.replace("REST", rest)), PORTABLE_C)
+    assert lower_bound(plan) == buffers * 64 * 64 * 4 <= plan.arena_bytes
+
+
+def test_a_loop_needs_what_its_turns_need_and_what_waits_around_it() -> None:
+    text = """
+export fn f(x: f32[64, 64], w: f32[64, 64]) -> f32[64, 64] {
+    let kept = x @ w
+    let mut h = kept
+    for i in 0..50 { h = tanh(h @ w) @ w }
+    h @ kept
+}
+"""
+    plan = plan_export(programs.export(text), PORTABLE_C)
+    assert 3 * 64 * 64 * 4 <= lower_bound(plan) <= plan.arena_bytes
+
+
+@pytest.mark.parametrize("program, size", [("tour/gmm", None), ("tour/convnet", 32)])
+def test_plans_are_within_a_tenth_of_the_bound(program: str, size: int | None) -> None:
+    options = Options(dims={"N": size} if size else {})
+    lowered = plan_program(elaborated(read_source(ROOT / "examples" / f"{program}.ch"), options), PORTABLE_C)
+    for plan in lowered.plans:
+        sizes = {d.name: 64 for d in plan.export.dims}
+        assert dims.evaluate(plan.arena_bytes, sizes) <= 1.1 * lower_bound(plan, sizes)
