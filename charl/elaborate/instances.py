@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
@@ -188,8 +189,9 @@ def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
     raise v.Silenced
 
 
+@cache
 def unknown(kind: str, text: str) -> v.Unknown:
-    """A compile-time float or bool known by name only."""
+    """A compile-time float or bool known by name only: the same one for the same name, as sizes are."""
     return v.Unknown(kind, text, lambda t: ops.parameter(text, TensorType(t, ())))
 
 

@@ -35,7 +35,7 @@ def base(matcher: Matcher, t: Any) -> Any:
     """The type of an element, where a type expression is a stack; else None."""
     if isinstance(t, ast.StackType):
         return t.base
-    if isinstance(t, ast.TensorType):
+    if isinstance(t, ast.TensorType) and t.element.name not in matcher.el.dtypes:
         found = matcher.lookup(t.element.name)
         if found is not None and not isinstance(found, dtypes.DType):
             return ast.NamedType(t.element.span, t.element, (), None)
