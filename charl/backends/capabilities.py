@@ -45,8 +45,8 @@ class Capabilities:
 EVERY = frozenset(ALL)
 PORTABLE_C = Capabilities(EVERY)
 SCALAR = Capabilities(EVERY, max_lanes=1, exact=True)
-AVX2 = Capabilities(EVERY, max_lanes=8, exact=True)
-AVX512 = Capabilities(EVERY, exact=True, registers=32)
+AVX2 = Capabilities(EVERY, max_lanes=8, exact=True, stack=256 << 10)
+AVX512 = Capabilities(EVERY, exact=True, registers=32, stack=256 << 10)
 WGSL = Capabilities(
     EVERY - {"f64"},
     stored=frozenset([*HALVES, "i8", "i16", "u8", "u16"]),

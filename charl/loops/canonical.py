@@ -22,6 +22,7 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Role,
     Simd,
     Stmt,
@@ -123,6 +124,8 @@ class _Renamer:
             start, stride = self.size(s.start), self.size(s.stride)
             rows, columns = self.size(s.rows), self.size(s.columns)
             return Transpose(s.target, to, to_stride, s.source, start, stride, rows, columns)
+        if isinstance(s, Prefetch):
+            return replace(s, index=self.size(s.index))
         if isinstance(s, If):
             return If(self.expr(s.condition), self.body(s.body), self.body(s.otherwise))
         assert isinstance(s, Check)
@@ -173,6 +176,8 @@ def _with_buffers(
             return s if s.initial is None else replace(s, initial=expr(s.initial))
         if isinstance(s, Transpose):
             return replace(s, target=table[s.target], source=table[s.source])
+        if isinstance(s, Prefetch):
+            return replace(s, buffer=table[s.buffer])
         if isinstance(s, Update):
             return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
         if isinstance(s, Store):

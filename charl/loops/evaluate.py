@@ -26,6 +26,7 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -159,6 +160,8 @@ class _Run:
             self.arrays[s.buffer] = np.zeros(self._scalar(s.buffer.size), s.buffer.dtype.memory)
         elif isinstance(s, Transpose):
             self._transpose(s)
+        elif isinstance(s, Prefetch):
+            pass
         elif isinstance(s, Accumulator):
             self._accumulator(s)
         elif isinstance(s, Update):

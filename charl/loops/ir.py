@@ -120,6 +120,14 @@ class Transpose:
 
 
 @dataclass(frozen=True)
+class Prefetch:
+    """Ask for the cache line of buffer[index], which may lie outside the buffer; changes nothing."""
+
+    buffer: Buffer
+    index: Size
+
+
+@dataclass(frozen=True)
 class If:
     """Run `body` where the bool expression holds, else `otherwise` (empty where lanes decide)."""
 
@@ -169,7 +177,7 @@ class Check:
 
 
 Stmt: TypeAlias = (
-    "Let | Local | Transpose | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+    "Let | Local | Transpose | Prefetch | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
 )
 
 

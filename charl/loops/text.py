@@ -17,6 +17,7 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -88,6 +89,8 @@ def _line(s: Stmt) -> str:
     if isinstance(s, Transpose):
         target = f"{s.target.name}[{s.to} + c * {s.to_stride} + r]"
         return f"{target} = {s.source.name}[{s.start} + r * {s.stride} + c] for r below {s.rows}, c below {s.columns}"
+    if isinstance(s, Prefetch):
+        return f"prefetch {s.buffer.name}[{s.index}]"
     if isinstance(s, Accumulator):
         start = "" if s.initial is None else f" from {s.initial}"
         return f"{'vector ' if s.vector else ''}accumulator %{s.name}: {s.dtype} {s.fn}{start}"

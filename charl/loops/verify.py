@@ -21,6 +21,7 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -92,6 +93,8 @@ class _Verifier:
             self.buffers.add(s.buffer)
         elif isinstance(s, Transpose):
             self.transpose(s)
+        elif isinstance(s, Prefetch):
+            self.require(s.buffer in self.buffers, f"buffer {s.buffer.name} is not an argument")
         elif isinstance(s, Accumulator):
             self.define(s.name, s.vector)
             self.accumulators[s.name] = s

@@ -17,6 +17,7 @@ from charl.loops.ir import (
     If,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -50,7 +51,7 @@ def sizes(s: Stmt) -> tuple[Size, ...]:
         return (s.buffer.size,)
     if isinstance(s, Transpose):
         return (s.to, s.to_stride, s.start, s.stride, s.rows, s.columns)
-    return (s.index,) if isinstance(s, Store) else ()
+    return (s.index,) if isinstance(s, (Store, Prefetch)) else ()
 
 
 def body(s: Stmt) -> tuple[Stmt, ...]:

@@ -55,6 +55,15 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
+/* Ask for the cache line at `p`, which is needed soon. */
+static inline void line_prefetch(const void *p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 2);
+#else
+    (void)p;
+#endif
+}
+
 //: f32 f64 i32 u32 i64 u64
 /* The first cache line in `space`, which has one more than is needed. */
 static inline $C *$T_aligned($C *space) {

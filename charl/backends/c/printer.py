@@ -32,6 +32,7 @@ from charl.loops.ir import (
     Kernel,
     Let,
     Local,
+    Prefetch,
     Simd,
     Stmt,
     Store,
@@ -171,6 +172,8 @@ class KernelPrinter:
                 self._local(s)
             elif isinstance(s, Transpose):
                 self._transpose(s)
+            elif isinstance(s, Prefetch):
+                self.emit(f"line_prefetch({self._address(s.buffer, s.index)});")
             elif isinstance(s, Accumulator):
                 self._accumulator(s)
             elif isinstance(s, Update):

@@ -18,7 +18,7 @@ from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.inline import rewrite, substitute
-from charl.loops.ir import Buffer, For, Kind, Local, Stmt, Transpose
+from charl.loops.ir import Buffer, For, Kind, Local, Prefetch, Simd, Stmt, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
@@ -276,9 +276,34 @@ class Blocks:
 
         def tile(one: Strip, rows: Values) -> tuple[Stmt, ...]:
             body = substitute(self._body(one, kept, at), {axis.name: k + dims.sym(inner)}, {})
-            return self._added(one, Reduce("add", over, body, self.c.total.dtype), rows)
+            added = self._added(one, Reduce("add", over, body, self.c.total.dtype), rows)
+            return self._ahead(added, one, k, inner, rows) if self.s.ahead else added
 
         return (*pack, *self._rows(lambda rows: self._each_strip(strip, partial(tile, rows=rows))))
+
+    def _ahead(
+        self, tile: tuple[Stmt, ...], strip: Strip, k: Size, inner: str, rows: Values
+    ) -> tuple[Stmt, ...]:
+        """A register tile whose loop asks for what is packed next: the first tiles of a block take a line of its rows each."""
+        (load,), (axis,), lane = self.s.packed, self.c.over, self.s.lane
+        assert self.s.tile is not None and self.s.depth is not None
+        first, size = rows[self.s.tile.name][0], len(rows[self.s.tile.name])
+        start, last = (first, first) if isinstance(first, int) else self.ranges[str(first)]
+        if start != 0:
+            return tile
+        after = k + self.s.depth
+        begin = strip.start + self._width(strip) * dims.floordiv(after, axis.extent)
+        begin = dims.minimum(begin, lane.extent - self._width(strip), self.ranges)
+        tiles = last // size + 1 if isinstance(last, int) else 1
+        each = -(-strip.vectors // tiles)
+        lines = [dims.floordiv(first, size) * each + n for n in range(each)]
+        row = dims.mod(after, axis.extent) + dims.sym(inner)
+        ask: list[Stmt] = []
+        for line in lines:
+            line = dims.minimum(line, strip.vectors - 1, self.ranges)
+            env = {axis.name: row, lane.name: begin + self.lanes * line}
+            ask.append(Prefetch(load.source, dims.substitute(load.index[0], env)))
+        return tuple(_at_start_of(s, inner, tuple(ask)) for s in tile)
 
     def _position(self, names: Mapping[str, Size]) -> Size:
         """The place of an element of the sum in its block. `names`: indices that stand for the loops of the sum."""
@@ -453,6 +478,15 @@ class Blocks:
         body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
         turn = Transpose(turned, 0, block, kept, 0, width, n, columns)
         return (Local(turned), turn, For(row, columns, body))
+
+
+def _at_start_of(s: Stmt, index: str, more: tuple[Stmt, ...]) -> Stmt:
+    """The statement with `more` at the start of the loop over `index`."""
+    if isinstance(s, For) and s.index == index:
+        return replace(s, body=(*more, *s.body))
+    if isinstance(s, (For, Simd)):
+        return replace(s, body=tuple(_at_start_of(x, index, more) for x in s.body))
+    return s
 
 
 def nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 from charl import dims
@@ -22,15 +22,18 @@ Size = int | Dim
 
 _UNKNOWN = 256
 _TURN = 0.4  # cycles to transpose an element between nearby arrays
-_COPY = 0.17  # and to copy one in order
+_COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
+_PAIR = 128  # bytes of two cache lines, which come together
 _VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
-_KIND = 0.01  # share of the cycles that another kind of tile must save, for the code it takes
+_KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 _ROW_LOAD, _LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
+_AHEAD = 160  # elements of the sum, at most, of a block that asks for the next one
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
+_BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
 _DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
 
@@ -62,7 +65,8 @@ class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
     block, between which the sums wait in memory; None where one register holds the whole sum. `strips`: strips of the lane axis
-    that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `flipped`: results leave
+    that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `ahead`: each block
+    asks for what the next one packs. `flipped`: results leave
     transposed.
     """
 
@@ -75,6 +79,7 @@ class Schedule:
     depth: Size | None = None
     strips: int = 1
     waits: bool = False
+    ahead: bool = False
     flipped: bool = False
     windows: Windows | None = None
     cost: float = 0.0
@@ -203,6 +208,8 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     if waits:  # for the sums
         room -= tile * width if isinstance(tile, int) else room
     blocked = not s.flipped and turn <= room
+    if blocked and not waits and (deep := _streamed(c, caps, s)):
+        return replace(s, depth=deep, ahead=True)
     if blocked and _scattered(c, caps, s):
         many = min(_TOGETHER, -(-_known(s.lane.extent) * c.total.dtype.bytes // width))
         many = max(min(many, caps.stack // 2 // (_known(tile) * width)), 1) if waits else many
@@ -214,10 +221,31 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     if blocked and not waits and 1 < tiles <= _FEW and _known(extent) * turn > caps.cache[0]:
         most = max(caps.cache[0] // turn, 1)  # what is packed for few tiles does not leave the nearest cache
     if isinstance(extent, int) and extent <= most:
-        return s
+        return replace(s, strips=_side_by_side(c, caps, s, turn * extent)) if not s.flipped else s
     if not blocked:
         return replace(s, packed=(), turned=(), cost=float("inf")) if s.turned else replace(s, packed=())
     return replace(s, depth=split(extent, max(min(most, room // turn), 1)), waits=waits)
+
+
+def _streamed(c: Contraction, caps: Capabilities, s: Schedule) -> int | None:
+    """The depth of blocks, each of which asks for the next, of a large operand that comes from memory once."""
+    if s.turned or len(s.packed) != 1 or len(c.over) != 1 or s.tile is None:
+        return None
+    sizes = (c.over[0].extent, s.tile.extent, s.lane.extent)
+    if not all(isinstance(x, int) for x in sizes) or not caps.exact or _scattered(c, caps, s):
+        return None
+    depth, rows, columns = (_known(x) for x in sizes)
+    if depth * columns * c.total.dtype.bytes <= caps.cache[1] or rows < 3 * s.shape.rows:
+        return None
+    most = next((n for n in range(_AHEAD, _AHEAD // 2, -1) if depth % n == 0), None)
+    # each block but the first reads and writes the results once more
+    return most if most and rows * (depth // most - 1) < 1.4 * depth else None
+
+
+def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:
+    """Strips that each tile takes in turn, where results go to memory: rows of them are then written in longer runs."""
+    results = prod(_known(a.extent) for a in c.rows) * c.total.dtype.bytes
+    return max(min(caps.cache[0] // 2 // packed, _BESIDE), 1) if results > caps.cache[1] else 1
 
 
 def _scattered(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
@@ -292,15 +320,18 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
         size = min(limit, e.rows) if e.even else 1 << (limit.bit_length() - 1)
         cycles, kinds, visits = 0.0, 0, 0
         for count, strip in _strips(e.columns, lanes, vectors):
-            heights = _heights(e.rows, size)
-            for number, height in heights:
-                reads = e.columns if sum(n for n, _ in heights) == 1 else strip * lanes
-                cycles += count * number * tile_cycles(height, strip, e.depth, reads, caps, width)
+            first = e.columns  # the first tile takes the operand from where all of it lies
+            for number, height in _heights(e.rows, size):
+                cost = partial(tile_cycles, height, strip, e.depth, caps=caps, bits=width)
+                near = cost(columns=strip * lanes)
+                cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
                 visits += count * number * e.depth
                 kinds += 1
+                first = 0
         cycles *= 1 + _KIND * kinds
         plain = cycles + _VISIT * visits * far
-        moved = cycles + _COPY * e.columns * e.depth * movable + _VISIT * visits * (far - movable)
+        copy = _COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY
+        moved = cycles + copy * e.columns * e.depth * movable + _VISIT * visits * (far - movable)
         packs = movable > 0 and e.depth >= 16 and moved < plain
         cycles = moved if packs else plain
         if best is None or cycles < best[0]:

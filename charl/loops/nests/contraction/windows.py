@@ -23,7 +23,7 @@ from charl.loops.inline import rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.blocks import Blocks, Segment, Strip, Values, exact_segments, nested
-from charl.loops.nests.contraction.form import Contraction, fewer_loops
+from charl.loops.nests.contraction.form import Contraction, fewer_loops, stride
 from charl.loops.nests.contraction.schedule import (
     Extents,
     Schedule,
@@ -66,6 +66,8 @@ def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
         and _as_one(c, c.rows[-count - 1 :])
     ):
         count += 1
+    if count == 1 and (stride(window, c.rows[-1].name) == 1 or stride(window, c.over[-1].name) == 1):
+        return  # a product
     axes, rest = c.rows[-count:], c.rows[:-count]
     others = [x for x in c.loads if x is not window]
     if any(a.name in x.symbols() for a in axes for x in others):
