@@ -123,9 +123,7 @@ class _Recorded:
     symbols: list[str]  # of the sizes of the arguments
     value: Any
     names: dict[Node, str | None]  # of what is given back, before the caller names it
-    written: list[
-        tuple[int | str, Any]
-    ]  # position of a `mut` argument, or "self" or "rng": what it holds then
+    written: list[tuple[int | str, Any]]  # a `mut` argument by position, "self" or "rng": what it holds then
     labelled: list[tuple[int, str | None]]  # inputs that got a name on the way
     obligations: list[Any]
     place: Span | None
@@ -140,12 +138,8 @@ class Reuse:
     def __init__(self, el: Elaborator) -> None:
         self.el = el
         self.calls: dict[Any, _Recorded] = {}
-        self.skeletons: dict[Dim, tuple[Any, tuple[str, ...]]] = (
-            {}
-        )  # sizes in numbered symbols, and their own
-        self.after: dict[Node, Node] = (
-            {}
-        )  # values with the one whose name they took, because they are written over it
+        self.skeletons: dict[Dim, tuple[Any, tuple[str, ...]]] = {}  # in numbered symbols, and their own
+        self.after: dict[Node, Node] = {}  # values written over others, whose names they took
         self.spoiled = 0  # counts what happened that only the call under way may rely on
         self.bound = 0  # … that only the check for all instances may rely on
 
