@@ -58,6 +58,31 @@ static float read_often(const float *data, size_t count, long times)
     return total;
 }
 
+static float update_often(float *data, size_t count, long times)
+{
+    const vector zero = {0};
+    const vector shift = zero + 1;
+    for (long t = 0; t < times; t++) {
+        for (size_t at = 0; at + 8 * LANES <= count; at += 8 * LANES) {
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++)
+                *(vector *)(data + at + (size_t)i * LANES) += shift;
+        }
+        __asm__ volatile("" ::: "memory");
+    }
+    return data[0];
+}
+
+/* As below, but adds 1 to every float: as much is written as is read. */
+float update_shared(float *data, size_t count, size_t parts, long times)
+{
+    float total = 0;
+#pragma omp parallel for reduction(+ : total) schedule(static)
+    for (size_t part = 0; part < parts; part++)
+        total += update_often(data + part * (count / parts), count / parts, times);
+    return total;
+}
+
 /* Reads `count` floats, aligned to 64 bytes, `times` times; the threads share them in `parts` equal ones of a multiple of 512 bytes. */
 float read_shared(const float *data, size_t count, size_t parts, long times)
 {

@@ -88,9 +88,10 @@ class Limits:
         self._rounds = self._library.fma_rounds
         self._rounds.argtypes = [ctypes.c_long, ctypes.c_float, ctypes.c_float]
         self._rounds.restype = ctypes.c_float
-        self._read = self._library.read_shared
-        self._read.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_long]
-        self._read.restype = ctypes.c_float
+        for name in ("read_shared", "update_shared"):
+            function = getattr(self._library, name)
+            function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_long]
+            function.restype = ctypes.c_float
 
     @property
     def operations(self) -> int:
@@ -101,8 +102,10 @@ class Limits:
         """Multiply-adds in registers on every thread."""
         return Contender("FMA", lambda calls: self._rounds(calls * UNIT, 0.999, 0.001))
 
-    def bandwidth(self, kib: int, seconds: float = 0.15) -> float:
-        """Bytes a second that all threads together read, each so much of its own again and again; the best of several tries."""
+    def bandwidth(self, kib: int, update: bool = False, seconds: float = 0.15) -> float:
+        """Bytes a second that all threads together read, or with `update` read and write in equal parts, each so much of its own
+        again and again; the best of several tries."""
+        move = self._library.update_shared if update else self._library.read_shared
         data = aligned((kib << 8) * self.threads)
         data.fill(1)  # pages that nobody wrote to are all the same one, and in the nearest cache
         times = max(1, (32 << 10) // kib)
@@ -110,8 +113,8 @@ class Limits:
         began = time.perf_counter()
         while time.perf_counter() - began < seconds or best == 0.0:
             start = time.perf_counter()
-            self._read(data.ctypes.data, data.size, self.threads, times)
-            best = max(best, data.nbytes * times / (time.perf_counter() - start))
+            move(data.ctypes.data, data.size, self.threads, times)
+            best = max(best, (1 + update) * data.nbytes * times / (time.perf_counter() - start))
         return best
 
 

@@ -21,7 +21,7 @@ SWEEPS = ("contractions", "convolutions")
 def floor(row: Record) -> tuple[float, str]:
     """Seconds below which no program gets on this machine, and what forbids it: FMA, or reading so much."""
     compute = row["flops"] / (row["fma_operations"] / row["fma_seconds"])
-    memory = row["bytes"] / (row["read_gbs"] * 1e9)
+    memory = row["bytes"] / (row["memory_gbs"] * 1e9)
     return (compute, "FMA") if compute >= memory else (memory, "memory")
 
 
@@ -147,6 +147,9 @@ def _limits(run: Record) -> list[str]:
         fma = ", ".join(f"{k} {v:.0f}" for k, v in line["fma_gflops"].items())
         read = ", ".join(f"{_size(int(k))} {v:.3g}" for k, v in line["read_gbs"].items())
         out.append(f"- {_threads(line['threads'])}: multiply-adds {fma} GFLOP/s; reading {read} GB/s")
+        moved = ", ".join(f"{_size(int(k))} {v:.3g}" for k, v in line.get("update_gbs", {}).items())
+        if moved:
+            out[-1] += f"; reading and writing {moved} GB/s"
     return (
         ["What the machine can do, GB/s by how much each thread reads again and again:", "", *out]
         if out

@@ -94,7 +94,7 @@ def _shape(sweep: Sweep, shape: Any, function: Any, workspace: int) -> dict[str,
     touched = sum(4 * int(np.prod(s)) for s in (*shape.operands(), shape.result))
     row = {"flops": shape.flops, "bytes": touched, "touched": touched, "threads": request.threads}
     sizes = [size for size in sweep.read_gbs if size * request.threads <= touched]
-    row["read_gbs"] = sweep.read_gbs[max(sizes, default=min(sweep.read_gbs))]
+    row["memory_gbs"] = sweep.read_gbs[max(sizes, default=min(sweep.read_gbs))]
     row |= {"fma_operations": sweep.limits.operations, "fma_seconds": limit.seconds}
     least, bound = report.floor(row)
     limit.samples.clear()

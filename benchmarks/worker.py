@@ -68,7 +68,7 @@ class Row:
     again: int = 0  # samples that were taken again
     fma_seconds: float = 0.0  # of one call of the limit
     fma_operations: int = 0  # of one call of the limit
-    read_gbs: float = 0.0  # reading as much as the row touches, measured beside it
+    memory_gbs: float = 0.0  # moving as much as the row touches, measured beside it
 
 
 def row_of(case: Case, request: Request) -> Row:
@@ -131,7 +131,7 @@ def limits_of(request: Request, cpus: list[int]) -> dict[str, Any]:
     from benchmarks import machine
 
     sets = [s for s in ("avx512", "avx2", "scalar") if machine.LANES[s] <= machine.LANES[request.simd]]
-    out: dict[str, Any] = {"threads": request.threads, "cpus": cpus, "fma_gflops": {}, "read_gbs": {}}
+    out: dict[str, Any] = {"threads": request.threads, "cpus": cpus, "fma_gflops": {}}
     for name in sets:
         limits = machine.Limits(name, request.threads, Path(request.folder))
         contender = limits.multiply_add()
@@ -143,7 +143,8 @@ def limits_of(request: Request, cpus: list[int]) -> dict[str, Any]:
             best = min(best, (time.perf_counter() - began) / contender.calls)
         out["fma_gflops"][name] = round(limits.operations / best / 1e9, 1)
         if name == request.simd:
-            out["read_gbs"] = {str(k): round(limits.bandwidth(k) / 1e9, 1) for k in machine.SIZES}
+            for name, update in (("read_gbs", False), ("update_gbs", True)):
+                out[name] = {str(k): round(limits.bandwidth(k, update) / 1e9, 1) for k in machine.SIZES}
     return out
 
 
@@ -157,9 +158,11 @@ def _row(case: Any, request: Request) -> Row:
     if contenders:
         _say({"doing": case.name, "at": "the measurement"})
         kib = max([k for k in machine.SIZES if k << 10 <= row.touched / request.threads] or machine.SIZES[:1])
-        before = limits.bandwidth(kib)
+        ways = (False, True) if case.kind in ("training", "layer") else (False,)  # those write as well
+        before = [limits.bandwidth(kib, update) for update in ways]
         row.again = measure.measure(contenders, limit, request.threads, request.rounds, request.seconds)
-        row.read_gbs = round(max(before, limits.bandwidth(kib)) / 1e9, 2)
+        moved = max(*before, *(limits.bandwidth(kib, update) for update in ways))
+        row.memory_gbs = round(moved / 1e9, 2)
         row.fma_seconds, row.fma_operations = limit.seconds, limits.operations
     for c in contenders:
         row.seconds[c.name], row.limits[c.name] = c.seconds, c.limits_per_call

@@ -96,7 +96,7 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
         "fit": nets.mlp,
         "lstm": nets.classify,
         "lenet": nets.lenet,
-        "resnet": lambda p, x: nets.resnet(p, x, True, train=True),
+        "resnet": lambda p, x, moved: nets.resnet(p, x, True, moved),
         "gpt": lambda p, x: nets.hidden(p, x, case.options) @ p["wte.table"].T,
     }[case.model]
     rate = 1e-3 if case.model in ("mlp", "fit") else 1e-4
@@ -104,17 +104,22 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
     over = jax.tree_util.tree_map
 
     def objective(p: Any, x: Any, y: Any) -> Any:
-        scores = jax.nn.log_softmax(forward(p, x))
-        return -jnp.take_along_axis(scores, y[..., None], -1).mean()
+        moved: dict[str, Any] = {}  # what a forward pass changes: running moments
+        scores = jax.nn.log_softmax(forward(p, x, moved) if case.model == "resnet" else forward(p, x))
+        return -jnp.take_along_axis(scores, y[..., None], -1).mean(), moved
 
     def step(p: Any, state: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
-        loss, g = jax.value_and_grad(objective)(p, x, y)
+        p, state, loss, moved = update(p, state, x, y)
+        return p | moved, state, loss
+
+    def update(p: Any, state: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+        (loss, moved), g = jax.value_and_grad(objective, has_aux=True)(p, x, y)
         if which.endswith("momentum"):
             (u,) = state
             u = over(lambda u, d: 0.9 * u + d, u, g)
-            return over(lambda w, u: w - 1e-3 * u, p, u), (u,), loss
+            return over(lambda w, u: w - 1e-3 * u, p, u), (u,), loss, moved
         if which.endswith("sgd"):
-            return over(lambda w, d: w - 0.01 * d, p, g), state, loss
+            return over(lambda w, d: w - 0.01 * d, p, g), state, loss, moved
         m, v, t = state
         t = t + 1
         m = over(lambda m, d: 0.9 * m + 0.1 * d, m, g)
@@ -124,7 +129,7 @@ def _step(case: Case) -> tuple[Step, Callable[[Any], Any]]:
         def move(w: Any, m: Any, v: Any) -> Any:
             return w * (1 - decay) - rate * (m / first) / (jnp.sqrt(v / second) + 1e-8)
 
-        return over(move, p, m, v), (m, v, t), loss
+        return over(move, p, m, v), (m, v, t), loss, moved
 
     def start(p: Any) -> Any:
         zeros = lambda: over(jnp.zeros_like, p)  # noqa: E731

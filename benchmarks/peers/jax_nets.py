@@ -118,10 +118,14 @@ def max_pool(x: Any, size: int, stride: int, padding: int = 0) -> Any:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, size, size), (1, 1, stride, stride), pads)
 
 
-def batch_norm(p: Any, path: str, x: Any, train: bool = False) -> Any:
-    """By the batch in training, else by the running moments."""
-    mean = x.mean((0, 2, 3)) if train else p[f"{path}.mean"]
-    power = x.var((0, 2, 3)) if train else p[f"{path}.variance"]
+def batch_norm(p: Any, path: str, x: Any, moved: dict[str, Any] | None = None) -> Any:
+    """By the running moments; in training by those of the batch, towards which the running ones are `moved`."""
+    mean, power = p[f"{path}.mean"], p[f"{path}.variance"]
+    if moved is not None:
+        count = x.size // x.shape[1]
+        old, (mean, power) = (mean, power), (x.mean((0, 2, 3)), x.var((0, 2, 3)))
+        moved[f"{path}.mean"] = 0.9 * old[0] + 0.1 * mean
+        moved[f"{path}.variance"] = 0.9 * old[1] + 0.1 * power * (count / (count - 1))
     over = (slice(None), None, None)
     scale = p[f"{path}.scale"] * lax.rsqrt(power + 1e-5)
     return (x - mean[over]) * scale[over] + p[f"{path}.shift"][over]
@@ -135,18 +139,18 @@ def lenet(p: Any, x: Any) -> Any:
     return dense(p, "7", jax.nn.relu(dense(p, "6", jax.nn.relu(dense(p, "5", x)))))
 
 
-def resnet(p: Any, x: Any, small: bool, train: bool = False) -> Any:
-    """resnet.ch"""
+def resnet(p: Any, x: Any, small: bool, moved: dict[str, Any] | None = None) -> Any:
+    """resnet.ch; in training the running moments go to `moved`."""
     x = conv(p, "conv", x, 1 if small else 2, 1 if small else 3)
-    x = jax.nn.relu(batch_norm(p, "norm", x, train))
+    x = jax.nn.relu(batch_norm(p, "norm", x, moved))
     if not small:
         x = max_pool(x, 3, 2, 1)
     for n, (_, _, stride) in enumerate(BLOCKS):
         at = f"trunk.{n}"
-        y = jax.nn.relu(batch_norm(p, f"{at}.norm1", conv(p, f"{at}.conv1", x, stride, 1), train))
-        y = batch_norm(p, f"{at}.norm2", conv(p, f"{at}.conv2", y, 1, 1), train)
+        y = jax.nn.relu(batch_norm(p, f"{at}.norm1", conv(p, f"{at}.conv1", x, stride, 1), moved))
+        y = batch_norm(p, f"{at}.norm2", conv(p, f"{at}.conv2", y, 1, 1), moved)
         if f"{at}.conv3.w" in p:
-            x = batch_norm(p, f"{at}.norm3", conv(p, f"{at}.conv3", x, stride), train)
+            x = batch_norm(p, f"{at}.norm3", conv(p, f"{at}.conv3", x, stride), moved)
         x = jax.nn.relu(y + x)
     return dense(p, "trunk.9", x.mean((2, 3)))
 

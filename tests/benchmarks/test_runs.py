@@ -45,7 +45,7 @@ def _run(**rows: dict[str, float]) -> dict[str, Any]:
             "seconds": rows[c.name],
             "fma_seconds": 1e-6,
             "fma_operations": 100_000,
-            "read_gbs": 1e3,
+            "memory_gbs": 1e3,
         }
         for c in _cases(*rows)
     ]
