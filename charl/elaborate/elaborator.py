@@ -7,6 +7,7 @@ which of the two is under way. Never decides an order of execution: values are i
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,10 @@ def _bound_elsewhere(e: ast.Name, body: Any) -> ast.Name | None:
     return earlier[-1] if earlier else found[0] if found else None
 
 
+# Functions of the library → the gradient rule of each; a module of the library is bound once for all programs.
+LIBRARY_RULES: dict[v.Function, v.Function] = {}
+
+
 class Elaborator:
     """One elaboration of one module with what it imports."""
 
@@ -65,7 +70,9 @@ class Elaborator:
         self.obligations: list[Any] = []  # comparisons of sizes that the export under way checks on entry
         self.tests: Any = None  # collects what a test asserts (testing.Collector)
         self.host: Any = None  # executes `main`: real arrays behind the nodes (host.Host)
-        self.rules: dict[v.Function, v.Function] = {}  # functions with the user's gradient rule of each
+        self.rules: ChainMap[v.Function, v.Function] = ChainMap(
+            {}, LIBRARY_RULES
+        )  # function → its gradient rule
         self.assumed: dict[Any, bool] = {}  # conditions that hold where the walk is, or do not
         self.worlds = Worlds()
         self.depth = 0  # calls under way

@@ -75,14 +75,21 @@ def library(name: str) -> Module | None:
 @cache
 def _scope(parts: tuple[str, ...]) -> Scope:
     """The names of some modules of the prelude, the last of which sees the others."""
-    from charl.elaborate.elaborator import Elaborator
-
     if not parts:
         return _primitives()
     module = library(parts[-1])
     assert module is not None, parts[-1]
-    populate(Elaborator(), module, [])
+    _bound(module)
     return module.scope
+
+
+def _bound(module: Module) -> None:
+    """Bind the names of a module of the library, and keep its gradient rules for every program."""
+    from charl.elaborate.elaborator import LIBRARY_RULES, Elaborator
+
+    el = Elaborator()
+    populate(el, module, [])
+    LIBRARY_RULES.update(el.rules.maps[0])
 
 
 @cache
@@ -106,13 +113,13 @@ def rng_type() -> v.InstanceType:
 _POPULATED: set[str] = set()
 
 
-def library_module(el: Elaborator, name: str) -> Module | None:
+def library_module(name: str) -> Module | None:
     """A module of the library with its names bound."""
     prelude()
     module = library(name)
     if module is not None and name not in _POPULATED and name not in PRELUDE:
         _POPULATED.add(name)
-        populate(el, module, [])
+        _bound(module)
     return module
 
 
@@ -223,7 +230,7 @@ def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
 def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> None:
     found = None
     try:
-        found = _file(el, module, item, chain) if item.is_path else library_module(el, item.module)
+        found = _file(el, module, item, chain) if item.is_path else library_module(item.module)
     finally:
         if found is None:  # told once: their uses are not errors too
             for n in item.names:

@@ -34,7 +34,12 @@ fn gelu<E: float>(x: E[*S]) -> E[*S] = 0.5 * x * (1.0 + erf(x * 0.70710678118654
 
 /// The tanh approximation of `gelu` (Hendrycks and Gimpel, 2016), x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), by
 /// 1 + tanh(u) = 2 * sigmoid(2 * u).
-fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * sigmoid(x * (1.5957691216057308 + 0.0713548162726 * x * x))
+fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * gate(x)
+
+fn gate<E: float>(x: E[*S]) -> E[*S] = sigmoid(x * (1.5957691216057308 + 0.0713548162726 * (x * x)))
+
+@gradient(of: gate)
+fn gate_rule(x, result, ct) = ct * (result * (1.0 - result) * (1.5957691216057308 + 0.2140644488178 * (x * x)))
 
 /// x where x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016).
 fn elu<E: float>(x: E[*S], alpha: float = 1.0) -> E[*S] {
