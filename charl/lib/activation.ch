@@ -14,6 +14,7 @@ fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0,
 fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 1.0 / (1.0 + exp(-x))
 
 /// The cotangent of `sigmoid`'s argument, from its result.
+/// Of the result alone.
 @gradient(of: sigmoid)
 fn sigmoid_rule(x, result, ct) = ct * (result * (1.0 - result))
 
@@ -36,10 +37,13 @@ fn gelu<E: float>(x: E[*S]) -> E[*S] = 0.5 * x * (1.0 + erf(x * 0.70710678118654
 /// 1 + tanh(u) = 2 * sigmoid(2 * u).
 fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * gate(x)
 
+/// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
 fn gate<E: float>(x: E[*S]) -> E[*S] = sigmoid(x * (1.5957691216057308 + 0.0713548162726 * (x * x)))
 
+/// Of the result and x.
 @gradient(of: gate)
-fn gate_rule(x, result, ct) = ct * (result * (1.0 - result) * (1.5957691216057308 + 0.2140644488178 * (x * x)))
+fn gate_rule(x, result, ct) =
+    ct * (result * (1.0 - result) * (1.5957691216057308 + 0.2140644488178 * (x * x)))
 
 /// x where x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016).
 fn elu<E: float>(x: E[*S], alpha: float = 1.0) -> E[*S] {

@@ -23,7 +23,7 @@ def f32(*shape: int) -> Any:
 def test_bodies_check_for_all_instances(name: str) -> None:
     el = Elaborator()
     modules.prelude()
-    module = modules.library_module(el, name)
+    module = modules.library_module(name)
     assert module is not None
     check.check_module(el, module)
     assert el.diagnostics == []
