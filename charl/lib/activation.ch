@@ -14,7 +14,6 @@ fn leaky_relu<E: float>(x: E[*S], slope: float = 0.01) -> E[*S] = where(x > 0.0,
 fn sigmoid<E: float>(x: E[*S]) -> E[*S] = 1.0 / (1.0 + exp(-x))
 
 /// The cotangent of `sigmoid`'s argument, from its result.
-/// Of the result alone.
 @gradient(of: sigmoid)
 fn sigmoid_rule(x, result, ct) = ct * (result * (1.0 - result))
 
@@ -40,7 +39,7 @@ fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * gate(x)
 /// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
 fn gate<E: float>(x: E[*S]) -> E[*S] = sigmoid(x * (1.5957691216057308 + 0.0713548162726 * (x * x)))
 
-/// Of the result and x.
+/// The cotangent of `gate`'s argument, from its result and x.
 @gradient(of: gate)
 fn gate_rule(x, result, ct) =
     ct * (result * (1.0 - result) * (1.5957691216057308 + 0.2140644488178 * (x * x)))
