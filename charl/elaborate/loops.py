@@ -74,6 +74,8 @@ def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
             return _up_to(el, e, counted, scope)
     found = iterate(el, e.iterable, scope, e.const)
     if isinstance(found, Axis):
+        if found.extent == 0 and not repeats.has_yield(e):
+            return None  # no turn: indices into what is empty are none
         if el.host is None and not e.const:
             return repeats.bounded(el, e, found, scope)
         found = found.unrolled(el, e.const, e.iterable)

@@ -66,7 +66,7 @@ def saturating_cast(x: Array, to: np.dtype[Any]) -> Array:
     if float(limits.max) > limits.max:
         inside &= wide < float(limits.max)
     out = np.where(inside, wide, 0).astype(to)
-    edge = np.where(wide > 0, limits.max, limits.min).astype(to)
+    edge = np.where(wide > 0, to.type(limits.max), to.type(limits.min))
     return np.asarray(np.where(inside | np.isnan(x), out, edge))
 
 

@@ -5,7 +5,7 @@ Enters: a tensor of numbers. Leaves: unsigned integers in the same order. The so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from charl.dtypes import DType, boolean, f32, i32, i64, u32, u64
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.graph.scalar import Const, Expr, Index
 from charl.ops.common import Array, scalar_like
-from charl.ops.record import Op, Sample, make, register
+from charl.ops.record import Op, make, register
 
 __all__ = ["order_keys", "parallel"]
 
@@ -54,10 +54,6 @@ def _ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array
 
 def _at(node: Node, index: Index) -> Expr:
     return Const(True, boolean)
-
-
-def _samples(rng: np.random.Generator) -> Iterator[Sample]:
-    yield Sample((), {}, 0)
 
 
 register(

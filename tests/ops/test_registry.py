@@ -18,7 +18,9 @@ SUFFIXED = {"abs", "and", "max", "min", "not", "or", "pow", "round", "slice"}
 def test_every_record_is_complete() -> None:
     for name, op in OPS.items():
         assert op.name == name and op.doc.endswith("."), name
-        assert op.samples is not None or name in ("parameter", "loop", "branch", "item", "custom"), name
+        # "parallel" is answered by the target, so that no two need agree
+        unsampled = name in ("parameter", "loop", "branch", "item", "custom", "parallel")
+        assert op.samples is not None or unsampled, name
         assert callable(getattr(ops, f"{name}_" if name in SUFFIXED else name)), name
 
 
@@ -28,7 +30,20 @@ def test_every_scalar_function_is_an_operation() -> None:
 
 def test_what_gives_floats_has_a_gradient_rule() -> None:
     for name, op in OPS.items():
-        logical = name in ("reduce_and", "reduce_or", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not")
+        logical = name in (
+            "reduce_and",
+            "reduce_or",
+            "eq",
+            "ne",
+            "lt",
+            "le",
+            "gt",
+            "ge",
+            "and",
+            "or",
+            "not",
+            "parallel",
+        )
         integral = name.startswith(("bit", "sh"))
         region = name in ("loop", "branch", "item", "custom")  # reverse mode treats them itself
         assert op.vjp is not None or logical or region or (integral and name != "bitcast"), name
