@@ -25,7 +25,7 @@ from charl.loops.ir import (
     Simd,
     Stmt,
 )
-from charl.loops.sinks import Sink, divisible_by_lanes, lanes
+from charl.loops.sinks import Sink, divisible_by_lanes, interleaved, lanes
 from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
 from charl.plan.access import nodes_of
 
@@ -58,7 +58,7 @@ class Emitter:
         out, sinks = self.reductions(sinks, frozenset())
         lets, sinks = self._share(sinks)
         if all(s.register for s in sinks):
-            return (*out, *_interleaved(lets, sinks))
+            return (*out, *interleaved(lets, sinks))
         return (*out, *lets, *(s.statement() for s in sinks))
 
     def simultaneous(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
@@ -460,32 +460,6 @@ def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:
     for r in ready:
         found.setdefault(tuple(e for _, e in r.over), []).append(r)
     return list(found.values())
-
-
-def _interleaved(lets: Sequence[Stmt], sinks: Sequence[Sink]) -> list[Stmt]:
-    """Every name just before its first use: compilers keep the order, and many live names would leave the registers."""
-    waiting = {x.name: x for x in lets if isinstance(x, Let)}
-    used = {x.name for s in sinks for e in (s.value, s.position) if e for x in e.walk() if isinstance(x, Ref)}
-    out: list[Stmt] = []
-
-    def name(x: Let) -> None:
-        for ref in x.value.walk():
-            if isinstance(ref, Ref) and ref.name in waiting:
-                name(waiting.pop(ref.name))
-        out.append(x)
-
-    inner = {r.name for x in waiting.values() for r in x.value.walk() if isinstance(r, Ref)}
-    for x in list(waiting.values()):  # what stands in an index, where a walk does not come, goes first
-        if x.name not in used | inner and x.name in waiting:
-            del waiting[x.name]
-            name(x)
-    for s in sinks:
-        for e in (s.value, s.position):
-            for ref in e.walk() if e else ():
-                if isinstance(ref, Ref) and ref.name in waiting:
-                    name(waiting.pop(ref.name))
-        out.append(s.statement())
-    return out
 
 
 def _trivial(e: Expr) -> bool:

@@ -5,14 +5,15 @@ Enters: expressions. Leaves: sinks at any indices, and the statements that consu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from charl import dims
 from charl.dims import Dim
 from charl.dtypes import DType
-from charl.graph.scalar import Const, Expr
+from charl.graph.scalar import Const, Expr, Ref
 from charl.loops.inline import substitute
-from charl.loops.ir import Buffer, Stmt, Store, Update
+from charl.loops.ir import Buffer, Let, Stmt, Store, Update
 from charl.source import Span
 
 Size = int | Dim
@@ -64,3 +65,29 @@ def lanes(width: int) -> Dim:
 def divisible_by_lanes(extent: Size, width: int) -> bool:
     """Whether every instruction set's lane count divides `extent`."""
     return isinstance(extent, int) and extent % (512 // width) == 0
+
+
+def interleaved(lets: Sequence[Stmt], sinks: Sequence[Sink]) -> list[Stmt]:
+    """Every name just before its first use: compilers keep the order, and many live names would leave the registers."""
+    waiting = {x.name: x for x in lets if isinstance(x, Let)}
+    used = {x.name for s in sinks for e in (s.value, s.position) if e for x in e.walk() if isinstance(x, Ref)}
+    out: list[Stmt] = []
+
+    def name(x: Let) -> None:
+        for ref in x.value.walk():
+            if isinstance(ref, Ref) and ref.name in waiting:
+                name(waiting.pop(ref.name))
+        out.append(x)
+
+    inner = {r.name for x in waiting.values() for r in x.value.walk() if isinstance(r, Ref)}
+    for x in list(waiting.values()):  # what stands in an index, where a walk does not come, goes first
+        if x.name not in used | inner and x.name in waiting:
+            del waiting[x.name]
+            name(x)
+    for s in sinks:
+        for e in (s.value, s.position):
+            for ref in e.walk() if e else ():
+                if isinstance(ref, Ref) and ref.name in waiting:
+                    name(waiting.pop(ref.name))
+        out.append(s.statement())
+    return out

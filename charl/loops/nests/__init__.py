@@ -15,6 +15,7 @@ from charl.loops.ir import Stmt
 from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.flipped import Flipped
 from charl.loops.nests.contraction.form import contraction
 from charl.loops.nests.contraction.schedule import along_the_sum, choose
 from charl.loops.nests.contraction.windows import Windowed, windowed
@@ -71,7 +72,8 @@ def _full(
         found = contraction(emitter, rows, sinks)
         schedule = choose(found, caps, windowed(found, caps)) if found else None
         if found and schedule:
-            return (Windowed if schedule.windows else Blocks)(emitter, caps, found, schedule).nest()
+            writer = Windowed if schedule.windows else Flipped if schedule.flipped else Blocks
+            return writer(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):
             return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
     if not reduces and emitter.vectors:

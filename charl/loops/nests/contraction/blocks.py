@@ -35,10 +35,6 @@ class Tiled(Protocol):
     def __call__(self, i: Size, size: int) -> tuple[Stmt, ...]: ...
 
 
-# Results of a flipped tile that wait to be transposed: at most so many rows of a strip.
-_WAITING = 96
-
-
 # (start, stop, vectors, whether the last may be partial) of strips.
 Segment = tuple[Size, Size, int, bool]
 
@@ -70,8 +66,7 @@ class Blocks:
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
-        body = self._strips(self._flipped if self.s.flipped else self._strip)
-        return wrap(self.s.outer, body)
+        return wrap(self.s.outer, self._strips(self._strip))
 
     # ------------------------------------------------------------ loops
 
@@ -415,69 +410,6 @@ class Blocks:
         total = self.c.total
         packed = replace(total, body=self._body(strip, kept, self._position({})))
         return self.emitter.replaced(self.c.sinks, {id(total): packed}, [total])
-
-    # ------------------------------------------------------------ transposed results
-
-    def _flipped(self, strip: Strip) -> tuple[Stmt, ...]:
-        """Tiles with lanes across the results' order: they wait in an array and leave transposed."""
-        s, tile = self.s, self.s.tile
-        assert tile is not None
-        arrays = self._arrays(strip)
-        pack = self._packed(strip, arrays, 0, self.c.over[0].extent)
-        total = self.c.total
-        if arrays:
-            total = replace(total, body=self._body(strip, arrays, self._position({})))
-        block = self._waiting()
-        width = self._width(strip)
-        kept = Buffer("sums", total.dtype, width * block, "scratch")
-
-        def waiting(i: Size, n: Size) -> tuple[Stmt, ...]:
-            def rows(i: Size, size: int, first: Size = i) -> tuple[Stmt, ...]:
-                values = {tile.name: [first + i + x for x in range(size)]}
-                at = width * (dims.sym(tile.name) - first) + dims.sym(s.lane.name) - strip.start
-                return self._finished(strip, [Sink(total, kept, at)], values)
-
-            return (*self._tiles(n, s.shape.rows, rows), *self._turned_out(strip, kept, i, n, block))
-
-        out: tuple[Stmt, ...] = ()
-        whole = dims.floordiv(tile.extent, block) * block
-        for start, stop, count in ((0, whole, block), (whole, tile.extent, tile.extent - whole)):
-            if start != stop:
-                step = block if count is block else tile.extent
-                out += self._loop(tile, start, stop, step, partial(waiting, n=count))
-        return (*(Local(b) for b in arrays), *pack, Local(kept), *out)
-
-    def _waiting(self) -> int:
-        """Rows of a flipped block: whole tiles, and whole vectors of the results where both can be."""
-        rows = self.s.shape.rows
-        counts = range(max(_WAITING // rows, 1) * rows, 0, -rows)
-        return next((n for n in counts if n % self.least == 0), counts[0])
-
-    def _turned_out(self, strip: Strip, kept: Buffer, i: Size, n: Size, block: int) -> tuple[Stmt, ...]:
-        """The sums of a block in the order of the results, and what is done with them."""
-        s, tile = self.s, self.s.tile
-        assert tile is not None
-        width = self._width(strip)
-        columns = self._length(strip)
-        first = {tile.name: i, s.lane.name: strip.start}
-        if self.c.plain:
-            (sink,) = self.c.sinks
-            assert sink.buffer is not None
-            to, step = dims.substitute(sink.index, first), dims.coefficient(sink.index, s.lane.name)
-            assert step is not None
-            return (Transpose(sink.buffer, to, step, kept, 0, width, n, columns),)
-        turned = Buffer("turned", kept.dtype, kept.size, "scratch")
-        row, column = self.emitter.name(s.lane.name.split(".")[0]), self.emitter.name(tile.name.split(".")[0])
-        table: dict[int, Expr] = {
-            id(self.c.total): Load(turned, (dims.sym(row) * block + dims.sym(column),), kept.dtype)
-        }
-        sinks = self.emitter.replaced(self.c.sinks, table, [self.c.total])
-        env: dict[str, Size] = {s.lane.name: strip.start + dims.sym(row), tile.name: i + dims.sym(column)}
-        moved = [x.at(env, {}) for x in sinks]
-        lets, moved = self.emitter.hoist(moved, frozenset([column]))
-        body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
-        turn = Transpose(turned, 0, block, kept, 0, width, n, columns)
-        return (Local(turned), turn, For(row, columns, body))
 
 
 def _at_start_of(s: Stmt, index: str, more: tuple[Stmt, ...]) -> Stmt:
