@@ -53,7 +53,7 @@ def progress(line: Record) -> str:
 
 def markdown(run: Record) -> str:
     """The report of a run."""
-    out = [f"# Benchmark of {run['date']}", "", _machine(run), ""]
+    out = [f"# Benchmark of {run['date']}", "", f"{_machine(run)} {HOW}", ""]
     out += _limits(run)
     for threads in sorted({r["threads"] for r in run["rows"]}):
         out += ["", f"## {_threads(threads)}", "", *verdict(run, threads)]
@@ -125,14 +125,19 @@ def _differentiation(run: Record) -> list[str]:
     return ["", "Time of value and gradient over time of the value:", "", *out] if out else []
 
 
+HOW = (
+    "Times are medians of one call; how they are taken, and how to read the shares, is in the [README](../README.md). "
+    "Other load stayed in some samples of rows marked with *."
+)
+
+
 def _machine(run: Record) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items())
     left_out = f" Not measured: {', '.join(run['not_measured'])}." if run["not_measured"] else ""
     look = " A quick look with few samples." if run["quick"] else ""
     return (
         f"{run['cpu']}, {run['cpus']} CPUs, {run['system']}; C for {run['simd']}; {versions}. "
-        f"{run.get('minutes', '?')} minutes.{look}{left_out} Times are medians of one call; how they are taken, "
-        "and how to read the shares, is in the [README](../README.md)."
+        f"{run['minutes']} minutes.{look}{left_out}"
     )
 
 
