@@ -104,7 +104,10 @@ def _forward(el: Elaborator, value: v.Instance, place: Place, e: Any) -> Any:
     method = instances.method(el, value, place, "forward")
     if method is None:
         raise fail(
-            NOT_CALLABLE, f"{v.describe_value(value)} has no method `forward`, so it cannot be called", e.span
+            NOT_CALLABLE,
+            f"{v.describe_value(value)} has no method `forward`, so it cannot be called",
+            e.span,
+            help=instances.ELEMENTS if getattr(value.type, "lead", ()) else None,
         )
     return method
 

@@ -326,6 +326,9 @@ class Elaborator:
         if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType):
             known += [m.name.name for m in value.type.declaration.ast.methods]
             known += [n for n, _ in value.type.arguments]
+            if value.type.lead and e.name.name in known:
+                message = f"`{e.name}` is a method of one element, and this is {v.describe_value(value)}"
+                return fail(UNKNOWN_MEMBER, message, e.name.span, help=instances.ELEMENTS)
         return fail(
             UNKNOWN_MEMBER,
             f"{v.describe_value(value)} has no member `{e.name}`",

@@ -42,6 +42,8 @@ STATIC = code("E0406", "a type has no function of that name")
 IMPOSSIBLE = code("E0409", "a model is instantiated with impossible sizes")
 LAYER = code("E0407", "an entry of `layers` is neither a model nor a function")
 
+ELEMENTS = "go over the elements: `p[i]`, `for one in p`, `vmap(|one| one(x))(p)`"
+
 Leaf = Callable[[str, TensorType], Node]
 
 
