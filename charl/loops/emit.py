@@ -59,6 +59,8 @@ class Emitter:
         lets, sinks = self._share(sinks)
         if all(s.register for s in sinks):
             return (*out, *interleaved(lets, sinks))
+        if _overwrites(sinks):
+            return (*out, *self._values_first(lets, sinks))
         return (*out, *lets, *(s.statement() for s in sinks))
 
     def simultaneous(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
@@ -66,7 +68,9 @@ class Emitter:
         if len(sinks) < 2:
             return self.block(sinks)
         out, sinks = self.reductions(sinks, frozenset())
-        lets, sinks = self._share(sinks)
+        return (*out, *self._values_first(*self._share(sinks)))
+
+    def _values_first(self, lets: list[Stmt], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         stores: list[Stmt] = []
         for s in sinks:
             if isinstance(s.value, (Const, Ref)):
@@ -75,7 +79,7 @@ class Emitter:
             name = self.name(self.hints.get(id(s.value)) or (s.buffer.name if s.buffer else "value"))
             lets.append(Let(name, s.value, s.span))
             stores.append(replace(s, value=Ref(name, s.value.dtype)).statement())
-        return (*out, *lets, *stores)
+        return (*lets, *stores)
 
     def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: Sequence[Expr]) -> list[Sink]:
         """The sinks with expressions replaced: `table` by identity of those in `keep`."""
@@ -467,3 +471,16 @@ def _trivial(e: Expr) -> bool:
     return isinstance(e, (Const, Ref, IndexValue)) or (
         isinstance(e, Apply) and e.fn in ("neg", "cast") and all(_trivial(a) for a in e.args)
     )
+
+
+def _overwrites(sinks: Sequence[Sink]) -> bool:
+    """Whether a sink reads the element that one before it stores: it is to have what was there before."""
+    stored: set[tuple[Buffer, Size]] = set()
+    for s in sinks:
+        if stored and any(
+            isinstance(e, Load) and (e.source, e.index[0]) in stored for e in nodes_of(s.value)
+        ):
+            return True
+        if s.buffer is not None:
+            stored.add((s.buffer, s.index))
+    return False

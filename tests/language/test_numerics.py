@@ -16,9 +16,12 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["heat", "jacobi"])
+@pytest.mark.parametrize("name", ["heat", "jacobi", "sinkhorn"])
 def test_programs(name: str, backend: str) -> None:
-    """heat: a group of the plan, once merged, was forgotten; a constant start was an index below 0 in WGSL."""
+    """heat: a group of the plan, once merged, was forgotten; a constant start was an index below 0 in WGSL.
+
+    sinkhorn: lanes stored a carried value before another value read what it was.
+    """
     found = run(HERE / f"{name}.ch", ["wgsl" if backend == "wgpu" else backend], "", lambda _: None)
     assert [(o.status, *o.lines) for o in found] == [("passed",)]
 
