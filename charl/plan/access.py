@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from charl import dims
-from charl.dtypes import i32
+from charl.dtypes import accumulator, i32
 from charl.graph.ir import Node, Size
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.inline import Inliner
@@ -105,9 +105,12 @@ class Form:
 
     @cached_property
     def mixed(self) -> bool:
-        """Whether elements of different widths take part (f64 values chosen by i32 positions), which no vector holds."""
-        found = nodes_of(self.expr)
-        return len({e.dtype.bits for e in found if e.dtype.kind != "bool"}) > 1
+        """Whether elements of different widths take part (f64 values chosen by i32 positions), which no vector holds.
+
+        Half floats are as wide as what stands for them in registers.
+        """
+        types = {e.dtype for e in nodes_of(self.expr) if e.dtype.kind != "bool"}
+        return len({accumulator(t).bits if t.is_half else t.bits for t in types}) > 1
 
     @cached_property
     def slides(self) -> bool:

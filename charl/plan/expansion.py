@@ -18,6 +18,7 @@ from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.record import OPS
 from charl.plan.access import REGIONS, Facts, LoopFacts, is_rearranged, is_view
+from charl.plan.widened import loads_convert, seldom
 
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
@@ -105,7 +106,7 @@ class Expansion:
                 if node in spoiled:
                     spoiled.update(node.inputs)
             elif not self.leaf(node) and (self.writes(node) or self._reads_again(node)):
-                spoiled.update(node.inputs)
+                spoiled.update(self._read_as_stored(node, side) for side in range(len(node.inputs)))
         total: dict[Node, int] = {}
         for node in self.order:
             if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
@@ -121,6 +122,14 @@ class Expansion:
                 total[node] = cost
                 self.cheap.add(node)
         self._mark_moved(spoiled)
+
+    def _read_as_stored(self, node: Node, side: int) -> Node:
+        """What is to be stored for an operand that is read again: itself, or what loads convert where that costs less."""
+        operand = at = node.inputs[side]
+        while at in self.views and len(at.inputs) == 1:
+            at = at.inputs[0]
+        converted = loads_convert(at, self.caps) and seldom(node, side, self.caps)
+        return at.inputs[0] if converted else operand
 
     def _reads_again(self, node: Node) -> bool:
         facts = self._through_views(node)

@@ -1,9 +1,9 @@
-"""Contractions of half floats whose operands are read many times: converted once, before, and not at every use.
+"""Contractions of half floats in the type in which they accumulate.
 
-Enters: an optimised graph for a target that computes half floats in wider registers. Leaves: the same with conversions, which the
-planner then stores as it does whatever a contraction reads again and again. Values are the same to the bit: a contraction
-accumulates in the wider type and rounds at its end in any case. Never looks at sizes that are not known: a product of few rows
-is bound by what it reads, and reads half as much unconverted.
+Enters: an optimised graph for a target that computes half floats in wider registers. Leaves: the same with conversions around
+each contraction, which is then planned as any other. Values are the same to the bit: it accumulates in the wider type and
+rounds at its end in any case. Which conversions are stored, since elements are read often, and which are part of every load,
+`charl.plan.expansion` says by `seldom`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _OFTEN = 16
 def widened(graph: Graph, caps: Capabilities) -> Graph:
     """The graph with those conversions. Bodies of loops and sides of branches are graphs of their own, and left as they are."""
     order = graph.nodes()
-    if caps.grid or not any(map(_pays, order)):
+    if caps.grid or not any(_half(n) for n in order):
         return graph
     new: dict[Node, Node] = {}
     for n in order:
         inputs = tuple(new[x] for x in n.inputs)
-        if _pays(n):
+        if _half(n):
             wide = accumulator(n.dtype)
             made = ops.cast(make("contract", *(ops.cast(x, wide) for x in inputs), **n.attrs), n.dtype)
             new[n] = Node(made.op, made.inputs, made.attrs, made.type, (), n.span, n.name)
@@ -40,13 +40,25 @@ def widened(graph: Graph, caps: Capabilities) -> Graph:
     return replace(graph, params=[new[p] for p in graph.params], results=[new[r] for r in graph.results])
 
 
-def _pays(node: Node) -> bool:
-    """Whether a node is a contraction of half floats that reads each of its elements often."""
-    if node.op != "contract" or not node.inputs[0].dtype.is_half:
+def _half(node: Node) -> bool:
+    return node.op == "contract" and node.inputs[0].dtype.is_half
+
+
+def loads_convert(node: Node, caps: Capabilities) -> bool:
+    """Whether a node is a conversion that loads of its operand do by themselves."""
+    if node.op != "cast" or node.inputs[0].dtype.name not in caps.stored:
         return False
-    for side, x in enumerate(node.inputs):
-        axes = others((*node.attrs["batch"][side], *node.attrs["sum"][side]), x.rank)
-        free = product(x.shape[a] for a in axes)  # the other operand is read so often
-        if not isinstance(free, int) or free < _OFTEN:
-            return False
-    return True
+    return node.dtype == accumulator(node.inputs[0].dtype)
+
+
+def seldom(node: Node, side: int, caps: Capabilities) -> bool:
+    """Whether a contraction reads the elements of an operand so seldom, as far as is known, that a converted copy does not pay.
+
+    A product of few rows is bound by what it reads, and reads less unconverted.
+    """
+    if node.op != "contract":
+        return False
+    other = node.inputs[1 - side]
+    axes = others((*node.attrs["batch"][1 - side], *node.attrs["sum"][1 - side]), other.rank)
+    times = product(other.shape[a] for a in axes)
+    return caps.grid or not isinstance(times, int) or times < _OFTEN
