@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["heat", "jacobi", "sinkhorn"])
+@pytest.mark.parametrize("name", ["heat", "jacobi", "searches", "sinkhorn"])
 def test_programs(name: str, backend: str) -> None:
     """heat: a group of the plan, once merged, was forgotten; a constant start was an index below 0 in WGSL.
 
