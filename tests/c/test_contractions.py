@@ -7,6 +7,7 @@ tiny ones, so that small shapes are packed, cut into blocks, streamed and transp
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ import pytest
 import charl
 from charl import ops
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, Capabilities
+from charl.compile import Options, compile_source
 from charl.dtypes import DType, f32, f64, i32
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, Node, TensorType
+from charl.source import Source
 from tests.c import build
 
 EXACT = {"scalar": PORTABLE_C, "avx2": AVX2, "avx512": AVX512}
@@ -191,6 +194,12 @@ export fn stride(w: f32[24, 30, 2, 2], x: f32[3, 30, 9, 9]) = einsum("oikl,nipqk
 def test_windows(tmp_path: Path) -> None:
     """Copied to strips: small images, groups, strides, and the gradient of weights with its update."""
     (tmp_path / "small.ch").write_text(WINDOWS)
+    options = Options(targets=("c",), simd="avx512")
+    files = compile_source(Source("small.ch", WINDOWS), options).files
+    text = next(data.decode() for path, data in files.items() if path.endswith("small_.c"))
+    for name in ("deep", "odd", "groups"):  # all lanes of a vector have work
+        body = re.search(rf"static void small__{name}_(?!pad).*?^}}", text, re.S | re.M)
+        assert body and "packed" in body[0], name
     rng = np.random.default_rng(0)
     packages = [charl.load(tmp_path / "small.ch", backend=b) for b in ("evaluator", "c")]
     for name, w, x in (
