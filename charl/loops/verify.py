@@ -111,7 +111,12 @@ class _Verifier:
         self.require(name not in self.symbols, f"index {name} is bound twice")
         self.symbols.add(name)
         outside = self.unproved
-        self.unproved = outside or dims.nonnegative(bounds[0] - bounds[1] - 1, self.ranges)
+        empty = dims.nonnegative(bounds[0] - bounds[1] - 1, self.ranges)
+        # as many turns as an index around says: none, it may be
+        some = dims.symbols(bounds[1]).isdisjoint(self.ranges) or dims.nonnegative(
+            bounds[1] - bounds[0], self.ranges
+        )
+        self.unproved = outside or empty or not some
         self.ranges[name] = bounds
         self.statements(body(s))
         self.unproved = outside

@@ -36,7 +36,10 @@ def _float_keys(x: Node, word: DType, signed: DType) -> Node:
     below = ops.lt(bits, scalar_like(bits, 0))
     plain = ops.bitcast(bits, word)
     keys = ops.select(below, ops.bitnot(plain), ops.bitxor(plain, _sign(x, word)))
-    return ops.select(ops.ne(x, x), scalar_like(keys, 2**word.bits - 1), keys)
+    # NaN by its bits: targets may take x != x to be false
+    size = ops.bitand(plain, scalar_like(plain, 2 ** (word.bits - 1) - 1))
+    infinity = 0x7F800000 if word.bits == 32 else 0x7FF0000000000000
+    return ops.select(ops.gt(size, scalar_like(size, infinity)), scalar_like(keys, 2**word.bits - 1), keys)
 
 
 def _sign(x: Node, word: DType) -> Node:
