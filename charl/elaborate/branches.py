@@ -205,14 +205,14 @@ def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: Any, early: Any) -> tuple[
     x, y = _one_stage(x, y, e)
     if v.type_of(x) != v.type_of(y):
         if early is not None and early.left:
-            raise returns.differ(early, y, _end(e).span)
+            raise returns.differ(early, y, end_of(e).span)
         raise fail(
             BRANCHES,
             f"the branches differ: {v.describe_value(x)} and {v.describe_value(y)}",
             e.span,
             labels=(
-                Label(_end(e.then).span, v.describe_value(x)),
-                Label(_end(e.otherwise or e.then).span, v.describe_value(y)),
+                Label(end_of(e.then).span, v.describe_value(x)),
+                Label(end_of(e.otherwise or e.then).span, v.describe_value(y)),
             ),
         )
     _refuse_compile_time(el, x, y, e)
@@ -228,7 +228,7 @@ def _refuse_compile_time(el: Elaborator, x: Any, y: Any, e: Any) -> None:
         raise fail(
             COMPILE_TIME,
             f"a condition known when the program runs would choose between {v.describe_value(x)} and {v.describe_value(y)}",
-            _end(e).span if isinstance(e, ast.Block) else e.span,
+            end_of(e).span if isinstance(e, ast.Block) else e.span,
             help="functions, texts and the like leave no trace in the program that runs: choose between run-time values",
         )
     for (_, a), (_, b) in zip(parts, others, strict=False):
@@ -281,7 +281,8 @@ def _one_stage(x: Any, y: Any, e: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def _end(e: Any) -> Any:
+def end_of(e: Any) -> Any:
+    """The expression that gives the value of a block."""
     while isinstance(e, ast.Block) and e.value is not None:
         e = e.value
     return e

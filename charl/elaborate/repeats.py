@@ -45,6 +45,7 @@ class _Turn:
     yielded: Any = NEVER
     condition: Any = None
     returns: bool = False  # every iteration returns
+    endless: bool = False  # its condition always holds
     start: int = 0  # what was made from here on was made for the body, and not for the condition
 
 
@@ -128,7 +129,9 @@ def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
 
     def body(turn: _Turn) -> None:
         _body(el, e, Scope(scope), turn)
-        turn.condition = _truth(el.condition(e.condition, scope), e.condition)
+        condition = el.condition(e.condition, scope)
+        turn.endless = condition is True
+        turn.condition = _truth(condition, e.condition)
 
     with at_span(e.span):
         turn = _settled(el, e, scope, body)
@@ -138,6 +141,8 @@ def unbounded(el: Elaborator, e: ast.While, scope: Scope) -> Any:
         on = _not_left(turn, scope, places, after, turn.condition)
         done = assembled(None, turn.index, [go, *params], [start, *initial], [on, *after], [])
         _write(el, scope, turn, places, done.carried[1:])
+    if first is True and turn.endless and _may_return(turn, scope):  # nothing but a return ends it
+        raise Returned(scope.function.early.value.value, e.span)
     return None
 
 

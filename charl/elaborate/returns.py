@@ -118,7 +118,10 @@ def _going_on(el: Elaborator, e: Any, scope: Scope, rest: Callable[[], Any], las
     def goes_on() -> Any:
         going_on(el, early)
         try:
-            return rest()
+            value = rest()
+            if not last or early.fit is None or isinstance(value, v.ErrorValue):
+                return value
+            return early.fit(value, branches.end_of(e).span)
         finally:
             scope.names = names  # what the rest declares is not there where it does not run
 
