@@ -33,6 +33,7 @@ class Copies:
         self.symbols = symbols
         self.old: Moved = (None, None)
         self.new: Moved = (None, None)
+        self.calls: tuple[Span, Span] | None = None  # where the call itself stood, and stands
         self.spans: dict[int, Span] = {}
         self.types: dict[Any, Any] = {}
         pairs = zip(given, (n.name for n in table.values()), strict=True)
@@ -55,6 +56,8 @@ class Copies:
         if self.symbols:
             attrs = {k: self.static(x) for k, x in attrs.items()}
             t = self.static(t)
+        if self.calls is not None and hasattr(attrs.get("pull"), "seen_from"):
+            attrs = {**attrs, "pull": attrs["pull"].seen_from(*self.calls)}
         copy = Node(node.op, inputs, attrs, t, regions, self._span(node.span), name)
         table[node] = copy
         return copy
@@ -131,6 +134,7 @@ class Copies:
     def _region(self, graph: Graph) -> Graph:
         inner = Copies({}, (), self.symbols)
         inner.moved(self.old, self.new)
+        inner.calls = self.calls
         inner.spans, inner.types, inner.paths = self.spans, self.types, self.paths
         for node in [*graph.params, *topological(graph.results, known=graph.params)]:
             inner.of(node, self.renamed(node.name))

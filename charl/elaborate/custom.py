@@ -8,6 +8,7 @@ instances. It gives one cotangent per differentiable argument and must be linear
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
@@ -156,6 +157,12 @@ class _Pull:
     ) -> None:
         self.el, self.f, self.rule = el, f, rule
         self.arguments, self.result, self.call = arguments, result, call
+
+    def seen_from(self, old: Span | None, new: Span) -> _Pull:
+        """The rule of another call like this one, if this is the call at `old`."""
+        if self.call.span is not old:
+            return self
+        return _Pull(self.el, self.f, self.rule, self.arguments, self.result, replace(self.call, span=new))
 
     def __call__(
         self, arguments: list[Node], results: list[Node], cotangents: list[Node]

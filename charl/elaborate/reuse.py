@@ -126,6 +126,7 @@ class _Recorded:
     written: list[tuple[int | str, Any]]  # a `mut` argument by position, "self" or "rng": what it holds then
     labelled: list[tuple[int, str | None]]  # inputs that got a name on the way
     obligations: list[Any]
+    call: Span
     place: Span | None
     user: Span | None
     nodes: list[Node] | None = None  # what was made, in the order it was made in
@@ -199,6 +200,7 @@ class Reuse:
                 written,
                 [(k, n.name) for k, n in enumerate(inputs) if n.name != given[k]],
                 el.obligations[owed:],
+                call.span,
                 place,
                 user,
             )
@@ -230,6 +232,7 @@ class Reuse:
         renamed = {a: dims.sym(b) for a, b in zip(found.symbols, symbols, strict=True) if a != b}
         copies = Copies(dict(zip(found.inputs, inputs, strict=True)), found.given, renamed)
         copies.moved((found.place, found.user), places())
+        copies.calls = found.call, call.span
         inserted = self.el._inserted
         for node in _made(found):
             copy = copies.of(node, self._name(found, node, copies))
