@@ -67,8 +67,8 @@ def _separator(rng: random.Random, comments: float, line: bool) -> str:
 def _gap(
     text: str, left: Token, right: Token, stack: list[str], rng: random.Random, comments: float, breaks: float
 ) -> str:
-    if left.type == "MINUS" and left.first and right.start == left.end:
-        return ""  # at the beginning of a line a sign stands at its value
+    if left.type in ("MINUS", "AT") and left.first and right.start == left.end:
+        return ""  # at the beginning of a line a sign stands at its value, and @ at its name
     apart = right.start > left.end
     if "DOT" in (left.type, right.type):
         member = right.type == "DOT" and text[right.end].isalpha()
