@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, SCALAR, WGSL, Capabilities
+from charl.collecting import collecting_later
 from charl.errors import Diagnostic, code, fail
 from charl.output import E_WRITE
 from charl.program import Export, Program
@@ -129,6 +130,7 @@ def compile_file(
     return compile_source(read_source(path), options or Options(), progress)
 
 
+@collecting_later()
 def compile_source(source: Source, options: Options, progress: Progress | None = None) -> Compiled:
     """Compile a source text to a package."""
     tell = progress or (lambda stage: None)

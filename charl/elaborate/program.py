@@ -6,14 +6,13 @@ without a mistake is elaborated to graphs.
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
 from charl import dtypes
+from charl.collecting import collecting_later
 from charl.elaborate import check, exports, modules, numbers, testing
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import UNKNOWN_NAME, Elaborator
@@ -42,7 +41,7 @@ def elaborate(
     is told every value found. Raises CharlError with all diagnostics of the file.
     """
     prepare()
-    with _collecting_later():
+    with collecting_later():
         return _elaborate(source, dims or {}, sets or {}, floats or {}, reveal)
 
 
@@ -106,18 +105,6 @@ def _elaborated(
         sha256((source.text + "\0" + options).encode()).hexdigest(),
         tests,
     )
-
-
-@contextmanager
-def _collecting_later() -> Iterator[None]:
-    """The walk makes many objects and hardly a cycle: looking for cycles every so often would cost a sixth of its time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def prepare() -> None:
