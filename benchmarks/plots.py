@@ -5,6 +5,7 @@ Enters: the record of a run. Leaves: files. Fonts stay text, and nothing in a fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,50 +42,47 @@ def _save(figure: Any, path: Path) -> Path:
     return path
 
 
-def _shares(record: dict[str, Any], threads: int) -> Any:
-    """Share of the limit of every row, a dot for each library."""
-    rows = [r for r in record["rows"] if r["threads"] == threads and "Charl" in r["seconds"]][::-1]
+def _dots(
+    rows: list[dict[str, Any]], value: Callable[[dict[str, Any], str], float], label: str
+) -> tuple[Any, Any]:
+    """A row for each case, a dot for each library."""
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
     for name, colour in COLOURS.items():
-        points = [(floor(r)[0] / r["seconds"][name], i) for i, r in enumerate(rows) if name in r["seconds"]]
+        points = [(value(r, name), i) for i, r in enumerate(rows) if name in r["seconds"]]
         if points:
             size = 46 if name == "Charl" else 22
             axes.scatter(*zip(*points), s=size, color=colour, label=name, zorder=3 if name == "Charl" else 2)
     axes.set_yticks(range(len(rows)), [r["case"] for r in rows])
-    axes.set_xlim(0, 1.05)
-    axes.set_xlabel(
-        f"share of the machine's limit, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}"
-    )
+    axes.set_xlabel(label)
     axes.grid(axis="x", color="#dddddd", zorder=0)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=7, frameon=False)
+    return figure, axes
+
+
+def _rows(record: dict[str, Any], threads: int) -> list[dict[str, Any]]:
+    return [r for r in record["rows"] if r["threads"] == threads and "Charl" in r["seconds"]][::-1]
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def _shares(record: dict[str, Any], threads: int) -> Any:
+    """Share of the limit."""
+    label = f"share of the machine's limit, {_threads(threads)}, {record['cpu']}"
+    figure, axes = _dots(_rows(record, threads), lambda r, name: floor(r)[0] / r["seconds"][name], label)
+    axes.set_xlim(0, 1.05)
     return figure
 
 
 def _leads(record: dict[str, Any], threads: int) -> Any:
-    """How many times as long as Charl every library takes, a dot for each."""
-    rows = [
-        r
-        for r in record["rows"]
-        if r["threads"] == threads and len(r["seconds"]) > 1 and "Charl" in r["seconds"]
-    ][::-1]
-    figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
-    for name, colour in COLOURS.items():
-        points = [
-            (r["seconds"][name] / r["seconds"]["Charl"], i)
-            for i, r in enumerate(rows)
-            if name in r["seconds"]
-        ]
-        if points and name != "Charl":
-            axes.scatter(*zip(*points), s=22, color=colour, label=name, zorder=2)
-    axes.axvline(1, color=COLOURS["Charl"], linewidth=1.5, label="Charl", zorder=1)
-    axes.set_yticks(range(len(rows)), [r["case"] for r in rows])
+    """How many times as long as Charl every library takes."""
+    label = f"time over Charl's, {_threads(threads)}, {record['cpu']}: right of 1 is slower"
+    figure, axes = _dots(
+        _rows(record, threads), lambda r, name: r["seconds"][name] / r["seconds"]["Charl"], label
+    )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel(
-        f"time over Charl's, {threads} thread{'s' if threads > 1 else ''}, {record['cpu']}: right of the line is slower"
-    )
-    axes.grid(axis="x", color="#dddddd", zorder=0)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 1.1 / (len(rows) + 2)), ncols=6, frameon=False)
     return figure
 
 
@@ -97,7 +95,7 @@ def _distribution(record: dict[str, Any], part: str) -> Any:
             shares = sorted(s["share"][name] for s in shapes if name in s["share"])
             if shares:
                 along = [i / max(len(shares) - 1, 1) for i in range(len(shares))]
-                label = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+                label = f"{name}, {_threads(threads)}"
                 axes.plot(along, shares, style, color=colour, label=label)
     axes.set_xlabel(f"{part}, from the least share to the largest")
     axes.set_ylabel("share of the limit")
