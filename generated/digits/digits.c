@@ -204,7 +204,7 @@ static void digits_predict_dense(
 /* digits.ch:18: softmax(net(x)) */
 static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(82 * N >= 65536)
+    PARALLEL_FOR_IF(51 * N >= 65536)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -214,20 +214,22 @@ static void digits_predict_softmax(float *restrict result, const float *restrict
                     largest);
         }
         const float total = vf32_reduce_max(largest);
-        vf32 sum = vf32_set1(0.0f);
-        for (ptrdiff_t j = 0; j < 10; j += VL32) {
-            const vm32 active = vm32_range(0, 10 - j);
-            sum = vf32_select(active,
-                    vf32_add(sum,
-                        vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total)))),
-                    sum);
-        }
-        const float total2 = vf32_reduce_add(sum);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
-                    vf32_div(vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total))),
-                        vf32_set1(total2)), active);
+                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total))), active);
+        }
+        vf32 sum = vf32_set1(0.0f);
+        for (ptrdiff_t j = 0; j < 10; j += VL32) {
+            const vm32 active = vm32_range(0, 10 - j);
+            sum = vf32_add(sum, vf32_load_mask(result + 10 * i + j, active));
+        }
+        const float total2 = vf32_reduce_add(sum);
+        const float t = 1.0f / total2;
+        for (ptrdiff_t j = 0; j < 10; j += VL32) {
+            const vm32 active = vm32_range(0, 10 - j);
+            vf32_store_mask(result + 10 * i + j,
+                    vf32_mul(vf32_load_mask(result + 10 * i + j, active), vf32_set1(t)), active);
         }
     }
 }
@@ -370,9 +372,9 @@ static void digits_train_step_small_updates(
  * digits.ch:28: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng) */
 static void digits_train_step_d_dense(
         const int32_t *restrict y,
-        float *restrict loss,
-        const float *restrict dense,
         float *restrict d_dense,
+        const float *restrict dense,
+        float *restrict loss,
         const float *restrict div_2,
         ptrdiff_t N)
 {
@@ -382,7 +384,7 @@ static void digits_train_step_d_dense(
                 "digits.ch:23:5");
     }
 #endif
-    PARALLEL_FOR_IF(116 * N >= 65536)
+    PARALLEL_FOR_IF(89 * N >= 65536)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -393,17 +395,21 @@ static void digits_train_step_d_dense(
         }
         const float total = vf32_reduce_max(largest);
         const float t = fabsf(total) < INFINITY ? total : 0.0f;
+        for (ptrdiff_t j = 0; j < 10; j += VL32) {
+            const vm32 active = vm32_range(0, 10 - j);
+            vf32_store_mask(d_dense + 10 * i + j,
+                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t))), active);
+        }
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            sum = vf32_select(active,
-                    vf32_add(sum,
-                        vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t)))), sum);
+            sum = vf32_add(sum, vf32_load_mask(d_dense + 10 * i + j, active));
         }
         const float total2 = vf32_reduce_add(sum);
         const int32_t t2 = i32_max(i32_min(y[i], 9), 0);
         const float d_loss = div_2[0];
-        const float t3 = logf(total2) + t - dense[10 * i + (ptrdiff_t)t2];
+        const float t3 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f)
+                - dense[10 * i + (ptrdiff_t)t2];
         const float t4 = -d_loss;
         const float t5 = d_loss / total2;
         loss[i] = t3;
@@ -412,9 +418,7 @@ static void digits_train_step_d_dense(
             vf32_store_mask(d_dense + 10 * i + j,
                     vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t2)), vf32_set1(t4),
                             vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t5),
-                            vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t))))),
-                    active);
+                        vf32_mul(vf32_set1(t5), vf32_load_mask(d_dense + 10 * i + j, active))), active);
         }
     }
 }
@@ -1070,16 +1074,18 @@ enum digits_status digits_train_step(
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
     unsigned char *const arena = (unsigned char *)workspace;
+    unsigned char *const part = arena + 1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64);
+    unsigned char *const part_2 = part + 64;
     float *const unit_interval = (float *)arena; /* [64 * N] */
     float *const add = (float *)(arena + 256 * N); /* [64 * N] */
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
-    float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
-    float *const div_ = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64)); /* [1] */
-    float *const scale = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 64); /* [1] */
-    float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [1] */
-    float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [N] */
-    float *const d_dense = (float *)(arena + 1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128); /* [10 * N] */
-    float *const d_y = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64) + 128); /* [64 * N] */
+    float *const dense = (float *)(arena + 1024 * N); /* [10 * N] */
+    float *const div_ = (float *)part; /* [1] */
+    float *const scale = (float *)part_2; /* [1] */
+    float *const div_2 = (float *)(arena + 768 * N); /* [1] */
+    float *const d_dense = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64)); /* [10 * N] */
+    float *const loss = (float *)(arena + 1024 * N + 128 * size_ceildiv(40 * N, 64)); /* [N] */
+    float *const d_y = (float *)(arena + 768 * N); /* [64 * N] */
 
     digits_train_step_dropout(
         rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
@@ -1092,9 +1098,9 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(div_, 1, "div", "digits.ch:29:5");
     DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:29:5");
     DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:29:5");
-    digits_train_step_d_dense(y, loss, dense, d_dense, div_2, N);
-    DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
+    digits_train_step_d_dense(y, d_dense, dense, loss, div_2, N);
     DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");
+    DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
     digits_train_step_d_y(net->layer2.w, d_y, add, unit_interval, d_dense, N);
     DIGITS_NAN_F32(d_y, 64 * N, "d_y", "digits.ch:12:9");
     digits_train_step_update_net_0_w(

@@ -51,13 +51,13 @@ const char *digits_source_hash(void);
 const char *digits_debug_message(void);
 #endif
 
-/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]. */
+/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986). */
 struct digits_dense {
     float w[64 * 64]; /* [64, 64] */
     float b[64]; /* [64] */
 };
 
-/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o]. */
+/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986). */
 struct digits_dense_2 {
     float w[64 * 10]; /* [64, 10] */
     float b[10]; /* [10] */
@@ -144,7 +144,7 @@ size_t digits_predict_workspace(ptrdiff_t N);
  *   workspace  digits_predict_workspace(...) bytes, aligned to 8 (64 is faster), of any content
  *
  * Costs: workspace 256 * N + 64 * ceil_div(40 * N, 64) bytes, structs 19240 bytes, tables in ROM 0
- * bytes, 9660 * N floating-point operations.
+ * bytes, 9661 * N floating-point operations.
  */
 enum digits_status digits_predict(
     ptrdiff_t N,

@@ -100,7 +100,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 4096; ++i) {
-            const double have = (double)(self.layer0.w)[i];
+            const double have = (double)((self.layer0.w)[i]);
             sum += have;
             if (i % 129 == 0)
                 compare(test, "self.0.w", i, have, expected[i / 129], 4.33e-06, &bad);
@@ -116,7 +116,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 64; ++i) {
-            const double have = (double)(self.layer0.b)[i];
+            const double have = (double)((self.layer0.b)[i]);
             sum += have;
             if (i % 3 == 0)
                 compare(test, "self.0.b", i, have, expected[i / 3], 1e-07, &bad);
@@ -134,7 +134,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 640; ++i) {
-            const double have = (double)(self.layer2.w)[i];
+            const double have = (double)((self.layer2.w)[i]);
             sum += have;
             if (i % 21 == 0)
                 compare(test, "self.2.w", i, have, expected[i / 21], 5.69e-06, &bad);
@@ -149,7 +149,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 10; ++i) {
-            const double have = (double)(self.layer2.b)[i];
+            const double have = (double)((self.layer2.b)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "self.2.b", i, have, expected[i / 1], 1e-07, &bad);
@@ -164,7 +164,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 2; ++i) {
-            const double have = (double)(rng.key)[i];
+            const double have = (double)((rng.key)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "rng.key", i, have, expected[i / 1], 0.0, &bad);
@@ -179,7 +179,7 @@ static void test_digits_digits_init(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 1; ++i) {
-            const double have = (double)(&rng.counter)[i];
+            const double have = (double)((&rng.counter)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "rng.counter", i, have, expected[i / 1], 0.0, &bad);
@@ -221,7 +221,7 @@ static void test_digits_predict(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 30; ++i) {
-            const double have = (double)(result)[i];
+            const double have = (double)((result)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "result", i, have, expected[i / 1], 3.59e-06, &bad);
@@ -275,7 +275,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 1; ++i) {
-            const double have = (double)(result)[i];
+            const double have = (double)((result)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "result", i, have, expected[i / 1], 0.00109, &bad);
@@ -293,7 +293,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 4096; ++i) {
-            const double have = (double)(net.layer0.w)[i];
+            const double have = (double)((net.layer0.w)[i]);
             sum += have;
             if (i % 129 == 0)
                 compare(test, "net.0.w", i, have, expected[i / 129], 1.5e-05, &bad);
@@ -310,7 +310,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 64; ++i) {
-            const double have = (double)(net.layer0.b)[i];
+            const double have = (double)((net.layer0.b)[i]);
             sum += have;
             if (i % 3 == 0)
                 compare(test, "net.0.b", i, have, expected[i / 3], 1.48e-05, &bad);
@@ -328,7 +328,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 640; ++i) {
-            const double have = (double)(net.layer2.w)[i];
+            const double have = (double)((net.layer2.w)[i]);
             sum += have;
             if (i % 21 == 0)
                 compare(test, "net.2.w", i, have, expected[i / 21], 1.5e-05, &bad);
@@ -343,7 +343,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 10; ++i) {
-            const double have = (double)(net.layer2.b)[i];
+            const double have = (double)((net.layer2.b)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "net.2.b", i, have, expected[i / 1], 1.23e-05, &bad);
@@ -361,7 +361,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 4096; ++i) {
-            const double have = (double)(adam.m.layer0.w)[i];
+            const double have = (double)((adam.m.layer0.w)[i]);
             sum += have;
             if (i % 129 == 0)
                 compare(test, "adam.m.0.w", i, have, expected[i / 129], 1.38e-05, &bad);
@@ -378,7 +378,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 64; ++i) {
-            const double have = (double)(adam.m.layer0.b)[i];
+            const double have = (double)((adam.m.layer0.b)[i]);
             sum += have;
             if (i % 3 == 0)
                 compare(test, "adam.m.0.b", i, have, expected[i / 3], 1.39e-05, &bad);
@@ -396,7 +396,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 640; ++i) {
-            const double have = (double)(adam.m.layer2.w)[i];
+            const double have = (double)((adam.m.layer2.w)[i]);
             sum += have;
             if (i % 21 == 0)
                 compare(test, "adam.m.2.w", i, have, expected[i / 21], 0.000236, &bad);
@@ -411,7 +411,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 10; ++i) {
-            const double have = (double)(adam.m.layer2.b)[i];
+            const double have = (double)((adam.m.layer2.b)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "adam.m.2.b", i, have, expected[i / 1], 1.23e-05, &bad);
@@ -429,7 +429,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 4096; ++i) {
-            const double have = (double)(adam.v.layer0.w)[i];
+            const double have = (double)((adam.v.layer0.w)[i]);
             sum += have;
             if (i % 129 == 0)
                 compare(test, "adam.v.0.w", i, have, expected[i / 129], 1.5e-05, &bad);
@@ -446,7 +446,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 64; ++i) {
-            const double have = (double)(adam.v.layer0.b)[i];
+            const double have = (double)((adam.v.layer0.b)[i]);
             sum += have;
             if (i % 3 == 0)
                 compare(test, "adam.v.0.b", i, have, expected[i / 3], 1.46e-05, &bad);
@@ -464,7 +464,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 640; ++i) {
-            const double have = (double)(adam.v.layer2.w)[i];
+            const double have = (double)((adam.v.layer2.w)[i]);
             sum += have;
             if (i % 21 == 0)
                 compare(test, "adam.v.2.w", i, have, expected[i / 21], 5.43e-05, &bad);
@@ -479,7 +479,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 10; ++i) {
-            const double have = (double)(adam.v.layer2.b)[i];
+            const double have = (double)((adam.v.layer2.b)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "adam.v.2.b", i, have, expected[i / 1], 1.41e-05, &bad);
@@ -494,7 +494,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 1; ++i) {
-            const double have = (double)(&adam.t)[i];
+            const double have = (double)((&adam.t)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "adam.t", i, have, expected[i / 1], 0.0, &bad);
@@ -509,7 +509,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 2; ++i) {
-            const double have = (double)(rng.key)[i];
+            const double have = (double)((rng.key)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "rng.key", i, have, expected[i / 1], 0.0, &bad);
@@ -524,7 +524,7 @@ static void test_digits_train_step(void)
         size_t i;
         int bad = 0;
         for (i = 0; i < 1; ++i) {
-            const double have = (double)(&rng.counter)[i];
+            const double have = (double)((&rng.counter)[i]);
             sum += have;
             if (i % 1 == 0)
                 compare(test, "rng.counter", i, have, expected[i / 1], 0.0, &bad);

@@ -140,6 +140,12 @@ static inline vf32 vf32_scale(vf32 x, vf32 n) {
     return vf32_mul(vf32_mul(x, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
+/* The same, and 0 in lanes of `gone`, whatever is in them. */
+static inline vf32 vf32_scale_unless(vm32 gone, vf32 x, vf32 n) {
+    const vf32 zero = vf32_set1(0.0f);
+    return vf32_select(gone, zero, vf32_scale(x, vf32_select(gone, zero, n)));
+}
+
 /* Both halves are exact, so the sum rounds once. */
 static inline vf32 vf32_from_u32(vu32 x) {
     const __m256 high = _mm256_cvtepi32_ps(_mm256_srli_epi32(x, 16));

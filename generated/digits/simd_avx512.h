@@ -126,9 +126,9 @@ static inline vf32 vf32_least(vf32 bound, vf32 x) {
     return _mm512_maskz_min_ps((vm32)-1, bound, x);
 }
 
-/* x * 2^n for whole n, rounded once even where the result is subnormal. */
-static inline vf32 vf32_scale(vf32 x, vf32 n) {
-    return _mm512_maskz_scalef_ps((vm32)-1, x, n);
+/* The same, and 0 in lanes of `gone`, whatever is in them. */
+static inline vf32 vf32_scale_unless(vm32 gone, vf32 x, vf32 n) {
+    return _mm512_maskz_scalef_ps((vm32)~gone, x, n);
 }
 
 static inline vf32 vf32_from_u32(vu32 x) {

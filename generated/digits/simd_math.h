@@ -14,12 +14,11 @@ static inline vf32 vf32_number(vf32 whole) {
 
 /* (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2. */
 static inline vf32 vf32_exp_tail(vf32 r) {
-    vf32 p = vf32_set1(1.9875691500e-4f);
-    p = vf32_fma(p, r, vf32_set1(1.3981999507e-3f));
-    p = vf32_fma(p, r, vf32_set1(8.3334519073e-3f));
-    p = vf32_fma(p, r, vf32_set1(4.1665795894e-2f));
-    p = vf32_fma(p, r, vf32_set1(1.6666665459e-1f));
-    return vf32_fma(p, r, vf32_set1(5.0000001201e-1f));
+    vf32 p = vf32_set1(1.3814540104e-3f);
+    p = vf32_fma(p, r, vf32_set1(8.3687451320e-3f));
+    p = vf32_fma(p, r, vf32_set1(4.1668390787e-2f));
+    p = vf32_fma(p, r, vf32_set1(1.6666520399e-1f));
+    return vf32_fma(p, r, vf32_set1(4.9999993432e-1f));
 }
 
 /* exp(r) for |r| <= log(2) / 2. */
@@ -35,11 +34,10 @@ static inline vf32 vf32_exp_rest(vf32 x, vf32 n) {
 }
 
 static inline vf32 vf32_exp(vf32 x) {
-    const vf32 zero = vf32_set1(0.0f);
     const vm32 gone = vf32_lt(x, vf32_set1(-104.0f)); /* a subnormal on the way would take its time */
-    const vf32 y = vf32_select(gone, zero, vf32_least(vf32_set1(89.0f), x));
+    const vf32 y = vf32_least(vf32_set1(89.0f), x);
     const vf32 n = vf32_number(vf32_whole(y, 1.44269504f));
-    return vf32_select(gone, zero, vf32_scale(vf32_exp_near(vf32_exp_rest(y, n)), n));
+    return vf32_scale_unless(gone, vf32_exp_near(vf32_exp_rest(y, n)), n);
 }
 
 #endif

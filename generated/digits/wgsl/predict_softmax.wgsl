@@ -33,8 +33,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var j = 0; j < 10; j++) {
             sum += exp(dense[10 * i + j] - largest);
         }
+        let t = 1.0 / sum;
         for (var j = 0; j < 10; j++) {
-            result[10 * i + j] = exp(dense[10 * i + j] - largest) / sum;
+            result[10 * i + j] = exp(dense[10 * i + j] - largest) * t;
         }
     }
 }
