@@ -196,7 +196,7 @@ class Window:
             start = self.starts[k]
             assert isinstance(start, Node)
             i = i32(start)
-            test = ops.and_(ops.ge(i, number(0)), ops.lt(i, number(x.shape[k])))
+            test = ops.eq(i, ops.index_within(i, x.shape[k]))
             inside = test if inside is None else ops.and_(inside, test)
         if inside is not None:  # outside, what is there is written again: only the window is touched
             old = ops.dynamic_slice(x, starts, part.shape)
@@ -270,6 +270,11 @@ class Gather:
     def _axis(self) -> int:
         return 0 if self.front else self.axes[0]
 
+    @property
+    def _told(self) -> bool:
+        """Whether each index is looked at before they are joined."""
+        return len(self.axes) > 1
+
     def _place(self, x: Node, clamp: bool) -> Node:
         """Positions along the joined dimension; -1 where an index is outside, unless it is clamped."""
         if len(self.axes) == 1:
@@ -279,28 +284,27 @@ class Gather:
         for axis, given in zip(self.axes, self.nodes, strict=True):
             n = x.shape[axis]
             i = i32(given)
-            top = operators.broadcast_to(number(n - 1), i.shape)
-            low = ops.full(0, i.type)
-            if clamp:
-                i = ops.max_(ops.min_(i, top), low)
-            else:
-                fits = operators.broadcast_to(ops.and_(ops.ge(i, low), ops.le(i, top)), self.shape)
+            brought = ops.index_within(i, n)
+            if not clamp:
+                fits = operators.broadcast_to(ops.eq(i, brought), self.shape)
                 inside = fits if inside is None else ops.and_(inside, fits)
-            wide = operators.broadcast_to(i, self.shape)
+            wide = operators.broadcast_to(brought, self.shape)
             by = operators.broadcast_to(number(n), self.shape)
             place = wide if place is None else ops.add(ops.mul(place, by), wide)
         assert place is not None
         return place if inside is None else ops.select(inside, place, ops.full(-1, place.type))
 
     def read(self, x: Node) -> Node:
-        return ops.gather(self._flat(x), self._place(x, True), axis=self._axis())
+        return ops.gather(self._flat(x), self._place(x, True), axis=self._axis(), meant=self._told)
 
     def write(self, x: Node, part: Node) -> Node:
-        return self._back(x, ops.scatter(self._flat(x), self._place(x, False), part, self._axis()))
+        flat = ops.scatter(self._flat(x), self._place(x, False), part, self._axis(), meant=self._told)
+        return self._back(x, flat)
 
     def add(self, x: Node, part: Node) -> Node:
         """`x` with all of `part` added."""
-        return self._back(x, ops.scatter_add(self._flat(x), self._place(x, False), part, self._axis()))
+        flat = ops.scatter_add(self._flat(x), self._place(x, False), part, self._axis(), meant=self._told)
+        return self._back(x, flat)
 
     def _back(self, x: Node, flat: Node) -> Node:
         order = self._order(x.rank)

@@ -16,6 +16,7 @@ from charl.loops.ir import (
     Accumulator,
     Buffer,
     Check,
+    Debug,
     For,
     Horizontal,
     If,
@@ -128,6 +129,8 @@ class _Renamer:
             return replace(s, index=self.size(s.index))
         if isinstance(s, If):
             return If(self.expr(s.condition), self.body(s.body), self.body(s.otherwise))
+        if isinstance(s, Debug):
+            return Debug(self.body(s.body))
         assert isinstance(s, Check)
         return replace(s, condition=self.expr(s.condition), spans=() if self.neutral else s.spans)
 
@@ -161,7 +164,7 @@ def _with_buffers(
         if isinstance(s, For):
             condition = None if s.condition is None else expr(s.condition)
             return replace(s, body=tuple(stmt(x) for x in s.body), condition=condition)
-        if isinstance(s, Simd):
+        if isinstance(s, (Simd, Debug)):
             return replace(s, body=tuple(stmt(x) for x in s.body))
         if isinstance(s, If):
             sides = (tuple(stmt(x) for x in side) for side in (s.body, s.otherwise))
@@ -261,6 +264,6 @@ def share(kernel: Kernel, other: Kernel) -> None:
         if isinstance(s, If):
             body, otherwise = (tuple(joined(x) for x in side) for side in (s.body, s.otherwise))
             return replace(s, body=body, otherwise=otherwise)
-        return replace(s, body=tuple(joined(x) for x in s.body)) if isinstance(s, (For, Simd)) else s
+        return replace(s, body=tuple(joined(x) for x in s.body)) if isinstance(s, (For, Simd, Debug)) else s
 
     kernel.nests = tuple(tuple(joined(s) for s in nest) for nest in kernel.nests)

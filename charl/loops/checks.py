@@ -1,7 +1,8 @@
 """Checks of run-time indices, for debug builds.
 
 Enters: the values of a group and the nest that computes them. Leaves: statements to stand in front of it that look at every index
-before it is clamped. They read what the nest reads and no more, so that a kernel is the same with and without them.
+before it is clamped. They read what the nest reads, and indices that can be at one place only, which no element needs (see
+`plan.access`); a kernel does the same with and without them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from charl import dims
 from charl.dims import Dim
 from charl.dtypes import boolean
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, IndexValue, Reduce
+from charl.graph.scalar import Apply, Const, Expr, IndexValue
 from charl.loops import walk
+from charl.loops.emit import Emitter
 from charl.loops.inline import Inliner
-from charl.loops.ir import Buffer, Check, For, Stmt
+from charl.loops.ir import Buffer, Check, Debug, For, Stmt
+from charl.loops.sinks import Sink
 from charl.ops.record import OPS, Indexed
 from charl.passes.values import VIEWS
 from charl.plan.fusion import Fusion
@@ -25,7 +28,7 @@ Ranges = Mapping[str, tuple[Size, Size]]
 
 
 class _NotRead(Exception):
-    """A value that the nest does not read, or makes by a sum."""
+    """A value that the nest does not read."""
 
 
 def index_checks(
@@ -98,7 +101,7 @@ def _computed(members: Sequence[Node], fusion: Fusion) -> Iterator[Node]:
         waiting += [x for x in reversed(node.inputs) if fusion.expanded(x)]
 
 
-def _check(node: Node, indexed: Indexed, fusion: Fusion, inliner: Inliner, ranges: Ranges) -> Stmt | None:
+def _check(node: Node, indexed: Indexed, fusion: Fusion, inliner: Inliner, ranges: Ranges) -> Debug | None:
     """The check of one operand; None where it is proved."""
     index = indexed.operand
     names = [(f"c{d}", n) for d, n in enumerate(index.shape)]
@@ -118,12 +121,11 @@ def _check(node: Node, indexed: Indexed, fusion: Fusion, inliner: Inliner, range
     for condition, taken in sorted(fusion.conditions[node], key=lambda c: (c[0].born, c[1])):
         given = inliner.element(condition, ())
         holds = Apply("or", (Apply("not", (given,), boolean) if taken else given, holds), boolean)
-    if any(isinstance(e, Reduce) for e in holds.walk()):
-        raise _NotRead
-    body: Stmt = Check(holds, what, (node.span.shown,) if node.span else ())
+    sums, (sink,) = Emitter(vectors=False).reductions([Sink(holds)], frozenset())
+    body: tuple[Stmt, ...] = (*sums, Check(sink.value, what, (node.span.shown,) if node.span else ()))
     for name, n in reversed(names):
-        body = For(name, n, (body,))
-    return body
+        body = (For(name, n, body),)
+    return Debug(body)
 
 
 def _symbols(statements: Iterable[Stmt]) -> frozenset[str]:

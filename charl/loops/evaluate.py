@@ -20,6 +20,7 @@ from charl.loops.ir import (
     Accumulator,
     Buffer,
     Check,
+    Debug,
     For,
     Horizontal,
     If,
@@ -170,6 +171,8 @@ class _Run:
             self._horizontal(s)
         elif isinstance(s, Store):
             self._store(s)
+        elif isinstance(s, Debug):
+            self._body(s.body if self.checks else ())
         else:
             self._check(s)
 
@@ -259,5 +262,5 @@ class _Run:
             array[index] = rounded(values, s.buffer.dtype) if s.buffer.dtype.is_half else values
 
     def _check(self, s: Check) -> None:
-        if self.checks and not bool(np.all(self._values(s.condition))):
+        if not bool(np.all(self._values(s.condition))):
             raise CheckFailed(f"{s.what} ({' or '.join(map(str, s.spans))})")

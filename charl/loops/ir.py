@@ -169,15 +169,22 @@ class Simd:
 
 @dataclass(frozen=True)
 class Check:
-    """Debug builds only: report `what` unless `condition` holds, at the places of all that this kernel computes."""
+    """Inside `Debug`: report `what` unless `condition` holds, at the places of all that this kernel computes."""
 
     condition: Expr
     what: str
     spans: tuple[Span, ...]
 
 
+@dataclass(frozen=True)
+class Debug:
+    """Statements with registers of their own that debug builds run, and no other: checks, and what they are computed from."""
+
+    body: tuple[Stmt, ...]
+
+
 Stmt: TypeAlias = (
-    "Let | Local | Transpose | Prefetch | Accumulator | Update | Horizontal | Store | If | For | Simd | Check"
+    "Let | Local | Transpose | Prefetch | Accumulator | Update | Horizontal | Store | If | For | Simd | Check | Debug"
 )
 
 

@@ -261,6 +261,16 @@ class Lowering:
         """Debug builds look at every run-time index before it is clamped."""
         if not self.caps.reports:
             return ()
+        waiting = [x for m in members for x in self.fusion.fact(m).checked]
+        inside, met = set(members), set(waiting)
+        while waiting:  # what only checks read
+            n = waiting.pop()
+            if n not in inside:
+                self.read[n] = self._buffer(n)
+                continue
+            new = {r.node: None for r in self.fusion.fact(n).reads if r.node not in met}
+            met.update(new)
+            waiting += new
         return index_checks(members, self.fusion, self.read, self.inliner, self.outer, nest)
 
 

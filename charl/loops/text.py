@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from charl.loops.ir import (
     Accumulator,
     Check,
+    Debug,
     For,
     Horizontal,
     If,
@@ -59,7 +60,7 @@ def _numbered(text: str) -> str:
 def _body(body: tuple[Stmt, ...], depth: int) -> Iterator[str]:
     pad = "    " * depth
     for s in body:
-        if isinstance(s, (For, Simd, If)):
+        if isinstance(s, (For, Simd, If, Debug)):
             yield pad + _head(s)
             yield from _body(s.body, depth + 1)
             if isinstance(s, If) and s.otherwise:
@@ -69,7 +70,9 @@ def _body(body: tuple[Stmt, ...], depth: int) -> Iterator[str]:
             yield pad + _line(s)
 
 
-def _head(s: For | Simd | If) -> str:
+def _head(s: For | Simd | If | Debug) -> str:
+    if isinstance(s, Debug):
+        return "debug"
     if isinstance(s, If):
         return f"if {s.condition}"
     if isinstance(s, Simd):

@@ -15,6 +15,7 @@ from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Redu
 from charl.loops.ir import (
     Accumulator,
     Buffer,
+    Debug,
     For,
     Horizontal,
     If,
@@ -106,6 +107,8 @@ class _Verifier:
             self.define(s.name, False)
         elif isinstance(s, Store):
             self.store(s)
+        elif isinstance(s, Debug):
+            self.statements(s.body)
 
     def bind(self, name: str, bounds: tuple[Size, Size], s: Stmt) -> None:
         self.require(name not in self.symbols, f"index {name} is bound twice")

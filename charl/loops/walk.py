@@ -13,6 +13,7 @@ from charl.graph.scalar import Expr
 from charl.loops.ir import (
     Accumulator,
     Check,
+    Debug,
     For,
     If,
     Let,
@@ -58,7 +59,7 @@ def body(s: Stmt) -> tuple[Stmt, ...]:
     """Statements inside a statement."""
     if isinstance(s, If):
         return (*s.body, *s.otherwise)
-    return s.body if isinstance(s, (For, Simd)) else ()
+    return s.body if isinstance(s, (For, Simd, Debug)) else ()
 
 
 def statements(inside: tuple[Stmt, ...]) -> Iterator[Stmt]:
@@ -78,9 +79,3 @@ def register_widths(nest: tuple[Stmt, ...]) -> dict[str, int]:
             yield from walk(body(s), s.width if isinstance(s, Simd) else width)
 
     return dict(walk(nest, 0))
-
-
-def only_checks(s: Stmt) -> bool:
-    """Whether a statement does nothing outside debug builds."""
-    inner = body(s)
-    return isinstance(s, Check) or (bool(inner) and all(only_checks(x) for x in inner))

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from charl import ops
-from charl.dtypes import boolean, f32, f64, i8, i32, i64
+from charl.dtypes import boolean, f32, f64, i8, i32, i64, u32
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, Shape, TensorType
-from charl.graph.scalar import Expr, Guard, Index
+from charl.graph.scalar import Const, Expr, Guard, Index, IndexValue
 from charl.ops import lanes
 from charl.ops.common import (
     Array,
@@ -31,7 +31,7 @@ from charl.ops.common import (
 )
 from charl.ops.record import Indexed, Op, Sample, Scatter, make, register
 
-__all__ = ["dynamic_slice", "dynamic_update", "gather"]
+__all__ = ["dynamic_slice", "dynamic_update", "gather", "index_within"]
 
 # ---------------------------------------------------------------- gather
 
@@ -41,14 +41,23 @@ def gather(x: Node, idx: Node, axis: int, batch: int = 0, meant: bool = False) -
 
     Indices outside clamp to the nearest inside. Where that is `meant`, no debug build reports it.
     """
-    attrs: Attrs = {"axis": axis, "batch": batch, **({"meant": True} if meant else {})}
-    return make("gather", x, idx, **attrs)
+    return make("gather", x, idx, axis=axis, batch=batch, **told(meant))
+
+
+def told(meant: bool) -> Attrs:
+    """The attribute of a node whose indices may lie outside on purpose, or were looked at before."""
+    return {"meant": True} if meant else {}
+
+
+def is_meant(node: Node) -> bool:
+    """Whether a gather or scatter takes indices outside without a report."""
+    return bool(node.attrs.get("meant"))
 
 
 def at_indices(node: Node) -> tuple[Indexed, ...]:
     """Where the indices of a gather or scatter (x, idx, …) shall lie."""
     x, idx = node.inputs[:2]
-    return () if node.attrs.get("meant") else (Indexed(idx, x.shape[node.attrs["axis"]]),)
+    return () if is_meant(node) else (Indexed(idx, x.shape[node.attrs["axis"]]),)
 
 
 def updates_shape(name: str, x: TensorType, idx: TensorType, attrs: Attrs) -> Shape:
@@ -121,19 +130,20 @@ def _gather_vjp(node: Node, ct: Node) -> tuple[Node, None]:
     if idx.rank == batch:  # one index per row: fuses with what follows
         spread = ops.broadcast(ct, x.shape, tuple(k for k in range(x.rank) if k != axis))
         return ops.select(_one_hot(x, idx, axis, batch), spread, zeros_like(x)), None
-    return ops.scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp"), None
+    return ops.scatter_add(zeros_like(x), idx, ct, axis, batch, "clamp", is_meant(node)), None
 
 
 def _gather_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     """Lanes are one more batch axis; of indices alone, without a batch axis, they are some of the indices."""
     (x, idx), axis, batch = inputs, node.attrs["axis"], node.attrs["batch"]
+    meant = is_meant(node)
     if batch == 0 and not mapped[0]:
-        out = gather(x, idx, axis)
+        out = gather(x, idx, axis, meant=meant)
         return ops.transpose(out, (axis, *others((axis,), out.rank)))
     if batch == 0 and not mapped[1]:
-        return gather(x, idx, axis + 1)
+        return gather(x, idx, axis + 1, meant=meant)
     x, idx = lanes.every(inputs, mapped, size)
-    return gather(x, idx, axis + 1, batch + 1)
+    return gather(x, idx, axis + 1, batch + 1, meant)
 
 
 def _gather_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -166,6 +176,61 @@ register(
         linear=lambda node: ((0,),),
         batch=_gather_batch,
         indexed=at_indices,
+    )
+)
+
+# ---------------------------------------------------------------- indices brought into an axis
+
+
+def index_within(idx: Node, extent: Size, size: Size = 1) -> Node:
+    """Indices of `size` elements each, shifted to where these are among `extent`; as i32 where `idx` is narrower.
+
+    For operations that compute with indices before anything is read at them: debug builds report those that are shifted.
+    """
+    wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
+    return make("index_within", wide, extent=extent, size=size)
+
+
+def _within_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    (t,) = types
+    require(t.dtype.is_integer and t.dtype.bytes >= 4, f"index_within: indices are integers, not {t.dtype}")
+    fits = not provably_negative(attrs["extent"] - attrs["size"])
+    require(fits, f"index_within: {attrs['size']} of {attrs['extent']} elements")
+    return t
+
+
+def _within_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
+    return clip(arrays[0], attrs["extent"] - attrs["size"]).astype(arrays[0].dtype)
+
+
+def _within_at(node: Node, index: Index) -> Expr:
+    room = node.attrs["extent"] - node.attrs["size"]
+    below = scalar.apply("min", scalar.read(node.inputs[0], index), IndexValue(room, node.dtype))
+    return scalar.apply("max", below, Const(0, node.dtype))
+
+
+def _within_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, extent, size, t in (
+        ((), 4, 1, i32),
+        ((5,), 3, 2, i64),
+        ((2, 3), 2, 2, u32),
+        ((0,), 1, 1, i32),
+        ((1, 2, 1, 3, 2), 4, 1, i64),
+    ):
+        yield sample(array(rng, shape, t, 0 if t == u32 else -3, 8), extent=extent, size=size, orders=0)
+
+
+register(
+    Op(
+        "index_within",
+        "Run-time indices brought to where they are within an axis.",
+        _within_infer,
+        _within_ref,
+        _within_at,
+        lambda node, ct: (None,),
+        _within_samples,
+        batch=lanes.elementwise,
+        indexed=lambda node: (Indexed(node.inputs[0], node.attrs["extent"], node.attrs["size"]),),
     )
 )
 
@@ -265,16 +330,6 @@ def _slice_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     return dynamic_update(zeros_like(x), ct, starts), *(None for _ in starts)
 
 
-def _firsts(starts: Sequence[Node], shape: Shape, sizes: Shape) -> list[Node]:
-    """The first index of a window in every lane along each axis, brought to where it fits, as its own type or i32."""
-    out = []
-    for s, n, m in zip(starts, shape, sizes, strict=True):
-        wide = ops.cast(s, i32) if s.dtype.bytes < 4 else s
-        room = ops.broadcast(ops.size_value(n - m, wide.dtype), wide.shape, ())
-        out.append(ops.max_(ops.min_(wide, room), zeros_like(wide)))
-    return out
-
-
 def _repeated(x: Node) -> Node | None:
     """The number that a value repeats, if that is all it does."""
     while x.op in ("broadcast", "reshape"):
@@ -285,7 +340,7 @@ def _repeated(x: Node) -> Node | None:
 def _slice_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     """Axes with one start for all lanes are cut as one; along the others every lane gathers its own."""
     (x, *starts), (shape, sizes) = inputs, (node.inputs[0].shape, node.shape)
-    own = [k for k, m in enumerate(mapped[1:]) if m and shape[k] != sizes[k]]
+    own = [k for k, m in enumerate(mapped[1:]) if m and (shape[k] != sizes[k] or shape[k] == 1)]
     zero = ops.constant(0, i32)
     together = [zero if m else s for s, m in zip(starts, mapped[1:], strict=True)]
     cut = tuple(n if k in own else m for k, (n, m) in enumerate(zip(shape, sizes, strict=True)))
@@ -295,10 +350,13 @@ def _slice_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], siz
     if not mapped[0]:
         x = lanes.spread(x, size)
     for k in own:
-        (first,) = _firsts([starts[k]], (shape[k],), (sizes[k],))
+        if sizes[k] == 1:
+            x = gather(x, ops.reshape(starts[k], (size, 1)), k + 1, 1)
+            continue
+        first = index_within(starts[k], shape[k], sizes[k])
         places = TensorType(first.dtype, (size, sizes[k]))
         idx = ops.add(ops.broadcast(first, places.shape, (0,)), ops.iota(places.shape, 1, first.dtype))
-        x = gather(x, idx, k + 1, 1)
+        x = gather(x, idx, k + 1, 1, meant=True)
     return x
 
 
@@ -315,9 +373,10 @@ def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], si
     if repeated is not None:
         update = ops.broadcast(repeated, x.shape, ())
     inside: Node | None = None
-    for k, first in enumerate(_firsts(lanes.every(starts, mapped[2:], size), shape, window)):
+    for k, start in enumerate(lanes.every(starts, mapped[2:], size)):
         if shape[k] == window[k]:
             continue
+        first = index_within(start, shape[k], window[k])
         along = (size, shape[k])
         relative = ops.sub(ops.iota(along, 1, first.dtype), ops.broadcast(first, along, (0,)))
         if repeated is None:

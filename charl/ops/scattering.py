@@ -30,7 +30,16 @@ from charl.ops.common import (
     zero_of,
     zeros_like,
 )
-from charl.ops.indexing import at_indices, clip, gather, places, split_index, updates_shape
+from charl.ops.indexing import (
+    at_indices,
+    clip,
+    gather,
+    is_meant,
+    places,
+    split_index,
+    told,
+    updates_shape,
+)
 from charl.ops.record import Op, Sample, Scatter, make, register
 
 __all__ = ["scatter", "scatter_add"]
@@ -38,16 +47,18 @@ __all__ = ["scatter", "scatter_add"]
 # ---------------------------------------------------------------- scatter_add
 
 
-def scatter_add(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, mode: str = "drop") -> Node:
+def scatter_add(
+    x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, mode: str = "drop", meant: bool = False
+) -> Node:
     """`x` plus `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, or clamped.
 
-    Half floats accumulate in f32.
+    Half floats accumulate in f32. Where indices outside are `meant`, no debug build reports them.
     """
     if x.dtype.is_half:
         wide = accumulator(x.dtype)
-        total = scatter_add(ops.cast(x, wide), idx, ops.cast(updates, wide), axis, batch, mode)
+        total = scatter_add(ops.cast(x, wide), idx, ops.cast(updates, wide), axis, batch, mode, meant)
         return ops.cast(total, x.dtype)
-    return make("scatter_add", x, idx, updates, axis=axis, batch=batch, mode=mode)
+    return make("scatter_add", x, idx, updates, axis=axis, batch=batch, mode=mode, **told(meant))
 
 
 def _add_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
@@ -120,7 +131,7 @@ def _written(node: Node, combine: str) -> Scatter:
 
 def _add_vjp(node: Node, ct: Node) -> tuple[Node, None, Node]:
     (_, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
-    back = gather(ct, idx, axis, batch)
+    back = gather(ct, idx, axis, batch, is_meant(node))
     if node.attrs["mode"] == "drop":
         wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
         end = ops.broadcast(ops.size_value(ct.shape[axis], wide.dtype), wide.shape, ())
@@ -134,8 +145,8 @@ def _add_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size:
     axis, batch, mode = node.attrs["axis"], node.attrs["batch"], node.attrs["mode"]
     x, idx, updates = lanes.every(inputs, mapped, size)
     if batch == 0 and not mapped[1]:
-        return scatter_add(x, inputs[1], updates, axis + 1, 0, mode)
-    return scatter_add(x, idx, updates, axis + 1, batch + 1, mode)
+        return scatter_add(x, inputs[1], updates, axis + 1, 0, mode, is_meant(node))
+    return scatter_add(x, idx, updates, axis + 1, batch + 1, mode, is_meant(node))
 
 
 def _add_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -174,9 +185,12 @@ register(
 # ---------------------------------------------------------------- scatter
 
 
-def scatter(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0) -> Node:
-    """`x` with `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, the last of equal ones stays."""
-    return make("scatter", x, idx, updates, axis=axis, batch=batch, mode="drop")
+def scatter(x: Node, idx: Node, updates: Node, axis: int, batch: int = 0, meant: bool = False) -> Node:
+    """`x` with `updates` (shaped as `gather` gives them) at `idx`; indices outside are dropped, the last of equal ones stays.
+
+    Where indices outside are `meant`, no debug build reports them.
+    """
+    return make("scatter", x, idx, updates, axis=axis, batch=batch, mode="drop", **told(meant))
 
 
 def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
@@ -222,22 +236,23 @@ def _at(node: Node, index: Index) -> Expr:
 def _vjp(node: Node, ct: Node) -> tuple[Node, None, Node]:
     (x, idx, updates), axis, batch = node.inputs, node.attrs["axis"], node.attrs["batch"]
     span, rows = idx.shape[batch:], x.shape[:batch]
-    kept = scatter(ct, idx, zeros_like(updates), axis, batch)
+    meant = is_meant(node)
+    kept = scatter(ct, idx, zeros_like(updates), axis, batch, meant)
     order = ops.reshape(ops.iota((dims.product(span),), 0, i32), span)
     order = ops.broadcast(order, idx.shape, tuple(range(batch, idx.rank)))
     none = ops.full(-1, TensorType(i32, (*rows, x.shape[axis])))
-    last = gather(scatter(none, idx, order, batch, batch), idx, batch, batch)
+    last = gather(scatter(none, idx, order, batch, batch, meant), idx, batch, batch, meant)
     axes = (*range(batch), *range(axis, axis + idx.rank - batch))
     stays = ops.broadcast(ops.eq(last, order), updates.shape, axes)
-    return kept, None, ops.select(stays, gather(ct, idx, axis, batch), zeros_like(updates))
+    return kept, None, ops.select(stays, gather(ct, idx, axis, batch, meant), zeros_like(updates))
 
 
 def _batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], size: Size) -> Node:
     axis, batch = node.attrs["axis"], node.attrs["batch"]
     x, idx, updates = lanes.every(inputs, mapped, size)
     if batch == 0 and not mapped[1]:
-        return scatter(x, inputs[1], updates, axis + 1)
-    return scatter(x, idx, updates, axis + 1, batch + 1)
+        return scatter(x, inputs[1], updates, axis + 1, meant=is_meant(node))
+    return scatter(x, idx, updates, axis + 1, batch + 1, is_meant(node))
 
 
 def _samples(rng: np.random.Generator) -> Iterator[Sample]:

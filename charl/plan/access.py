@@ -6,7 +6,7 @@ values it loads (looking through views, which cost nothing), its cost and its ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,6 +47,7 @@ class Form:
         )
         ranges = {f"@{d}": (0, size - 1) for d, size in enumerate(node.shape)}
         self.expr = Inliner(numbers.get, ranges).element(node, self.own)
+        self.checked = _checked(node, numbers)
 
     @cached_property
     def reads(self) -> list[tuple[int, tuple[Size, ...], bool]]:
@@ -159,6 +160,28 @@ def _form(node: Node, free: Callable[[Node], bool]) -> tuple[Form, list[Node]]:
     return found, list(numbers)
 
 
+def _within(node: Node, numbers: Mapping[Node, int]) -> Iterator[Node]:
+    """A value and all that it is computed from, down to what has a number."""
+    waiting, met = [node], {node}
+    while waiting:
+        n = waiting.pop()
+        yield n
+        new = [x for x in n.inputs if x not in met] if n not in numbers else []
+        met.update(new)
+        waiting += new
+
+
+def _checked(node: Node, numbers: Mapping[Node, int]) -> list[int]:
+    """What run-time indices are made of that can be at one place only: no element needs them, checks of debug builds do."""
+    found: dict[int, None] = {}
+    for n in _within(node, numbers):
+        rule = OPS[n.op].indexed if n not in numbers else None
+        for at in rule(n) if rule is not None else ():
+            if at.extent - at.size == 0:
+                found.update((numbers[x], None) for x in _within(at.operand, numbers) if x in numbers)
+    return list(found)
+
+
 class Facts:
     """What fusion needs to know of one node, where `free` says what is expanded."""
 
@@ -168,6 +191,9 @@ class Facts:
         self.own, self.expr, self.cost = form.own, form.expr, form.cost
         self.reduces, self.heavy, self.mixed, self.slides = form.reduces, form.heavy, form.mixed, form.slides
         self.reads = [Read(sources[k], index, reduced) for k, index, reduced in form.reads]
+        read = {r.node for r in self.reads}
+        self.checked = [sources[k] for k in form.checked if sources[k] not in read]
+        self.reads += [Read(x, (), False) for x in self.checked]
         self.guarded = frozenset(sources[k] for k in form.guarded)
 
     def prefix(self, read: Read) -> int:
@@ -202,6 +228,7 @@ class LoopFacts:
 
     reduces = heavy = True
     guarded: frozenset[Node] = frozenset()
+    checked: Sequence[Node] = ()
     cost = 0
 
     def __init__(self, node: Node, uncopied: Mapping[Node, Node]) -> None:

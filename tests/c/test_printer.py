@@ -16,7 +16,7 @@ from charl.dims import Func, atom, floordiv, sym
 from charl.dtypes import ALL, DType, boolean, f32, f64, i8, i32, i64, u8, u32, u64
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref, apply
 from charl.loops.evaluate import evaluate
-from charl.loops.ir import Accumulator, Buffer, Check, For, Kernel, Let, Simd, Store, Update
+from charl.loops.ir import Accumulator, Buffer, Check, Debug, For, Kernel, Let, Simd, Store, Update
 from charl.source import Source, Span
 from tests.c import build, kernels
 
@@ -197,7 +197,7 @@ def test_checks_leave_release_builds() -> None:
     holds = apply("lt", Load(x, (sym("i.1"),), i32), Const(10, i32))
     source = Source("a/b.ch", "pick(x)")
     check = Check(holds, 'label "y" out of range', (Span(source, 0, 4),))
-    text = print_kernel(Kernel("k", (x,), ("N",), ((For("i.1", N, (check,)),),)), "net")
+    text = print_kernel(Kernel("k", (x,), ("N",), ((Debug((For("i.1", N, (check,)),)),),)), "net")
     inside = text.split("#ifdef NET_DEBUG\n")[1].split("#endif")[0]
     assert 'NET_CHECK(x[i] < 10, "label \\"y\\" out of range", "b.ch:1:1");' in inside
     assert "(void)x;" in text and "(void)N;" in text

@@ -19,6 +19,7 @@ from charl.loops.ir import (
     Accumulator,
     Buffer,
     Check,
+    Debug,
     For,
     Horizontal,
     If,
@@ -116,7 +117,7 @@ def test_reading_past_the_end_is_an_error() -> None:
 
 def test_checks_are_for_debug_builds() -> None:
     holds = Apply("lt", (_load(INDEX), Const(2.0, f32)), boolean)
-    kernel = _one((For("i.1", sym("N"), (Check(holds, "x must be below 2", ()),)),), X)
+    kernel = _one((For("i.1", sym("N"), (Debug((Check(holds, "x must be below 2", ()),)),)),), X)
     evaluate(kernel, [np.array([1, 3], np.float32)], {"N": 2})
     with pytest.raises(CheckFailed, match="x must be below 2"):
         evaluate(kernel, [np.array([1, 3], np.float32)], {"N": 2}, checks=True)

@@ -64,6 +64,42 @@ export fn guarded(x: f32[5], t: i32) -> f32[5] {
     }
     return y
 }
+export fn two(x: f32[5, 5], t: i32[2]) -> f32[2] = x[t, t]
+export fn mixed(x: f32[5, 5], t: i32) -> f32[2] = x[t, [0, 1]]
+export fn write_two(x: f32[5, 5], t: i32[2]) -> f32[5, 5] {
+    let mut y = x
+    y[t, t] = 7.0
+    return y
+}
+export fn bins_two(x: f32[5, 5], t: i32[2]) -> f32[5, 5] {
+    let mut y = x
+    y[t, t] += 1.0
+    return y
+}
+export fn lanes(x: f32[2, 9], t: i32[2]) -> f32[2, 3] = vmap(|x, t| x[t:t+3])(x, t)
+export fn lanes_put(x: f32[2, 9], t: i32[2]) -> f32[2, 9] = vmap(ones_at)(x, t)
+fn ones_at(x: f32[9], t: i32) -> f32[9] {
+    let mut y = x
+    y[t:t+3] = 1.0
+    return y
+}
+export fn lanes_row(x: f32[2, 5], t: i32[2]) -> f32[2] = vmap(|x, t| x[t])(x, t)
+export fn summed(x: f32[5], t: i32[2]) -> f32 = x[sum(t)]
+export fn sums(x: f32[5], t: i32[2, 1]) -> f32[2] = x[sum(t, axis: 1)] * 2.0
+export fn single(x: f32[1], t: i32) -> f32 = x[t]
+export fn single_put(x: f32[1], t: i32) -> f32[1] {
+    let mut y = x
+    y[t] = 3.0
+    return y
+}
+export fn single_summed(x: f32[1], t: i32[2]) -> f32 = x[sum(t)] + 1.0
+export fn single_lanes(x: f32[2, 1], t: i32[2]) -> f32[2] = vmap(|x, t| x[t])(x, t)
+export fn whole(x: f32[5], t: i32) -> f32[5] = x[t:t+5] * 2.0
+export fn whole_put(x: f32[5], t: i32) -> f32[5] {
+    let mut y = x
+    y[t:t+5] = 1.0
+    return y
+}
 export fn ordered(x: f32[5]) -> f32[5] = sort(x)
 export fn again(x: f32[5], t: i32) -> f32 = x[t]
 """
@@ -71,8 +107,12 @@ export fn again(x: f32[5], t: i32) -> f32 = x[t]
 X = np.arange(5, dtype=np.float32)
 X9 = np.arange(9, dtype=np.float32)
 X2 = np.arange(10, dtype=np.float32).reshape(2, 5)
+X55 = np.arange(25, dtype=np.float32).reshape(5, 5)
+X29 = np.arange(18, dtype=np.float32).reshape(2, 9)
 ELEMENT = "index out of range: it must be at least 0 and below 5"
 WINDOW = "slice out of range: its start must be at least 0 and at most 6"
+ONE = "index out of range: it must be at least 0 and below 1"
+WHOLE = "slice out of range: its start must be at least 0 and at most 0"
 
 
 def i32(*indices: int) -> Any:
@@ -93,6 +133,28 @@ CASES = {
     "shifted": (X, 1, 2, 4.0, "x[t * 2 + 1]", ELEMENT),
     "walk": (X, 4, 5, 14.0, "x[k]", ELEMENT),
     "guarded": (X, 4, -1, X, "y[t] = 3.0", ELEMENT),
+    "two": (X55, i32(0, 4), i32(-1, 5), [0, 24], "x[t, t]", ELEMENT),
+    "mixed": (X55, 4, 5, [20, 21], "x[t, [0, 1]]", ELEMENT),
+    "write_two": (X55, i32(0, 4), i32(9, -1), X55, "y[t, t] = 7.0", ELEMENT),
+    "bins_two": (X55, i32(0, 4), i32(9, -1), X55, "y[t, t] += 1.0", ELEMENT),
+    "lanes": (X29, i32(0, 6), i32(-1, 7), [[0, 1, 2], [15, 16, 17]], "x[t:t+3]", WINDOW),
+    "lanes_put": (
+        X29,
+        i32(0, 6),
+        i32(0, 9),
+        [[1, 1, 1, *range(3, 9)], [*range(9, 15), 1, 1, 1]],
+        "y[t:t+3] = 1.0",
+        WINDOW,
+    ),
+    "lanes_row": (X2, i32(0, 4), i32(1, 5), [1, 9], "x[t]", ELEMENT),
+    "summed": (X, i32(1, 3), i32(2, 3), 4, "x[sum(t)]", ELEMENT),
+    "sums": (X, i32(0, 4)[:, None], i32(-1, 5)[:, None], [0, 8], "x[sum(t, axis: 1)]", ELEMENT),
+    "single": (X[1:2], 0, 1, 1, "x[t]", ONE),
+    "single_put": (X[1:2], 0, 1, [1], "y[t] = 3.0", ONE),
+    "single_summed": (X[1:2], i32(-1, 1), i32(1, 1), 2, "x[sum(t)]", ONE),
+    "single_lanes": (X2[:, :1], i32(0, 0), i32(0, -1), [0, 5], "x[t]", ONE),
+    "whole": (X, 0, 2, 2 * X, "x[t:t+5]", WHOLE),
+    "whole_put": (X, 0, 1, [1, 1, 1, 1, 1], "y[t:t+5] = 1.0", WHOLE),
 }
 
 

@@ -26,6 +26,7 @@ from charl.loops.ir import (
     Accumulator,
     Buffer,
     Check,
+    Debug,
     For,
     Horizontal,
     If,
@@ -40,7 +41,7 @@ from charl.loops.ir import (
     Update,
 )
 from charl.loops.sinks import identity
-from charl.loops.walk import only_checks, register_widths
+from charl.loops.walk import register_widths
 
 _INDENT = "    "
 LINE = 64  # bytes of a cache line
@@ -68,7 +69,6 @@ class KernelPrinter:
         self.scope = Scope(taken=[f"{prefix}_{kernel.name}"])
         self.registers: dict[str, Register] = {}
         self.vectors: Vectors | None = None
-        self._debug = False  # inside a block of debug builds
         self.buffers = {b: self.scope.allocate(b.name, "buffer") for b in kernel.buffers}
         self.dims = {d: self.scope.allocate(d, "size") for d in kernel.dims}
         self.scalars = Scalars(self._register, self.buffer)
@@ -123,7 +123,7 @@ class KernelPrinter:
             self._widths = register_widths(nest)
             if n:
                 self.lines.append("")
-            computed = [s for s in nest if not only_checks(s)]
+            computed = [s for s in nest if not isinstance(s, Debug)]
             if len(nests) > 1 and not (len(computed) == 1 and isinstance(computed[0], For)):
                 with self.block(""):
                     self.statements(nest)
@@ -158,9 +158,7 @@ class KernelPrinter:
     def statements(self, body: tuple[Stmt, ...]) -> None:
         """Statements in order, in the present block."""
         for s in body:
-            if only_checks(s) and not self._debug:
-                self._debug_only(s)
-            elif isinstance(s, For):
+            if isinstance(s, For):
                 self._for(s)
             elif isinstance(s, Simd):
                 self._simd(s)
@@ -182,15 +180,18 @@ class KernelPrinter:
                 self._horizontal(s)
             elif isinstance(s, Store):
                 self._store(s)
+            elif isinstance(s, Debug):
+                self._debug(s)
             else:
                 self._check(s)
 
-    def _debug_only(self, s: Stmt) -> None:
-        """Loops around checks disappear with them."""
+    def _debug(self, s: Debug) -> None:
         self.lines.append(f"#ifdef {self.prefix.upper()}_DEBUG")
-        self._debug = True
-        self.statements((s,))
-        self._debug = False
+        if len(s.body) > 1:
+            with self.block(""):
+                self.statements(s.body)
+        else:
+            self.statements(s.body)
         self.lines.append("#endif")
 
     def _for(self, s: For) -> None:

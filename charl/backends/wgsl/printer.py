@@ -19,7 +19,7 @@ from charl.backends.wgsl.reserved import RESERVED
 from charl.dtypes import DType, i32
 from charl.errors import InternalError
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref
-from charl.loops.ir import Accumulator, Buffer, Check, For, If, Kernel, Let, Local, Size, Stmt, Store, Update
+from charl.loops.ir import Accumulator, Buffer, Debug, For, If, Kernel, Let, Local, Size, Stmt, Store, Update
 
 WORKGROUP = 64
 _DEEPEST = 24  # operators in one expression; shader compilers recurse over them
@@ -186,7 +186,7 @@ class _Printer(SizePrinter):
             self.loop(s)
         elif isinstance(s, If):
             self.branch(s)
-        elif not isinstance(s, Check):  # checks are for debug builds of C
+        elif not isinstance(s, Debug):  # for debug builds of C
             raise InternalError(
                 "wgsl", f"{type(s).__name__} in kernel {self.kernel.name}, which is for a grid"
             )
