@@ -214,14 +214,14 @@ def failure(case: TestCase, results: Sequence[Array]) -> tuple[str, ...]:
     number = int(results[0])
     if number == 0:
         return ()
-    site, at = case.outputs[number - 1]
+    site = case.sites[number - 1]
     shown = site.span.shown
     lines = [f"{shown}: {' '.join(site.span.text.split())}"]
     if site.message:
         lines.append(site.message)
     if site.inside:
-        lines.append("in a loop or a branch, of which values are not kept")
-    values = [np.asarray(r) for r in results[at : at + len(site.compared)]]
+        lines.append("in a loop or a branch, where it failed first")
+    values = case.values(site, results)
     width = max((len(x) for x in site.labels), default=0)
     for label, value in zip(site.labels, values, strict=False):
         lines.append(f"{label:<{width}}  {_text(value)}")

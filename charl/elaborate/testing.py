@@ -8,7 +8,7 @@ arguments of its graph, so that nothing is computed before it runs. Never runs a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,14 +45,14 @@ DIFFERENCES = {"f32": (5e-3, 3e-2), "f64": (1e-5, 1e-5)}
 
 @dataclass
 class Site:
-    """One assertion: where it stands and which values it compares, where they are known outside loops and branches."""
+    """One assertion: where it stands and which values it compares."""
 
     number: int
     span: Span
     message: str
     compared: tuple[Node, ...] = ()
     labels: tuple[str, ...] = ()
-    inside: bool = False  # of a loop or a branch
+    inside: bool = False  # of a loop or a branch: the values are those that made it fail first
 
 
 @dataclass
@@ -63,17 +63,13 @@ class TestCase:
     graph: Graph
     given: list[Array]
     sites: list[Site]
+    positions: dict[Node, int]  # of what sites compare among the results of the graph
     difference: dict[str, int] = field(default_factory=dict)  # "step", "tolerance": which parameter
     doc: str = ""
 
-    @property
-    def outputs(self) -> list[tuple[Site, int]]:
-        """Which results of the graph a site compares, by the position of the first."""
-        at, out = 1, []
-        for s in self.sites:
-            out.append((s, at))
-            at += len(s.compared)
-        return out
+    def values(self, site: Site, results: Sequence[Array]) -> list[Array]:
+        """What a site compared, of the results of the graph."""
+        return [np.asarray(results[self.positions[n]]) for n in site.compared]
 
 
 @dataclass
@@ -85,6 +81,22 @@ class Collector:
     sites: list[Site] = field(default_factory=list)
     given: dict[Node, Array] = field(default_factory=dict)
     difference: dict[str, Node] = field(default_factory=dict)
+    kept: dict[tuple[int, TensorType], Binding] = field(default_factory=dict)
+
+    def place(self, position: int, type: TensorType) -> Binding:
+        """The variable around the whole test that keeps what the first assertion to fail compared, where that is in a loop or
+        a branch: one for each type, as only one fails first."""
+        key = position, type
+        if key not in self.kept:
+            failed = self.failed
+            self.kept[key] = Binding(failed.name, ops.zeros(type), True, failed.span, born=failed.born)
+        return self.kept[key]
+
+    def compared(self, site: Site) -> tuple[Node, ...]:
+        """What a site compares, as it is at the end of the test."""
+        if not site.inside:
+            return site.compared
+        return tuple(self.place(k, n.type).value for k, n in enumerate(site.compared))
 
     def literal(self, node: Node, span: Span) -> Node:
         """A parameter in place of what the text of the test says, or what primitives make of that."""
@@ -127,13 +139,15 @@ def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
     finally:
         numbers.LITERALS.reset(token)
         el.tests = None
-    results = ops.settled([failed.value, *(n for s in collector.sites for n in s.compared)])
+    sites = [replace(s, compared=collector.compared(s)) for s in collector.sites]
+    compared = dict.fromkeys(n for s in sites for n in s.compared)
+    results = ops.settled([failed.value, *compared])
     used = [n for n in topological(results) if n in collector.given]
     graph = Graph(item.name.value, used, results, item.span)
     where = {what: used.index(n) for what, n in collector.difference.items() if n in used}
-    return TestCase(
-        item.name.value, graph, [collector.given[n] for n in used], collector.sites, where, item.docs
-    )
+    given = [collector.given[n] for n in used]
+    positions = {n: k for k, n in enumerate(compared, start=1)}
+    return TestCase(item.name.value, graph, given, sites, positions, where, item.docs)
 
 
 def export_of(case: TestCase, name: str, values: bool = True) -> Export:
@@ -196,8 +210,10 @@ def note(
     before = place.get()
     zero = ops.constant(0, dtypes.i32)
     first = ops.and_(ops.eq(before, zero), ops.not_(ok))
-    shown = () if el.journal.inside else compared
-    tests.sites.append(Site(number, span, message, shown, labels, el.journal.inside))
+    tests.sites.append(Site(number, span, message, compared, labels, el.journal.inside))
+    for k, node in enumerate(compared if el.journal.inside else ()):
+        kept = Variable(tests.place(k, node.type), el.journal)
+        kept.set(ops.select(ops.broadcast(first, node.shape, ()), node, kept.get()))
     place.set(ops.select(first, ops.constant(number, dtypes.i32), before))
 
 

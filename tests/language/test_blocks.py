@@ -40,9 +40,40 @@ def test_what_is_shown(outcomes: dict[str, Outcome]) -> None:
     assert lines[1] == "the sine"
     assert lines[2].startswith("left   [1.68294") and lines[3].startswith("right  [1.68294")
     assert lines[4].startswith("the largest difference is 0.01859") and lines[4].endswith(" at [1]")
-    assert outcomes["fails in a loop"].lines[0].endswith(": s < 6")
+    lines = outcomes["fails in a loop"].lines
+    assert lines[0].endswith(": s < 6") and lines[1] == "in a loop or a branch, where it failed first"
+    assert lines[2:4] == ("left   6", "right  6")
     labels = [line.split()[0] for line in outcomes["wrong gradient"].lines[1:3]]
     assert labels == ["derivative", "difference"]
+
+
+NESTED = """
+test "nested" {
+    let x = tensor([[1.0, 2.0], [3.0, 4.0]])
+    let mut n = 0
+    while n < 4 {
+        for i in 0..2 {
+            if i + n > 1 {
+                assert n < 9
+                assert close(x[i] * (n as f32), [6.0, 8.0])
+            } else {
+                assert x[i, 0] < 4.0
+            }
+        }
+        n += 1
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_values_of_the_turn_that_fails_first(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "nested.ch").write_text(NESTED)
+    backend = "wgsl" if backend == "wgpu" else backend
+    (outcome,) = run(tmp_path / "nested.ch", [backend], "", lambda _: None)
+    assert outcome.lines[0].split(": ")[1].startswith("close(x[i] * (n")
+    shown = "in a loop or a branch, where it failed first", "left   [3. 4.]", "right  [6. 8.]"
+    assert outcome.lines[1:4] == shown
 
 
 def test_command_line() -> None:
