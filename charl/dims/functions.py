@@ -27,6 +27,7 @@ from charl.dims.polynomial import (
     exact_div,
     integral,
     make,
+    product,
     plain,
     sym,
     terms_of,
@@ -179,6 +180,15 @@ def _proved(
     x: int | Dim, within: tuple[tuple[str, Any], ...], facts: tuple[tuple[str, Known], ...], least: int
 ) -> bool:
     """`nonnegative`, by what is known of the symbols that the proof may meet and by nothing else."""
+    if _proved_by_terms(x, within, facts, least):
+        return True
+    cleared = _cleared(x, dict(within)) if isinstance(x, Dim) else None
+    return cleared is not None and nonnegative(cleared, dict(within), least)
+
+
+def _proved_by_terms(
+    x: int | Dim, within: tuple[tuple[str, Any], ...], facts: tuple[tuple[str, Known], ...], least: int
+) -> bool:
     if not within and all(c >= 0 and all(_nonneg_atom(a, {}) for a, _ in m) for m, c in terms_of(x).items()):
         return True  # a sum of sizes
     known = dict(facts)
@@ -208,6 +218,38 @@ def _proved(
     at_least = {n: max(least, known[n].low if n in known else 0) for n in names}
     shifted = substitute(x, {n: sym(n) + at_least[n] for n in names if _only_positive(x, n)})
     return all(c >= 0 and all(_nonneg_atom(a, ranges) for a, _ in m) for m, c in terms_of(shifted).items())
+
+
+def _cleared(x: Dim, ranges: Mapping[str, Any]) -> int | Dim | None:
+    """Negative wherever `x` is: quotients and remainders that are subtracted are replaced by what they do not exceed.
+
+    A quotient of `a` by `b` is at most `a / b`. So `x` is at least some `y`, and as it is an integer not negative where
+    `y > -1`; with the product `d` of all divisors, where `d y + d - 1` is not negative.
+    """
+    found: dict[Monomial, tuple[Dim | int, Dim | int, Dim | int]] = {}
+    for m, c in x.terms:
+        f = next((a for a, p in m if p == 1 and isinstance(a, Func)), None)
+        if c >= 0 or f is None or f.name not in ("floordiv", "ceildiv", "mod"):
+            continue
+        rest = tuple((a, p) for a, p in m if a is not f)
+        a, b = f.args
+        if nonnegative(b - 1, ranges) and all(_nonneg_factor(a, ranges) for a, _ in rest):
+            top, below = (b - 1, 1) if f.name == "mod" else (a if f.name == "floordiv" else a + b - 1, b)
+            found[m] = top, below, make({rest: c})
+    if not found:
+        return None
+    divisors = dict.fromkeys(below for _, below, _ in found.values())
+    total: int | Dim = product(divisors)
+    out = make({m: c for m, c in x.terms if m not in found}) * total + total - 1
+    for top, below, times in found.values():
+        out = out + times * top * product(d for d in divisors if d != below)
+    return out
+
+
+def _nonneg_factor(a: Atom, ranges: Mapping[str, Any]) -> bool:
+    if isinstance(a, Sym) and a.name in ranges:
+        return nonnegative(ranges[a.name][0], ranges)
+    return _nonneg_atom(a, ranges)
 
 
 def _functions_bounded(x: int | Dim, ranges: Mapping[str, Any]) -> int | Dim:

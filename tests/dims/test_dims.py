@@ -120,6 +120,30 @@ def test_bounds_of_loop_indices() -> None:
     assert dims.maximum(i, N, ranges) == N
 
 
+def test_quotients_are_less_than_what_they_divide() -> None:
+    half, third, up = floordiv(N, 2), floordiv(N, 3), dims.ceildiv(N, 2)
+    proved = [
+        (N * N - 1 - floordiv(N * N, 2), True),
+        (N - 1 - half, True),
+        (N - up, True),
+        (N - 1 - up, False),  # ceil(1 / 2) is 1
+        (N - 2 * half, True),
+        (N - 1 - 2 * half, False),
+        (N - 1 - half - third, True),
+        (N - half - half - third, False),
+        (N * N - 1 - N * half, True),
+        (d - 1 - mod(N, d), True),
+        (d - 2 - mod(N, d), False),
+        (N * d - 1 - floordiv(N * d, d + 1), True),
+    ]
+    for size, holds in proved:
+        values = [evaluate(size, {"N": n, "d": k}) for n in range(1, 13) for k in range(1, 7)]
+        assert nonnegative(size) == holds == (min(values) >= 0), str(size)
+    assert not nonnegative(N - 1 - half, least=0)
+    assert nonnegative(N - 1 - floordiv(N + i, 2), {"i": (0, N - 2)})
+    assert not nonnegative(N - 1 - floordiv(N + i, 2), {"i": (0, N)})
+
+
 def test_text() -> None:
     assert str(N * 3 + 2) == "3 * N + 2"
     assert str(exact_div(3 * d, heads) + 1) == "(heads + 3 * d) / heads"
