@@ -27,8 +27,8 @@ from charl.dims.polynomial import (
     exact_div,
     integral,
     make,
-    product,
     plain,
+    product,
     sym,
     terms_of,
 )

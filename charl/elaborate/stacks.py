@@ -115,8 +115,11 @@ def together(parts: Sequence[Any]) -> Any:
 
 def index(el: Elaborator, value: v.Instance, e: ast.Index, scope: Scope) -> Any:
     """`p[items]`: of every tensor, along the axes of the stack."""
+    return _elements(el, value, _plan(el, value, e, scope), e)
+
+
+def _elements(el: Elaborator, value: v.Instance, at: list[At], e: ast.Index) -> Any:
     lead = value.type.lead
-    at = _plan(el, value, e, scope)
     kept = list(lead)
 
     def read(_: str, n: Node) -> Node:
@@ -129,28 +132,41 @@ def index(el: Elaborator, value: v.Instance, e: ast.Index, scope: Scope) -> Any:
 
 
 def write(el: Elaborator, value: v.Instance, s: ast.Assign, scope: Scope) -> Any:
-    """The stack after `p[items] = q`."""
+    """The stack after `p[items] = q` or `p[items] op= q`, which computes leaf by leaf as `p[items] op q` does."""
+    from charl.elaborate import operators
     from charl.elaborate.operators import Operand
+    from charl.elaborate.trained import trained_leaves
     from charl.elaborate.writing import written
 
     target = s.target
     assert isinstance(target, ast.Index)
     right = el.operand(s.value, scope)
     at = _plan(el, value, target, scope)
+    adding = s.op in ("+", "-") and any(
+        a.kind == "take" for a in at
+    )  # an element named twice counts each time
+    if s.op:
+        old_part = Operand(_elements(el, value, at, target), target.span)
+        with at_span(s.span):
+            whole = operators.binary(el, s.op, old_part, right, s.span)
+        if not adding:
+            s, right = replace(s, op=""), Operand(whole, right.span)
     new = dict(v.leaves(right.value))
     old = dict(v.leaves(value))
-    if s.op or not isinstance(right.value, v.Instance) or list(new) != list(old):
+    if not isinstance(right.value, v.Instance) or list(new) != list(old):
         raise fail(
             WRITTEN,
             f"`{target.span.text}` takes elements of {v.describe_value(value)}, "
             f"and this is {v.describe_value(right.value)}",
             s.value.span,
             labels=(Label(target.span, v.describe_value(value)),),
-            help="write its tensors one by one: `p.x[i] += …`" if s.op else None,
         )
+    changed = {p for p, _ in trained_leaves(value)} if adding else old.keys()
     with at_span(s.span):
 
         def change(path: str, n: Node) -> Node:
+            if path not in changed:
+                return n
             stages = access.stages(el, n, _whole(at, n, len(value.type.lead)), target.span)
             return written(el, n, stages, Operand(new[path], right.span), s)
 

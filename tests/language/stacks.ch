@@ -28,6 +28,14 @@ export fn swap(mut all: Particle[N], i: i32, j: i32, order: i32[M]) -> Particle[
     all[order]
 }
 
+/// What is added to elements, an element named twice both times, and taken from a slice; a third scales one.
+export fn kicked(mut all: Particle[N], by: Particle, i: i32, twice: i32[M]) where N >= 4 {
+    all[i] += 2.0 * by
+    all[twice] += by
+    all[1:3] -= all[0:2]
+    all[i] *= 0.5
+}
+
 export fn forces(all: Particle[N]) -> Particle[N] = grad(total)(all)
 
 /// Of a table of particles: the first row, every second row from the end, the last column.

@@ -56,6 +56,20 @@ def test_elements_are_read_and_written(package: Any) -> None:
     _close(moved, _map(expected, lambda a: a[order]))
 
 
+def test_elements_change_in_place(package: Any) -> None:
+    own, by = _particles(5), _particles()
+    all_ = package.ParticleStackN(**_map(own, np.copy))
+    twice = np.array([4, 0, 4], np.int32)
+    package.kicked(all_, package.Particle(**by), 2, twice)
+    expected = _map(own, np.copy)
+    for name, array in expected.items():
+        array[2] += 2 * by[name]
+        np.add.at(array, twice, by[name])
+        array[1:3] -= array[0:2].copy()
+        array[2] *= np.float32(0.5)
+    _close(all_, expected)
+
+
 def test_gradients_of_a_stack_are_one(package: Any) -> None:
     own = _particles(3)
     forces = package.forces(package.ParticleStackN(**_map(own, np.copy)))
