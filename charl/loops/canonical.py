@@ -11,7 +11,7 @@ from dataclasses import replace
 from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Ref
-from charl.loops.inline import rewrite, substitute
+from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -75,8 +75,8 @@ class _Renamer:
             self.sizes.setdefault(name)
 
     def expr(self, e: Expr) -> Expr:
-        e = substitute(e, self.indices, {})
-        out = rewrite(e, self._leaf, {})
+        e = substitute(e, self.indices, Memo())
+        out = rewrite(e, self._leaf, Memo())
         self._sizes_of(out, set())
         return out
 
@@ -144,8 +144,7 @@ def _with_buffers(
     """The same statements over other buffers."""
     from charl.graph.scalar import Load
 
-    memo: dict[int, Expr] = {}
-    alive: list[Expr] = []
+    memo = Memo()
 
     def leaf(e: Expr) -> Expr | None:
         if not isinstance(e, Load):
@@ -154,7 +153,6 @@ def _with_buffers(
         return Load(table[e.source], index, e.dtype)
 
     def expr(e: Expr) -> Expr:
-        alive.append(e)
         return rewrite(e, leaf, memo)
 
     def size(x: Size) -> Size:

@@ -14,7 +14,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
-from charl.loops.inline import rewrite, substitute
+from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -45,7 +45,6 @@ class Emitter:
         self.lane: str | None = None
         self._vector_names: set[str] = set()
         self._numbers = numbers if numbers is not None else numbered(1)
-        self._alive: list[Expr] = []
 
     def name(self, prefix: str) -> str:
         """A name that is unique in the nest."""
@@ -81,19 +80,13 @@ class Emitter:
             stores.append(replace(s, value=Ref(name, s.value.dtype)).statement())
         return (*lets, *stores)
 
-    def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr], keep: Sequence[Expr]) -> list[Sink]:
-        """The sinks with expressions replaced: `table` by identity of those in `keep`."""
+    def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr]) -> list[Sink]:
+        """The sinks with expressions replaced: `table` by their identity; the caller holds them."""
         if not table:
             return list(sinks)
-        self._alive += keep
-        memo: dict[int, Expr] = {}
+        memo = Memo()
         change = lambda e: table.get(id(e))  # noqa: E731
-        return [replace(s, value=self._hinted(s.value, change, memo)) for s in sinks]
-
-    def _hinted(self, e: Expr, change: object, memo: dict[int, Expr]) -> Expr:
-        out = rewrite(e, change, memo)  # type: ignore[arg-type]
-        self._alive.append(out)
-        return out
+        return [replace(s, value=rewrite(s.value, change, memo)) for s in sinks]
 
     def varies(self, e: Expr) -> bool:
         """Whether an expression has a value per lane here."""
@@ -109,7 +102,7 @@ class Emitter:
         """Name what occurs more than once, and what is so deep that compilers would refuse the nesting."""
         uses: dict[Expr, int] = {}
         order: list[Expr] = []
-        canon: dict[int, Expr] = {}
+        canon = Memo()
 
         def count(e: Expr) -> None:
             first = uses.get(e)
@@ -130,15 +123,16 @@ class Emitter:
         lets: list[Stmt] = []
 
         def replaced(e: Expr) -> Expr:
-            if id(e) in canon:
-                return canon[id(e)]
+            found = canon.get(e)
+            if found is not None:
+                return found
             if e in named:
                 return named[e]
             inside = self._index_values(e)
             if isinstance(e, Guard) or not (e.children() or inside):
                 return e
             out = e.rebuild(replaced, lambda i: dims.substitute(i, {}, value=replaced) if inside else i)
-            canon[id(e)] = out
+            canon.keep(e, out)
             return out
 
         depth: dict[Expr, int] = {}
@@ -147,7 +141,8 @@ class Emitter:
             deep = depth[e] > _DEPTH and isinstance(e, Apply)
             if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
                 value = replaced(e)
-                canon[id(e)] = named[e] = self._let(e, value, lets)
+                named[e] = self._let(e, value, lets)
+                canon.keep(e, named[e])
                 depth[e] = 0
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
 
@@ -196,7 +191,7 @@ class Emitter:
         refs: dict[Expr, Expr] = {}
         for e, sink in zip(found, shared):
             refs[e] = sink.value if isinstance(sink.value, Ref) else self._let(e, sink.value, lets)
-        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}, places), refs
+        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}), refs
 
     # ------------------------------------------------------------ reductions
 
@@ -219,7 +214,7 @@ class Emitter:
                 table.update((id(r), ref) for r, ref in zip(batch, refs))
                 known |= named
                 done |= zip(batch, refs)
-            sinks = self.replaced(sinks, table, list(ready))
+            sinks = self.replaced(sinks, table)
             if any(
                 x in done for s in sinks for x in nodes_of(s.value, indices=True) if isinstance(x, Reduce)
             ):
@@ -259,8 +254,8 @@ class Emitter:
         """The sinks with what already has a name in this scope taken by it."""
         if not known:
             return list(sinks)
-        memo: dict[int, Expr] = {}
-        return [replace(s, value=self._hinted(s.value, known.get, memo)) for s in sinks]
+        memo = Memo()
+        return [replace(s, value=rewrite(s.value, known.get, memo)) for s in sinks]
 
     def _reduce(
         self, batch: Sequence[Reduce], initial: Sequence[Expr | None] = ()
@@ -273,8 +268,7 @@ class Emitter:
         bodies: list[Expr] = []
         for r in batch:
             rename: dict[str, Size] = {b: dims.sym(a) for (a, _), (b, _) in zip(over, r.over) if a != b}
-            bodies.append(substitute(r.body, rename, {}) if rename else r.body)
-        self._alive += bodies
+            bodies.append(substitute(r.body, rename, Memo()) if rename else r.body)
         names = frozenset(n for n, _ in over)
         width = self._lane_along(batch, bodies, over[-1])
         registers = [self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc"))) for r in batch]
@@ -333,7 +327,7 @@ class Emitter:
         terms: list[Sink] = []
         for k in range(extent):
             for name, (r, _) in zip(registers, parts):
-                terms.append(Sink(substitute(r.body, {r.over[0][0]: k}, {}), register=name, fn="add"))
+                terms.append(Sink(substitute(r.body, {r.over[0][0]: k}, Memo()), register=name, fn="add"))
         stores = [
             replace(sink, value=Ref(name, r.dtype)).statement() for name, (r, sink) in zip(registers, parts)
         ]
@@ -362,13 +356,13 @@ class Emitter:
             stop = extent
         turns = list(sinks)
         for n, chain in enumerate(chains, 1):
-            moved = [s.at({name: dims.sym(name) + lanes(width) * n}, {}) for s in sinks]
+            moved = [s.at({name: dims.sym(name) + lanes(width) * n}, Memo()) for s in sinks]
             turns += [replace(s, register=chain.get(s.register, s.register)) for s in moved]
         first = For(name, stop, (self._region(name, width, None, turns),), step=block)
         if stop == extent:
             return (first,)
         left = self.name(name.split(".")[0])
-        moved = [s.at({name: dims.sym(left)}, {}) for s in sinks]
+        moved = [s.at({name: dims.sym(left)}, Memo()) for s in sinks]
         return (first, *self.lane_loop(left, extent, width, moved, begin=stop))
 
     def lane_loop(
@@ -391,7 +385,7 @@ class Emitter:
             out.append(For(name, full, (whole,), kind, begin, step))
         if full != extent:
             tail = self.name(name.split(".")[0])
-            moved = [s.at({name: dims.sym(tail)}, {}) for s in sinks]
+            moved = [s.at({name: dims.sym(tail)}, Memo()) for s in sinks]
             start = begin if not out else full
             count = dims.minimum(extent - dims.sym(tail), step)
             region = self._region(tail, width, count, moved)
@@ -400,7 +394,7 @@ class Emitter:
 
     def _region(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
         lane = self.name("lane")
-        memo: dict[int, Expr] = {}
+        memo = Memo()
         env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}
         moved = [s.at(env, memo) for s in sinks]
         return self.region(lane, width, count, lambda: self.block(moved))

@@ -31,6 +31,22 @@ def scalar_constant(node: Node) -> Const | None:
     return Const(data.reshape(-1)[0].item(), node.dtype)
 
 
+class Memo:
+    """What expressions became, by their identity. An entry holds its expression, whose id would else pass to another one."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[Expr, Expr]] = {}
+
+    def get(self, e: Expr) -> Expr | None:
+        """What `e` became, if that is known."""
+        found = self._entries.get(id(e))
+        return None if found is None else found[1]
+
+    def keep(self, e: Expr, out: Expr) -> None:
+        """`e` became `out`."""
+        self._entries[id(e)] = e, out
+
+
 class Inliner:
     """Expands nodes into expressions.
 
@@ -56,7 +72,6 @@ class Inliner:
         self.flat = flat
         self.wrap = wrap
         self._elements: dict[tuple[Node, Index], Expr] = {}
-        self._kept: list[Expr] = []  # keys of memos by identity must stay alive
 
     def element(self, node: Node, index: Index) -> Expr:
         """Element `index` of `node`."""
@@ -76,11 +91,11 @@ class Inliner:
             stored = Load(target, where, getattr(target, "dtype", node.dtype))
             load = self.registers.settled(stored, stored)
             return self.wrap(target, load, node) if self.wrap else load
-        return self.map(OPS[node.op].at(node, index), {})
+        return self.map(OPS[node.op].at(node, index), Memo())
 
-    def map(self, e: Expr, memo: dict[int, Expr]) -> Expr:
+    def map(self, e: Expr, memo: Memo) -> Expr:
         """An expression over nodes (as operations give it) as one over what is stored."""
-        found = memo.get(id(e))
+        found = memo.get(e)
         if found is not None:
             return found
         if isinstance(e, Load) and not isinstance(e.source, Node):
@@ -95,7 +110,6 @@ class Inliner:
             out = self.map(_without_single(e), memo)
         elif isinstance(e, Reduce) and (terms := _terms(e, self.unroll)):
             parts = [self.map(t, memo) for t in terms]
-            self._kept += terms
             out = parts[0]
             for part in parts[1:]:
                 out = Apply(e.fn, (out, part), out.dtype)
@@ -116,10 +130,10 @@ class Inliner:
                 out = self.registers.settled(number, number)
             else:
                 out = self.registers.settled(e, out)
-        memo[id(e)] = out
+        memo.keep(e, out)
         return out
 
-    def index(self, i: Size, memo: dict[int, Expr]) -> Size:
+    def index(self, i: Size, memo: Memo) -> Size:
         """The same for an index."""
         if isinstance(i, int):
             return i
@@ -127,7 +141,7 @@ class Inliner:
             return dims.substitute(i, {}, value=lambda e: self.map(e, memo), ranges=self.ranges)
         return i
 
-    def _guard(self, guard: Guard, memo: dict[int, Expr]) -> Expr:
+    def _guard(self, guard: Guard, memo: Memo) -> Expr:
         """A guard without the bounds that the ranges prove; only what may be evaluated is looked at."""
         left: list[tuple[Size, Size, Size]] = []
         for bounds in guard.ranges:
@@ -173,12 +187,12 @@ def offset(index: Index, shape: tuple[Size, ...]) -> Size:
     return dims.recombined(total)
 
 
-def rewrite(e: Expr, change: Callable[[Expr], Expr | None], memo: dict[int, Expr]) -> Expr:
+def rewrite(e: Expr, change: Callable[[Expr], Expr | None], memo: Memo) -> Expr:
     """Replace sub-expressions of a DAG; `change` gives the replacement or None to descend. Keeps sharing.
 
-    Expressions inside run-time indices are rewritten too. The caller keeps `e` alive as long as `memo`.
+    Expressions inside run-time indices are rewritten too.
     """
-    found = memo.get(id(e))
+    found = memo.get(e)
     if found is not None:
         return found
     out = change(e)
@@ -200,13 +214,13 @@ def rewrite(e: Expr, change: Callable[[Expr], Expr | None], memo: dict[int, Expr
 
         new = e.rebuild(child, index)
         out = new if changed else e
-    memo[id(e)] = out
+    memo.keep(e, out)
     return out
 
 
-def substitute(e: Expr, env: Mapping[str, Size], memo: dict[int, Expr]) -> Expr:
+def substitute(e: Expr, env: Mapping[str, Size], memo: Memo) -> Expr:
     """Replace index symbols in a DAG of expressions, keeping sharing."""
-    found = memo.get(id(e))
+    found = memo.get(e)
     if found is not None:
         return found
     if not (e.symbols() & env.keys()):
@@ -214,5 +228,5 @@ def substitute(e: Expr, env: Mapping[str, Size], memo: dict[int, Expr]) -> Expr:
     else:
         value = lambda x: substitute(x, env, memo)  # noqa: E731
         out = e.rebuild(value, lambda i: dims.substitute(i, env, value=value))
-    memo[id(e)] = out
+    memo.keep(e, out)
     return out

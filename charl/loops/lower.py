@@ -19,7 +19,7 @@ from charl.graph.scalar import Apply, Const, Expr, Load, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
-from charl.loops.inline import Inliner, offset
+from charl.loops.inline import Inliner, Memo, offset
 from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
 from charl.loops.registers import Registers
@@ -205,7 +205,7 @@ class Lowering:
     def _kept(self, node: Node, home: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:
         """A value that waits in the buffer of another."""
         buffer = self._buffer(home)
-        value = stored(inliner.map(OPS[node.op].at(node, index), {}), buffer.dtype)
+        value = stored(inliner.map(OPS[node.op].at(node, index), Memo()), buffer.dtype)
         return Sink(value, buffer, offset(index, node.shape), span=node.span)
 
     def _scatter(
@@ -233,8 +233,8 @@ class Lowering:
         over = tuple((f"u{d}", size) for d, size in enumerate(form.over))
         inliner.ranges.update({n: (0, s - 1) for n, s in over})
         at = tuple(dims.sym(n) for n, _ in over)
-        to = tuple(inliner.index(i, {}) for i in form.index(at))
-        value = inliner.map(form.value(at), {})
+        to = tuple(inliner.index(i, Memo()) for i in form.index(at))
+        value = inliner.map(form.value(at), Memo())
         at_once = form.combine == "add"
         if at_once and node.dtype.name in self.caps.stored:
             value = self._added(buffer, offset(to, node.shape), value, node)
@@ -242,7 +242,7 @@ class Lowering:
         sink = Sink(stored(value, buffer.dtype), buffer, offset(to, node.shape), at_once, span=node.span)
         body = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers).block([sink])
         if form.condition is not None:
-            body = (If(inliner.map(form.condition(at), {}), body),)
+            body = (If(inliner.map(form.condition(at), Memo()), body),)
         for name, extent in reversed(over):
             body = (For(name, extent, body, "parallel" if self.caps.grid else "serial"),)
         return (*copy, *body)

@@ -12,7 +12,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.dtypes import DType
 from charl.graph.scalar import Const, Expr, Ref
-from charl.loops.inline import substitute
+from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, Let, Stmt, Store, Update
 from charl.source import Span
 
@@ -38,7 +38,7 @@ class Sink:
             return Store(self.buffer, self.index, self.value, self.add, self.span)
         return Update(self.register, self.fn, self.value, self.position)
 
-    def at(self, env: dict[str, Size], memo: dict[int, Expr]) -> Sink:
+    def at(self, env: dict[str, Size], memo: Memo) -> Sink:
         """The same sink at other indices."""
         return replace(self, value=substitute(self.value, env, memo), index=dims.substitute(self.index, env))
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from charl import dims
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Reduce
+from charl.graph.scalar import Load, Reduce
 from charl.loops.emit import Emitter
+from charl.loops.inline import Memo
 from charl.loops.ir import For, Stmt
 from charl.loops.sinks import Sink
 from charl.loops.vectors import lane_width
@@ -70,7 +71,7 @@ def collapse(axes: list[Axis], sinks: Sequence[Sink]) -> tuple[list[Axis], Seque
         outer, inner = axes[i], axes[i + 1]
         if not any(_splits(s, outer, inner) for s in sinks):
             env: dict[str, Size] = {outer.name: 0}
-            memo: dict[int, Expr] = {}
+            memo = Memo()
             sinks = [s.at(env, memo) for s in sinks]
             axes[i : i + 2] = [Axis(inner.name, outer.extent * inner.extent)]
         i -= 1
@@ -105,7 +106,7 @@ def instances(sinks: Sequence[Sink], env: Mapping[str, Sequence[Size]]) -> list[
             continue
         copies: list[Sink] = []
         for value in values:
-            memo: dict[int, Expr] = {}
+            memo = Memo()
             copies += [s.at({name: value}, memo) for s in out]
         out = copies
     return out

@@ -14,7 +14,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Guard
 from charl.loops.emit import Emitter
-from charl.loops.inline import rewrite
+from charl.loops.inline import Memo, rewrite
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.sinks import Sink
@@ -86,7 +86,7 @@ def _places(index: Size, name: str, low: Size, high: Size) -> set[int] | None:
 def _moved(sinks: Sequence[Sink], old: str, start: int, new: str | None, count: int) -> list[Sink]:
     """The sinks in a piece of `count` places from `start` on, with the tests that are decided there left out."""
     at: Size = start if new is None else dims.sym(new) + start
-    memo: dict[int, Expr] = {}
+    memo = Memo()
     shifted = [s.at({old: at}, memo) for s in sinks]
 
     def decided(e: Expr) -> Expr | None:
@@ -109,5 +109,5 @@ def _moved(sinks: Sequence[Sink], old: str, start: int, new: str | None, count: 
         then = rewrite(e.then, decided, done)
         return Guard(tuple(kept), then, rewrite(e.other, decided, done)) if kept else then
 
-    done: dict[int, Expr] = {}
+    done = Memo()
     return [replace(s, value=rewrite(s.value, decided, done)) for s in shifted]

@@ -17,7 +17,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.inline import rewrite, substitute
+from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Prefetch, Simd, Stmt, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
@@ -270,7 +270,7 @@ class Blocks:
         at = self._position({axis.name: dims.sym(inner)})
 
         def tile(one: Strip, rows: Values) -> tuple[Stmt, ...]:
-            body = substitute(self._body(one, kept, at), {axis.name: k + dims.sym(inner)}, {})
+            body = substitute(self._body(one, kept, at), {axis.name: k + dims.sym(inner)}, Memo())
             added = self._added(one, Reduce("add", over, body, self.c.total.dtype), rows)
             return self._ahead(added, one, k, inner, rows) if self.s.ahead else added
 
@@ -310,7 +310,7 @@ class Blocks:
     def _body(self, strip: Strip, kept: Sequence[Buffer], at: Size) -> Expr:
         """What is summed, with packed operands read at place `at` of their block."""
         table = {x: self._slot(strip, b, at, x) for x, b in zip(self.s.packed, kept, strict=True)}
-        return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, {})
+        return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, Memo())
 
     def _slot(self, strip: Strip, kept: Buffer, at: Size, load: Load) -> Load:
         here = at * self._width(strip) + dims.sym(self.s.lane.name) - strip.start
@@ -339,9 +339,9 @@ class Blocks:
             parts: list[tuple[Reduce, Sink]] = []
             for chosen in product(*values.values()):
                 env = dict(zip(values, chosen, strict=True))
-                new = substitute(part, env, {})
+                new = substitute(part, env, Memo())
                 assert isinstance(new, Reduce)
-                parts.append((new, replace(home.at(env, {}), value=new)))
+                parts.append((new, replace(home.at(env, Memo()), value=new)))
             return self.emitter.accumulate(parts, self._written_out)
 
         return self._region(strip, tile)
@@ -352,7 +352,7 @@ class Blocks:
             return ()
         home, total = self._home(strip), self.c.total
         waiting = Load(home.buffer, (home.index,), total.dtype)
-        sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting}, [total])
+        sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting})
         sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
         return self._one_by_one(strip, sinks)
 
@@ -390,7 +390,7 @@ class Blocks:
         loops, names = self._loops_of(count)
         slot = self._slot(strip, kept, self._position(names), load)
         first = self.c.over[0].name
-        value = substitute(load, {**names, first: k + names[first]}, {})
+        value = substitute(load, {**names, first: k + names[first]}, Memo())
         sink = Sink(value, kept, slot.index[0])
         return nested(loops, self._each(strip, {}, [sink]))
 
@@ -409,7 +409,7 @@ class Blocks:
             return self.c.sinks
         total = self.c.total
         packed = replace(total, body=self._body(strip, kept, self._position({})))
-        return self.emitter.replaced(self.c.sinks, {id(total): packed}, [total])
+        return self.emitter.replaced(self.c.sinks, {id(total): packed})
 
 
 def _at_start_of(s: Stmt, index: str, more: tuple[Stmt, ...]) -> Stmt:

@@ -11,6 +11,7 @@ from functools import partial
 from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Load
+from charl.loops.inline import Memo
 from charl.loops.ir import Buffer, For, Local, Stmt, Transpose
 from charl.loops.nests.contraction.blocks import Blocks, Strip
 from charl.loops.sinks import Sink
@@ -77,9 +78,9 @@ class Flipped(Blocks):
         table: dict[int, Expr] = {
             id(self.c.total): Load(turned, (dims.sym(row) * block + dims.sym(column),), kept.dtype)
         }
-        sinks = self.emitter.replaced(self.c.sinks, table, [self.c.total])
+        sinks = self.emitter.replaced(self.c.sinks, table)
         env: dict[str, Size] = {s.lane.name: strip.start + dims.sym(row), tile.name: i + dims.sym(column)}
-        moved = [x.at(env, {}) for x in sinks]
+        moved = [x.at(env, Memo()) for x in sinks]
         lets, moved = self.emitter.hoist(moved, frozenset([column]))
         body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
         turn = Transpose(turned, 0, block, kept, 0, width, n, columns)

@@ -87,7 +87,7 @@ def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -
         return None
     flat = fewer_loops(total)
     places = [e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce)]
-    moved = emitter.replaced(moved, {id(e): flat for e in places}, places) if flat is not total else moved
+    moved = emitter.replaced(moved, {id(e): flat for e in places}) if flat is not total else moved
     loads = tuple(dict.fromkeys(e for e in nodes_of(flat.body) if isinstance(e, Load)))
     over = tuple(Axis(n, extent) for n, extent in flat.over)
     guarded = any(isinstance(e, Guard) for e in inside)

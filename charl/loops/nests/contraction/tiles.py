@@ -13,7 +13,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.inline import substitute
+from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import instances
 from charl.loops.sinks import Sink
@@ -51,11 +51,11 @@ def register_tile(
         table[id(r)] = Load(kept, (slot * lanes + dims.sym(lane),), r.dtype)
         for i, chosen in enumerate(product(*values.values())):
             env = dict(zip(values, chosen, strict=True))
-            sums.append(Sink(substitute(r, env, {}), kept, lanes * i + dims.sym(lane)))
+            sums.append(Sink(substitute(r, env, Memo()), kept, lanes * i + dims.sym(lane)))
     env = {n: v[0] for n, v in values.items()}
     env |= {n: v[0] + (v[1] - v[0]) * dims.sym(index) for n, v, index in loops}
-    memo: dict[int, Expr] = {}
-    moved = [s.at(env, memo) for s in emitter.replaced(sinks, table, reduces)]
+    memo = Memo()
+    moved = [s.at(env, memo) for s in emitter.replaced(sinks, table)]
     sums_first = emitter.block(sums)
     lets, moved = emitter.hoist(moved, frozenset(index for _, _, index in loops))
     body = emitter.block(moved)

@@ -19,7 +19,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.inline import rewrite, substitute
+from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.blocks import Blocks, Segment, Strip, Values, exact_segments, nested
@@ -213,7 +213,7 @@ class Windowed(Blocks):
         """A register tile of whole sums, read from the copy of the present image."""
         total = self.c.total
         here = fewer_loops(replace(total, body=self._read(total.body, self._position({}))))
-        return self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}, [total]), rows)
+        return self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}), rows)
 
     def _stored(self, i: Size, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         return self._everywhere({self.tile.name: [i]}, lambda strip, rows: self._each(strip, rows, sinks))
@@ -224,7 +224,7 @@ class Windowed(Blocks):
             return ()
         home = self._home(Strip(0, 1, None))
         waiting = Load(home.buffer, (home.index,), self.c.total.dtype)
-        sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): waiting}, [self.c.total])
+        sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): waiting})
         sinks.sort(key=lambda s: s.buffer is home.buffer)
         return self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, sinks))
 
@@ -276,7 +276,7 @@ class Windowed(Blocks):
         """What is summed, with the copy read at place `at` of its block."""
         place = self.place * self.block if self.w.images > 1 else 0
         here = Load(self.packed, (place + at * self.w.room + dims.sym(self.s.lane.name),), self.load.dtype)
-        return rewrite(body, lambda e: here if e == self.load else None, {})
+        return rewrite(body, lambda e: here if e == self.load else None, Memo())
 
     def _copy(self, k: Size, count: Size) -> tuple[Stmt, ...]:
         """Copy all lanes of `count` turns of the sum's outermost loop from k on."""
@@ -296,9 +296,9 @@ class Windowed(Blocks):
         def image(chosen: dict[str, Sequence[Size]]) -> tuple[Stmt, ...]:
             place = self.place * self.block if self.w.images > 1 else 0
             env = names | {n: v[0] for n, v in chosen.items()}
-            sink = Sink(substitute(self.w.load, env, {}), self.packed, place + at * self.w.room + lane)
+            sink = Sink(substitute(self.w.load, env, Memo()), self.packed, place + at * self.w.room + lane)
             if _int(run) < _SHORT:
-                body = self.emitter.block([sink.at({inner: x}, {}) for x in range(_int(run))])
+                body = self.emitter.block([sink.at({inner: x}, Memo()) for x in range(_int(run))])
             else:
                 body = self.emitter.lane_loop(inner, run, self.c.width, [sink])
             return nested(loops, body)
@@ -314,7 +314,7 @@ class Windowed(Blocks):
         at = self._position({axis.name: dims.sym(inner)})
 
         def tile(strip: Strip, rows: Values) -> tuple[Stmt, ...]:
-            body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, {})
+            body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, Memo())
             part = fewer_loops(Reduce("add", over, self._read(body, at), self.c.total.dtype))
             return self._added(strip, part, rows)
 
@@ -326,15 +326,15 @@ def _lined_up(c: Contraction, s: Schedule, packed: Buffer) -> Contraction:
     assert s.windows is not None
     w, lane = s.windows, s.lane.name
     read = Load(packed, (dims.sym(lane),), c.total.dtype)
-    body = rewrite(c.total.body, lambda e: read if e == w.load else None, {})
+    body = rewrite(c.total.body, lambda e: read if e == w.load else None, Memo())
     total = replace(c.total, body=body)
     env: dict[str, Size] = {a.name: 0 for a in w.axes[1:-1]}
     if w.step == w.axes[0].extent and len(w.axes) > 1:
         env[w.axes[0].name] = 0
-    memo: dict[int, Expr] = {}
+    memo = Memo()
     sinks: list[Sink] = []
     for x in c.sinks:
-        value = rewrite(x.value, lambda e: total if e is c.total else None, {})
+        value = rewrite(x.value, lambda e: total if e is c.total else None, Memo())
         sinks.append(replace(x, value=value).at(env, memo))
     found = next(e for x in sinks for e in nodes_of(x.value) if isinstance(e, Reduce))
     loads = tuple(dict.fromkeys(e for e in nodes_of(found.body) if isinstance(e, Load)))
