@@ -12,8 +12,8 @@ from dataclasses import replace
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.loops.ir import For, If, Simd, Stmt
-from charl.loops.walk import expressions
+from charl.loops.ir import Buffer, For, If, Local, Simd, Stmt, Store, Transpose
+from charl.loops.walk import expressions, statements
 from charl.plan.access import expr_cost
 
 Size = int | Dim
@@ -35,6 +35,8 @@ def _outermost(s: Stmt, caps: Capabilities, around: frozenset[str]) -> Stmt:
         return s
     few = isinstance(trips := _trips(s), int) and trips < _FEW
     if s.kind == "parallel" and not (few and _better(s, trips)):
+        if _meet(s):
+            return _serial(s)
         work = _work(s)
         known = isinstance(work, int)
         if known and (work < caps.thread_work or trips == 1):  # type: ignore[operator]
@@ -45,6 +47,22 @@ def _outermost(s: Stmt, caps: Capabilities, around: frozenset[str]) -> Stmt:
             s, body=tuple(_serial(x) for x in s.body), pays=0 if known else work - caps.thread_work
         )
     return replace(s, kind="serial", body=tuple(_outermost(x, caps, around | {s.index}) for x in s.body))
+
+
+def _meet(loop: For) -> bool:
+    """Whether iterations write the same places of an array that is none of their own."""
+    own: set[Buffer] = set()
+    tied = {loop.index}
+    for s in statements(loop.body):
+        if isinstance(s, Local):
+            own.add(s.buffer)
+        elif isinstance(s, For) and not tied.isdisjoint(dims.symbols(s.start) | dims.symbols(s.stop or 0)):
+            tied.add(s.index)
+        elif isinstance(s, (Store, Transpose)):
+            buffer, at = (s.buffer, s.index) if isinstance(s, Store) else (s.target, s.to)
+            if buffer.role == "scratch" and buffer not in own and tied.isdisjoint(dims.symbols(at)):
+                return True
+    return False
 
 
 def _better(s: For, trips: Size) -> bool:

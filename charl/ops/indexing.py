@@ -194,7 +194,7 @@ def index_within(idx: Node, extent: Size, size: Size = 1) -> Node:
 def _within_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     (t,) = types
     require(t.dtype.is_integer and t.dtype.bytes >= 4, f"index_within: indices are integers, not {t.dtype}")
-    fits = not provably_negative(attrs["extent"] - attrs["size"])
+    fits = not provably_negative(attrs["extent"] - attrs["size"]) or 0 in t.shape
     require(fits, f"index_within: {attrs['size']} of {attrs['extent']} elements")
     return t
 
@@ -215,6 +215,7 @@ def _within_samples(rng: np.random.Generator) -> Iterator[Sample]:
         ((5,), 3, 2, i64),
         ((2, 3), 2, 2, u32),
         ((0,), 1, 1, i32),
+        ((0,), 0, 1, i32),
         ((1, 2, 1, 3, 2), 4, 1, i64),
     ):
         yield sample(array(rng, shape, t, 0 if t == u32 else -3, 8), extent=extent, size=size, orders=0)

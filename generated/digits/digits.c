@@ -1032,7 +1032,7 @@ enum digits_status digits_predict(
 
 size_t digits_train_step_workspace(ptrdiff_t N)
 {
-    return (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128);
+    return (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128);
 }
 
 enum digits_status digits_train_step(
@@ -1054,7 +1054,7 @@ enum digits_status digits_train_step(
         return DIGITS_NULL_POINTER;
     if (N < 0)
         return DIGITS_BAD_DIMENSION;
-    if (N > (PTRDIFF_MAX - 58060) / 1368)
+    if (N > (PTRDIFF_MAX - 57996) / 1328)
         return DIGITS_BAD_DIMENSION;
     if (digits_train_step_workspace(N) > 0 && workspace == NULL)
         return DIGITS_BAD_WORKSPACE;
@@ -1069,22 +1069,22 @@ enum digits_status digits_train_step(
         {"x", x, (size_t)(64 * N) * sizeof *x, false},
         {"y", y, (size_t)N * sizeof *y, false},
         {"result", result, (size_t)1 * sizeof *result, true},
-        {"workspace", workspace, (size_t)(1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64) + 128), true},
+        {"workspace", workspace, (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128), true},
     };
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
     unsigned char *const arena = (unsigned char *)workspace;
-    unsigned char *const part = arena + 1024 * N + 128 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64);
+    unsigned char *const part = arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64);
     unsigned char *const part_2 = part + 64;
     float *const unit_interval = (float *)arena; /* [64 * N] */
     float *const add = (float *)(arena + 256 * N); /* [64 * N] */
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
-    float *const dense = (float *)(arena + 1024 * N); /* [10 * N] */
+    float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
     float *const div_ = (float *)part; /* [1] */
     float *const scale = (float *)part_2; /* [1] */
-    float *const div_2 = (float *)(arena + 768 * N); /* [1] */
-    float *const d_dense = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64)); /* [10 * N] */
-    float *const loss = (float *)(arena + 1024 * N + 128 * size_ceildiv(40 * N, 64)); /* [N] */
+    float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64)); /* [1] */
+    float *const d_dense = (float *)(arena + 1024 * N); /* [10 * N] */
+    float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64)); /* [N] */
     float *const d_y = (float *)(arena + 768 * N); /* [64 * N] */
 
     digits_train_step_dropout(

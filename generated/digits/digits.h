@@ -167,7 +167,7 @@ size_t digits_train_step_workspace(ptrdiff_t N);
  *   result     result, f32
  *   workspace  digits_train_step_workspace(...) bytes, aligned to 8 (64 is faster), of any content
  *
- * Costs: workspace 1024 * N + 64 * ceil_div(4 * N, 64) + 128 * ceil_div(40 * N, 64) + 128 bytes,
+ * Costs: workspace 1024 * N + 64 * ceil_div(4 * N, 64) + 64 * ceil_div(40 * N, 64) + 128 bytes,
  * structs 57736 bytes, tables in ROM 0 bytes, 21386 * N + 67353 floating-point operations.
  */
 enum digits_status digits_train_step(

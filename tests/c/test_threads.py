@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from charl import ops
-from charl.backends.capabilities import PORTABLE_C, Capabilities
+from charl.backends.capabilities import AVX512, PORTABLE_C, Capabilities
 from charl.dims import sym
 from charl.dtypes import f32
 from charl.graph.ir import Graph, TensorType
-from charl.loops.ir import For, Kernel
+from charl.loops.ir import For, Kernel, Local, Transpose
 from charl.loops.walk import statements
 from tests import support
 from tests.c import build, graphs
@@ -49,6 +49,21 @@ def test_unknown_sizes_decide_when_they_run() -> None:
     (call,) = build.plan_graph(Graph("double", [x], [ops.tanh(ops.tanh(x))])).calls
     loop, *_ = _parallel(call.kernel)
     assert loop.pays != 0
+
+
+@pytest.mark.parametrize("sizes", [(32, 784, 128), (40, 1000, 256)])
+def test_arrays_that_threads_fill_are_their_own(sizes: tuple[int, int, int]) -> None:
+    """Tiles of a b' wait in an array until they leave transposed: one array for each iteration."""
+    m, n, k = sizes
+    case = Case(1, m, n, k, (False, True), "none", f32)
+    kernel = build.plan_graph(case.graph(), replace(AVX512, thread_work=0)).calls[0].kernel
+    loops = _parallel(kernel)
+    turned = [s for nest in kernel.nests for s in statements(nest) if isinstance(s, Transpose)]
+    assert loops and any(s.source.name == "sums" for s in turned)
+    for loop in loops:
+        inside = list(statements(loop.body))
+        own = {s.buffer for s in inside if isinstance(s, Local)}
+        assert all(s.source in own for s in inside if isinstance(s, Transpose) and s.source.name == "sums")
 
 
 @pytest.mark.skipif(support.missing_cc() is not None, reason=str(support.missing_cc()))

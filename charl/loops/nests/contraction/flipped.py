@@ -44,7 +44,8 @@ class Flipped(Blocks):
                 at = width * (dims.sym(tile.name) - first) + dims.sym(s.lane.name) - strip.start
                 return self._finished(strip, [Sink(total, kept, at)], values)
 
-            return (*self._tiles(n, s.shape.rows, rows), *self._turned_out(strip, kept, i, n, block))
+            tiles = self._tiles(n, s.shape.rows, rows)
+            return (Local(kept), *tiles, *self._turned_out(strip, kept, i, n, block))
 
         out: tuple[Stmt, ...] = ()
         whole = dims.floordiv(tile.extent, block) * block
@@ -52,7 +53,7 @@ class Flipped(Blocks):
             if start != stop:
                 step = block if count is block else tile.extent
                 out += self._loop(tile, start, stop, step, partial(waiting, n=count))
-        return (*(Local(b) for b in arrays), *pack, Local(kept), *out)
+        return (*(Local(b) for b in arrays), *pack, *out)
 
     def _waiting(self) -> int:
         """Rows of a flipped block: whole tiles, and whole vectors of the results where both can be."""
