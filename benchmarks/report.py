@@ -94,7 +94,7 @@ def verdict(run: Record, threads: int) -> Iterator[str]:
             row["case"] + " *" * bool(row["disturbed"]),
             time_words(charl),
             f"{other[0]} {time_words(other[1])}" if other else "–",
-            f"**{lead:.2f}**" if lead >= NEAR else f"{lead:.2f}",
+            "–" if not lead else f"**{lead:.2f}**" if lead >= NEAR else f"{lead:.2f}",
             f"{time_words(least)} ({bound})" if least else "–",
             f"{share:.0%}" if least else "–",
         ]
