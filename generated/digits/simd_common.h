@@ -6,16 +6,17 @@
 static inline void f32_transpose(float *to, ptrdiff_t to_stride, const float *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
     for (ptrdiff_t r = 0; r < rows; r += VL32) {
         const ptrdiff_t stop = size_min(rows, r + VL32);
+        const ptrdiff_t whole = columns / 4 * 4;
         ptrdiff_t c = 0;
         if (stop == r + VL32) {
-            for (; c + 4 <= columns; c += 4) {
+            for (; c < whole; c += 4) {
                 vf32_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, VL32 - 1);
             }
         }
-        for (; c + 4 <= columns; c += 4) {
+        for (; c < whole; c += 4) {
             vf32_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, stop - r - 1);
         }
-        for (; c < columns; ++c) {
+        for (c = whole; c < columns; ++c) {
             for (ptrdiff_t i = r; i < stop; ++i) {
                 to[c * to_stride + i] = from[i * stride + c];
             }

@@ -7,16 +7,17 @@
 static inline void $T_transpose($C *to, ptrdiff_t to_stride, const $C *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns) {
     for (ptrdiff_t r = 0; r < rows; r += VL$N) {
         const ptrdiff_t stop = size_min(rows, r + VL$N);
+        const ptrdiff_t whole = columns / 4 * 4;
         ptrdiff_t c = 0;
         if (stop == r + VL$N) {
-            for (; c + 4 <= columns; c += 4) {
+            for (; c < whole; c += 4) {
                 v$T_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, VL$N - 1);
             }
         }
-        for (; c + 4 <= columns; c += 4) {
+        for (; c < whole; c += 4) {
             v$T_transpose(to + c * to_stride + r, to_stride, from + r * stride + c, stride, stop - r - 1);
         }
-        for (; c < columns; ++c) {
+        for (c = whole; c < columns; ++c) {
             for (ptrdiff_t i = r; i < stop; ++i) {
                 to[c * to_stride + i] = from[i * stride + c];
             }
