@@ -47,7 +47,7 @@ def blocks_of(source: Source, pattern: str = "", floats: dict[str, str] | None =
     from charl.elaborate.elaborator import Elaborator
     from charl.elaborate.program import prepare, stop
     from charl.elaborate.testing import elaborate_test
-    from charl.syntax import ast
+    from charl.syntax import declarations
 
     prepare()
     el = Elaborator()
@@ -57,7 +57,7 @@ def blocks_of(source: Source, pattern: str = "", floats: dict[str, str] | None =
         module = modules.load(el, source, [])
         check.check_module(el, module)
         stop(el)
-        found = [i for i in module.ast.items if isinstance(i, ast.Test) and pattern in i.name.value]
+        found = [i for i in module.ast.items if isinstance(i, declarations.Test) and pattern in i.name.value]
         out: list[TestCase] = []
         for item in found:
             with el.guarded():

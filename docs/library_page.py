@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from charl.elaborate import modules
-from charl.syntax import ast
+from charl.syntax import declarations
 
 HEAD = """# The library
 
@@ -58,7 +58,7 @@ def _module(name: str) -> Iterator[str]:
     where = "in scope without import" if name in modules.PRELUDE else f"`from {name} import …`"
     yield f"## {TITLES.get(name, name)}\n\n`{name}.ch`, {where}. {_text(module.ast.docs)}\n"
     for item in module.ast.items:
-        if isinstance(item, ast.Import):
+        if isinstance(item, declarations.Import):
             continue
         yield f"**`{_signature(item)}`**\n\n{_text(item.docs)}\n"
         for method in getattr(item, "methods", ()):
@@ -82,9 +82,9 @@ def _escaped(text: str) -> str:
 def _signature(item: Any) -> str:
     """The head of a declaration on one line."""
     text: str = item.span.text
-    if isinstance(item, ast.Function):
+    if isinstance(item, declarations.Function):
         text = text[: item.body.span.start - item.span.start].rstrip().removesuffix("=").removesuffix("{")
-    elif not isinstance(item, ast.Const):
+    elif not isinstance(item, declarations.Const):
         text = text[: text.index("{")]
     elif len(text) > 60:
         text = text.split("=")[0]

@@ -26,7 +26,7 @@ from charl.elaborate.types import Matcher, skolem_dims
 from charl.elaborate.worlds import World
 from charl.errors import CharlError
 from charl.graph.ir import Node, TensorType
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -42,16 +42,20 @@ def _check_file(el: Elaborator, module: Module) -> None:
     el.checking = True
     try:
         for item in module.ast.items:
-            declares = isinstance(item, (ast.Function, ast.Struct, ast.Model))
+            declares = isinstance(item, (declarations.Function, declarations.Struct, declarations.Model))
             binding = module.scope.names.get(item.name.name) if declares else None
-            if isinstance(item, ast.Function) and binding is not None and binding.span == item.name.span:
+            if (
+                isinstance(item, declarations.Function)
+                and binding is not None
+                and binding.span == item.name.span
+            ):
                 el.exporting = item.export
                 check_function(el, binding.value)
                 el.exporting = False
-            elif isinstance(item, (ast.Struct, ast.Model)) and binding is not None:
+            elif isinstance(item, (declarations.Struct, declarations.Model)) and binding is not None:
                 if isinstance(binding.value, v.Declaration) and binding.value.ast is item:
                     check_declaration(el, binding.value)
-            elif isinstance(item, ast.Test):
+            elif isinstance(item, declarations.Test):
                 with el.guarded():
                     returns.body_value(el, item.body, Scope(testing.scope(module.scope)))
     finally:

@@ -20,7 +20,7 @@ from charl.grad.linear import nonlinear
 from charl.graph.ir import Node, at_span
 from charl.ops.regions import substituted
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -36,7 +36,7 @@ COTANGENTS = code("E0516", "a gradient rule gives the wrong cotangents")
 # ---------------------------------------------------------------- declarations
 
 
-def declare(el: Elaborator, module: Module, item: ast.Function, rule: v.Function) -> None:
+def declare(el: Elaborator, module: Module, item: declarations.Function, rule: v.Function) -> None:
     """Enter the decorators of a function: the rules of the functions they name."""
     for d in item.decorators:
         if d.name.name != "gradient":
@@ -49,7 +49,7 @@ def declare(el: Elaborator, module: Module, item: ast.Function, rule: v.Function
         el.rules[f] = rule
 
 
-def refuse(method: ast.Function) -> None:
+def refuse(method: declarations.Function) -> None:
     """Methods have no decorators."""
     for d in method.decorators:
         raise fail(
@@ -83,7 +83,9 @@ def _not_yours(name: str, what: str, span: Span) -> CharlError:
     )
 
 
-def _check_place(el: Elaborator, module: Module, f: v.Function, rule: v.Function, d: ast.Decorator) -> None:
+def _check_place(
+    el: Elaborator, module: Module, f: v.Function, rule: v.Function, d: declarations.Decorator
+) -> None:
     """Whether this file may give `f` a rule, and the first one."""
     if f.module is not module and (f.module is None or f.module.is_library):
         raise _not_yours(f.name, "of the library", d.args[0].value.span)

@@ -25,7 +25,7 @@ from charl.errors import code, fail
 from charl.graph.ir import Graph, Node, Size, TensorType, topological
 from charl.program import Argument, DimVar, Export, Field, Record, Tree
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -45,7 +45,7 @@ def dimension_names(f: v.Function) -> list[str]:
 
 
 def export_function(
-    el: Elaborator, f: v.Function, item: ast.Function, given: GivenDims, mentioned: list[v.Instance]
+    el: Elaborator, f: v.Function, item: declarations.Function, given: GivenDims, mentioned: list[v.Instance]
 ) -> Export:
     """The graph of an export. Instances that cross the border are added to `mentioned`."""
     scope = Scope(f.scope, function=Frame(f))

@@ -33,7 +33,7 @@ from charl.elaborate.types import (
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -396,7 +396,7 @@ def function_of(d: v.Declaration, name: str) -> v.Function | None:
     return functions[(d, name)]  # type: ignore[no-any-return]
 
 
-def make_function(m: ast.Function, scope: Scope, module: Any, owner: Any = None) -> v.Function:
+def make_function(m: declarations.Function, scope: Scope, module: Any, owner: Any = None) -> v.Function:
     """A function value of a declaration."""
     return v.Function(
         m.name.name, m.params, m.returns, m.body, scope, module, m.generics, owner, m.name.span, m.where
@@ -414,7 +414,7 @@ def _layers_forward(d: v.Declaration) -> v.Function:
             # The block moves the argument's place to the entry that takes it.
             chain = ast.Pipe(e.span, ast.Block(e.span, (), chain), ast.Name(e.span, str(i)))
         body = ast.Block(layers.span, (), chain)
-        p = ast.Param(layers.span, x, False, None, None)
+        p = declarations.Param(layers.span, x, False, None, None)
         functions[(d, "forward")] = v.Function(
             "forward", (p,), None, body, d.scope, d.module, (), d, d.ast.name.span
         )

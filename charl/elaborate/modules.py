@@ -19,7 +19,7 @@ from charl.elaborate.scope import Scope
 from charl.elaborate.types import Alias
 from charl.errors import CharlError, Label, code, fail
 from charl.source import Source
-from charl.syntax import ast, parse
+from charl.syntax import ast, declarations, parse
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -138,7 +138,7 @@ def load(el: Elaborator, source: Source, chain: list[str]) -> Module:
 def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
     """Bind the names of a module: imports, declarations, functions, then constants in order."""
     for item in module.ast.items:
-        if isinstance(item, ast.Import):
+        if isinstance(item, declarations.Import):
             with el.guarded():
                 _import(el, module, item, chain)
     for item in module.ast.items:
@@ -149,7 +149,7 @@ def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
         for m in getattr(item, "methods", ()):
             with el.guarded():
                 custom.refuse(m)
-        binding = module.scope.names.get(item.name.name) if isinstance(item, ast.Function) else None
+        binding = module.scope.names.get(item.name.name) if isinstance(item, declarations.Function) else None
         if binding is not None and binding.span == item.name.span:
             with el.guarded():
                 custom.declare(el, module, item, binding.value)
@@ -158,14 +158,14 @@ def populate(el: Elaborator, module: Module, chain: list[str]) -> None:
 def _declare(module: Module, item: Any) -> None:
     scope = module.scope
     value: Any
-    if isinstance(item, ast.Function):
+    if isinstance(item, declarations.Function):
         value = instances.make_function(item, scope, module)
-    elif isinstance(item, (ast.Struct, ast.Model)):
-        kind = "model" if isinstance(item, ast.Model) else "struct"
+    elif isinstance(item, (declarations.Struct, declarations.Model)):
+        kind = "model" if isinstance(item, declarations.Model) else "struct"
         value = v.Declaration(item.name.name, kind, item, module, scope)
-    elif isinstance(item, ast.TypeAlias):
+    elif isinstance(item, declarations.TypeAlias):
         value = Alias(item, scope)
-    elif isinstance(item, ast.Const):
+    elif isinstance(item, declarations.Const):
         value = v.ERROR
     else:
         return
@@ -195,7 +195,7 @@ def _bind(module: Module, name: ast.Name, value: Any) -> None:
 
 def _constants(el: Elaborator, module: Module) -> None:
     """Constants in any order: those that need others wait for them."""
-    waiting = [i for i in module.ast.items if isinstance(i, ast.Const)]
+    waiting = [i for i in module.ast.items if isinstance(i, declarations.Const)]
     failed = False
     while waiting:
         later = []
@@ -215,7 +215,7 @@ def _constants(el: Elaborator, module: Module) -> None:
         waiting = later
 
 
-def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
+def _constant(el: Elaborator, module: Module, item: declarations.Const) -> None:
     from charl.elaborate.statements import annotated
 
     binding = module.scope.names[item.name.name]
@@ -227,7 +227,7 @@ def _constant(el: Elaborator, module: Module, item: ast.Const) -> None:
     binding.value = value
 
 
-def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> None:
+def _import(el: Elaborator, module: Module, item: declarations.Import, chain: list[str]) -> None:
     found = None
     try:
         found = _file(el, module, item, chain) if item.is_path else library_module(item.module)
@@ -253,7 +253,7 @@ def _import(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) 
                 raise fail(NO_MODULE, f"`{item.module}` has no `{n.name}`", n.name.span, help=help_)
 
 
-def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) -> Module:
+def _file(el: Elaborator, module: Module, item: declarations.Import, chain: list[str]) -> Module:
     """A file by its path relative to the one that imports it; whoever imports it, it is one module."""
     path = os.path.normpath(Path(module.source.path).parent / item.module)
     key = os.path.realpath(path)
@@ -273,7 +273,7 @@ def _file(el: Elaborator, module: Module, item: ast.Import, chain: list[str]) ->
     return found
 
 
-def _read(path: str, item: ast.Import) -> Source:
+def _read(path: str, item: declarations.Import) -> Source:
     try:
         return Source(path, Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as e:

@@ -21,7 +21,7 @@ from charl.elaborate.types import Matcher, Mismatch, expected
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -103,14 +103,14 @@ def signature(el: Elaborator, f: v.Function, scope: Scope) -> Matcher:
 
 def parameter_name(p: Any) -> str:
     """The name of a parameter of a function or closure; empty for a pattern of several."""
-    if isinstance(p, ast.Param):
+    if isinstance(p, declarations.Param):
         return p.name.name
     return p.pattern.name.name if isinstance(p.pattern, ast.NamePattern) else ""
 
 
 def is_mut(p: Any) -> bool:
     """Whether a parameter is in-out."""
-    if isinstance(p, ast.Param):
+    if isinstance(p, declarations.Param):
         return p.mut
     return isinstance(p.pattern, ast.NamePattern) and p.pattern.mut
 

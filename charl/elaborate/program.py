@@ -21,7 +21,7 @@ from charl.elaborate.types import UNKNOWN_TYPE
 from charl.errors import CharlError, InternalError
 from charl.program import Export, Program, Test
 from charl.source import Source
-from charl.syntax import ast
+from charl.syntax import declarations
 
 RECURSION = 20_000  # frames of the walk: calls may nest `calls.MAX_DEPTH` deep, each with nested expressions
 
@@ -69,7 +69,7 @@ def _elaborated(
     floats: Mapping[str, str],
 ) -> Program:
     module = modules.load(el, source, [])
-    found = [i for i in module.ast.items if isinstance(i, ast.Function) and i.export]
+    found = [i for i in module.ast.items if isinstance(i, declarations.Function) and i.export]
     functions = [module.scope.names[i.name.name].value for i in found]
     apply_sets(el, [f for f in functions if isinstance(f, v.Function)], sets)
     check.check_module(el, module)
@@ -90,7 +90,7 @@ def _elaborated(
     if len([e for e in out if e.role == "export"]) != len(found):
         raise InternalError("elaboration", "an export has no graph, and nothing says why")
     tests: list[Test] = []
-    for i, block in enumerate(t for t in module.ast.items if isinstance(t, ast.Test)):
+    for i, block in enumerate(t for t in module.ast.items if isinstance(t, declarations.Test)):
         with el.guarded():
             tests.append(testing.program_test(testing.elaborate_test(el, module, block), f"test_{i}"))
     stop(el)

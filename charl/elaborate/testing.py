@@ -28,7 +28,7 @@ from charl.graph.evaluate import Evaluator
 from charl.graph.ir import Graph, Node, TensorType, at_span, topological
 from charl.program import Export, Field, Record, Test
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
@@ -128,7 +128,7 @@ class Collector:
         return self.difference[what]
 
 
-def elaborate_test(el: Elaborator, module: Module, item: ast.Test) -> TestCase:
+def elaborate_test(el: Elaborator, module: Module, item: declarations.Test) -> TestCase:
     """The graph of one test. Raises CharlError where it cannot be elaborated."""
     failed = Scope().bind("assert", ops.constant(0, dtypes.i32), item.span, mutable=True)
     collector = Collector(item.body.span, failed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 from charl.syntax.tokens import Token
 
 
@@ -25,7 +25,7 @@ class Roles:
     ones: set[int] = field(default_factory=set)
 
 
-def roles(module: ast.Module, tokens: list[Token]) -> Roles:
+def roles(module: declarations.Module, tokens: list[Token]) -> Roles:
     """The roles of a file's tokens (without separators)."""
     return _Finder(tokens).run(module)
 
@@ -37,7 +37,7 @@ class _Finder:
         self.ending = {token.end: i for i, token in enumerate(tokens) if token.text}
         self.out = Roles()
 
-    def run(self, module: ast.Module) -> Roles:
+    def run(self, module: declarations.Module) -> Roles:
         out = self.out
         for node in ast.walk(module):
             if isinstance(node, ast.Name):
@@ -50,7 +50,7 @@ class _Finder:
                 self._bars(node)
             elif isinstance(node, ast.Match):
                 out.lists.add(self.tokens[self.at[node.arms[0].span.start] - 1].start)
-            elif isinstance(node, ast.Struct | ast.Model | ast.Layers):
+            elif isinstance(node, declarations.Struct | declarations.Model | declarations.Layers):
                 self._brace(node)
             elif isinstance(node, ast.Tuple) and len(node.elements) == 1:
                 out.ones.add(self.tokens[self.at[node.elements[0].span.start] - 1].start)

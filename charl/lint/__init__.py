@@ -9,10 +9,10 @@ from charl.errors import Diagnostic
 from charl.lint.names import name_warnings
 from charl.lint.statements import unreachable
 from charl.lint.streams import stream_warnings
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 
-def warnings(module: ast.Module) -> list[Diagnostic]:
+def warnings(module: declarations.Module) -> list[Diagnostic]:
     """Every warning about a file, in the order of the text."""
     nodes = list(ast.walk(module))
     found = [*name_warnings(module, nodes), *unreachable(nodes), *stream_warnings(nodes)]

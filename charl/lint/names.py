@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 from charl.errors import Diagnostic, Label
 from charl.lint.codes import W_DIMENSION, W_IMPORT, W_ITEM, W_MUT, W_PARAMETER, W_VARIABLE, warning
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
-_NAMED = (ast.Const, ast.TypeAlias, ast.Function, ast.Struct, ast.Model)
+_NAMED = (
+    declarations.Const,
+    declarations.TypeAlias,
+    declarations.Function,
+    declarations.Struct,
+    declarations.Model,
+)
 
 
 @dataclass(eq=False)
@@ -48,13 +54,13 @@ class Scope:
         return None
 
 
-def name_warnings(module: ast.Module, nodes: Sequence[ast.Node]) -> list[Diagnostic]:
+def name_warnings(module: declarations.Module, nodes: Sequence[ast.Node]) -> list[Diagnostic]:
     """The warnings of a file about its names; `nodes` are all of its tree."""
     return _Names(module, _values(nodes)).run()
 
 
 class _Names:
-    def __init__(self, module: ast.Module, values: set[str]) -> None:
+    def __init__(self, module: declarations.Module, values: set[str]) -> None:
         self.module = module
         self.out: list[Diagnostic] = []
         self.top = Scope(None)
@@ -75,8 +81,8 @@ class _Names:
 
     # ---- items
 
-    def declare(self, item: ast.Item) -> None:
-        if isinstance(item, ast.Import):
+    def declare(self, item: declarations.Item) -> None:
+        if isinstance(item, declarations.Import):
             for n in item.names:
                 name = n.alias or n.name
                 self.top.names[name.name] = Binding(name.name, name.span, "import")
@@ -86,7 +92,7 @@ class _Names:
     def unused_items(self) -> None:
         """In a program (a file that exports or has a `main`): imports that nothing mentions, and declarations that nothing
         reaches. What another file declares or imports, others may import from it."""
-        functions = [i for i in self.module.items if isinstance(i, ast.Function)]
+        functions = [i for i in self.module.items if isinstance(i, declarations.Function)]
         roots = [f.name.name for f in functions if f.export or f.name.name == "main"]
         if not roots:
             return
@@ -114,27 +120,27 @@ class _Names:
                     warning(W_ITEM, message, binding.span, "remove it, or begin its name with `_`")
                 )
 
-    def item(self, item: ast.Item) -> None:
-        if isinstance(item, ast.Function):
+    def item(self, item: declarations.Item) -> None:
+        if isinstance(item, declarations.Function):
             wanted = item.export or bool(item.decorators) or item.name.name in self.values
             self.function(item, self.top, wanted)
-        elif isinstance(item, ast.Struct | ast.Model):
+        elif isinstance(item, declarations.Struct | declarations.Model):
             self.data(item)
-        elif isinstance(item, ast.TypeAlias):
+        elif isinstance(item, declarations.TypeAlias):
             scope = Scope(self.top)
             self.parameters(item.params, scope)
             for g in item.generics:
                 scope.names[g.name.name] = Binding(g.name.name, g.name.span, "member")
             self.visit(item.type, scope)
             self.close(scope)
-        elif isinstance(item, ast.Const | ast.Test):
+        elif isinstance(item, declarations.Const | declarations.Test):
             scope = Scope(self.top)
             for child in ast.children(item):
                 if child is not item.name:
                     self.visit(child, scope)
             self.close(scope)
 
-    def data(self, item: ast.Struct | ast.Model) -> None:
+    def data(self, item: declarations.Struct | declarations.Model) -> None:
         """A struct or a model: parameters, members, methods."""
         scope = Scope(self.top)
         for g in item.generics:
@@ -148,14 +154,14 @@ class _Names:
             inner.names[f.name.name] = Binding(f.name.name, f.name.span, "member")
         for m in item.methods:
             inner.names[m.name.name] = Binding(m.name.name, m.name.span, "member")
-        if isinstance(item, ast.Model) and item.layers is not None:
+        if isinstance(item, declarations.Model) and item.layers is not None:
             for entry in item.layers.entries:
                 self.visit(entry, scope)
         for m in item.methods:
             self.function(m, inner, True)
         self.close(scope)
 
-    def function(self, f: ast.Function, outer: Scope, quiet: bool) -> None:
+    def function(self, f: declarations.Function, outer: Scope, quiet: bool) -> None:
         scope = Scope(outer)
         for d in f.decorators:
             for a in d.args:
@@ -173,7 +179,7 @@ class _Names:
         self.close(scope)
 
     def parameters(
-        self, params: Sequence[ast.Param], scope: Scope, quiet: bool = False, fixed: bool = False
+        self, params: Sequence[declarations.Param], scope: Scope, quiet: bool = False, fixed: bool = False
     ) -> None:
         for p in params:
             self.visit(p.type, scope)
@@ -350,11 +356,11 @@ def _values(nodes: Sequence[ast.Node]) -> set[str]:
     """Names that stand for a value somewhere, other than as what a call calls: a function among them has the parameters
     that its caller asks for."""
     skipped = {id(n.callee) for n in nodes if isinstance(n, ast.Call)}
-    skipped |= {id(n.name) for n in nodes if isinstance(n, ast.Function)}
+    skipped |= {id(n.name) for n in nodes if isinstance(n, declarations.Function)}
     return {n.name for n in nodes if isinstance(n, ast.Name) and id(n) not in skipped}
 
 
-def _dimensions(f: ast.Function, scope: Scope) -> Iterator[ast.Name]:
+def _dimensions(f: declarations.Function, scope: Scope) -> Iterator[ast.Name]:
     """The dimension variables of a signature: names in shapes of parameters that nothing else binds."""
     params = {p.name.name for p in f.params}
     for p in f.params:

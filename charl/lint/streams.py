@@ -14,15 +14,15 @@ from itertools import count
 from charl.errors import Diagnostic, Label
 from charl.lint.codes import W_STREAM, warning
 from charl.source import Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 
 def stream_warnings(nodes: Iterable[ast.Node]) -> Iterator[Diagnostic]:
     """The warnings of a file about its streams."""
     for node in nodes:
-        if isinstance(node, ast.Function):
+        if isinstance(node, declarations.Function):
             yield from _Streams().function(node)
-        elif isinstance(node, ast.Test):
+        elif isinstance(node, declarations.Test):
             yield from _Streams().body(node.body)
 
 
@@ -46,7 +46,7 @@ class _Streams:
         self.numbers = count()
         self.out: dict[tuple[int, int], Diagnostic] = {}
 
-    def function(self, f: ast.Function) -> list[Diagnostic]:
+    def function(self, f: declarations.Function) -> list[Diagnostic]:
         for p in f.params:
             if isinstance(p.type, ast.NamedType) and p.type.name.name == "Rng":
                 self.state.streams[p.name.name] = next(self.numbers)
@@ -79,7 +79,7 @@ class _Streams:
             self.visit(node.condition)
             for _ in range(2):  # what the second iteration draws from, the first may have drawn from
                 self.visit(node.body)
-        elif isinstance(node, ast.Function):
+        elif isinstance(node, declarations.Function):
             return
         elif node is not None:
             streams = dict(self.state.streams)

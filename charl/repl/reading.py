@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 
 from charl.errors import CharlError, Diagnostic
 from charl.source import Source, Span
-from charl.syntax import ast, parse
+from charl.syntax import ast, declarations, parse
 from charl.syntax.layout import begins_item
 from charl.syntax.lexer import lex
 from charl.syntax.parser import tables
@@ -46,7 +46,7 @@ def incomplete(text: str) -> bool:
     return depth > 0 or (bool(lexed.tokens) and lexed.tokens[-1].type in _OPEN_ENDS)
 
 
-def read(source: Source) -> ast.Module | ast.Block:
+def read(source: Source) -> declarations.Module | ast.Block:
     """Items where the text begins with one, else statements. Raises CharlError."""
     tokens = lex(source, tables().terminals).tokens
     documented = source.text.lstrip().startswith(("///", "//!"))
@@ -61,7 +61,7 @@ def read(source: Source) -> ast.Module | ast.Block:
     if diagnostics:
         raise CharlError([_moved(d, source) for d in diagnostics])
     function = module.items[0]
-    assert isinstance(function, ast.Function)
+    assert isinstance(function, declarations.Function)
     for node in ast.walk(function.body):
         for f in fields(node):
             value = getattr(node, f.name)

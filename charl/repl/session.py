@@ -26,7 +26,7 @@ from charl.errors import CharlError, code, fail
 from charl.graph.ir import Graph, Node, topological
 from charl.repl.reading import read
 from charl.source import Source, Span
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 
 E_NOTHING = code("E0753", "a command of the REPL has nothing to work on")
 
@@ -51,7 +51,7 @@ class Session:
         source = Source(f"<{next(self.numbers)}>", text)
         with self._kept():
             said = read(source)
-            if isinstance(said, ast.Module):
+            if isinstance(said, declarations.Module):
                 self._define(said, source)
             else:
                 self._execute(said)
@@ -67,7 +67,9 @@ class Session:
             check.check_module(self.el, module)
             stop(self.el)
             self.definitions.names.update(module.scope.names)
-            self.items.update({i.name.name: i for i in module.ast.items if isinstance(i, ast.Function)})
+            self.items.update(
+                {i.name.name: i for i in module.ast.items if isinstance(i, declarations.Function)}
+            )
         return [f"{path}: {', '.join(module.scope.names)}"]
 
     # ---- evaluation
@@ -94,13 +96,15 @@ class Session:
             self.el.host = None
             self.el.reuse.calls.clear()  # names that a function calls may mean something else by the next line
 
-    def _define(self, tree: ast.Module, source: Source) -> None:
+    def _define(self, tree: declarations.Module, source: Source) -> None:
         """Items; a name that is declared again is declared anew, and calls of it are traced anew."""
         self.host.traces.clear()
         for item in tree.items:
-            if not isinstance(item, ast.Import | ast.Test):
+            if not isinstance(item, declarations.Import | declarations.Test):
                 self.definitions.names.pop(item.name.name, None)  # type: ignore[attr-defined]
-        for name in [n.alias or n.name for i in tree.items if isinstance(i, ast.Import) for n in i.names]:
+        for name in [
+            n.alias or n.name for i in tree.items if isinstance(i, declarations.Import) for n in i.names
+        ]:
             self.definitions.names.pop(name.name, None)
         module = Module("repl", source, tree, self.definitions, False)
         modules.populate(self.el, module, [])
@@ -108,9 +112,9 @@ class Session:
         check.check_module(self.el, module)
         stop(self.el)
         for item in tree.items:
-            if isinstance(item, ast.Function):
+            if isinstance(item, declarations.Function):
                 self.items[item.name.name] = item
-            if not isinstance(item, ast.Import | ast.Test):
+            if not isinstance(item, declarations.Import | declarations.Test):
                 self.lines.append(f"defined {item.name.name}")  # type: ignore[attr-defined]
 
     def _execute(self, block: ast.Block) -> None:
@@ -185,11 +189,11 @@ class Session:
         if diagnostics:
             raise CharlError(diagnostics)
         made = tree.items[0]
-        assert isinstance(made, ast.Function)
+        assert isinstance(made, declarations.Function)
         module = Module("repl", Source("<command>", ""), tree, Scope(self.definitions), False)
         return self._function_graph(made, instances.make_function(made, module.scope, module))
 
-    def _function_graph(self, item: ast.Function, f: v.Function) -> str:
+    def _function_graph(self, item: declarations.Function, f: v.Function) -> str:
         untyped = next((p for p in item.params if p.type is None), None)
         if untyped is not None:
             help_ = f"call it: `{item.name}(…)`, or give `{untyped.name}` a type"
@@ -229,7 +233,7 @@ class Session:
         return []
 
 
-def parse_items(text: str) -> tuple[ast.Module, Any]:
+def parse_items(text: str) -> tuple[declarations.Module, Any]:
     """Items of a text that the session made."""
     from charl.syntax import parse
 

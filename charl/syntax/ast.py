@@ -1,6 +1,7 @@
 """The abstract syntax tree: what a file says, with the place where it says it.
 
-Enters nothing, leaves these classes. Every node has a `span`; nodes are immutable and compared by identity, so
+Enters nothing, leaves these classes: expressions, patterns, statements and types; the items of a file, which hold them,
+are in `declarations.py`. Every node has a `span`; nodes are immutable and compared by identity, so
 that they may be keys. Names are not resolved, types are not known, constants are not folded here. Two trees
 are compared, or read by a person, through `dump`.
 """
@@ -17,13 +18,13 @@ _C = TypeVar("_C", bound=type)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-def _node(cls: _C) -> _C:
+def node_class(cls: _C) -> _C:
     """A node class. That nodes do not change is the type checker's to see: guarding it at run time would triple
     the time to make one."""
     return dataclass(slots=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
 
 
-@_node
+@node_class
 class Node:
     span: Span
 
@@ -47,14 +48,10 @@ class Statement(Node):
     __slots__ = ()
 
 
-class Item(Node):
-    __slots__ = ()
-
-
 # ---- expressions
 
 
-@_node
+@node_class
 class Name(Expr):
     """A name where it is used, and also where it is declared (parameters, members, items, named arguments)."""
 
@@ -64,47 +61,47 @@ class Name(Expr):
         return self.name
 
 
-@_node
+@node_class
 class Int(Expr):
     value: int
 
 
-@_node
+@node_class
 class Float(Expr):
     value: float
     text: str  # as written
 
 
-@_node
+@node_class
 class Str(Expr):
     value: str  # escapes resolved
 
 
-@_node
+@node_class
 class Bool(Expr):
     value: bool
 
 
-@_node
+@node_class
 class NoneValue(Expr):
     """`None`; in an index, a new axis."""
 
 
-@_node
+@node_class
 class Pack(Expr):
     """`*S`: among the dimensions of a type, or as an argument (`prod(*S)`, `zeros(*S)`)."""
 
     name: Name
 
 
-@_node
+@node_class
 class Array(Expr):
     """`[a, b, c]`."""
 
     elements: tuple[Expr, ...]
 
 
-@_node
+@node_class
 class Repeat(Expr):
     """`[value; count]`."""
 
@@ -112,20 +109,20 @@ class Repeat(Expr):
     count: Expr
 
 
-@_node
+@node_class
 class Tuple(Expr):
     """`(a, b)`, `(a,)`, `()`."""
 
     elements: tuple[Expr, ...]
 
 
-@_node
+@node_class
 class Unary(Expr):
     op: str  # "-" or "not"
     operand: Expr
 
 
-@_node
+@node_class
 class Binary(Expr):
     op: str  # + - * / % ** @ == != < <= > >= and or
     left: Expr
@@ -133,7 +130,7 @@ class Binary(Expr):
     op_span: Span
 
 
-@_node
+@node_class
 class Pipe(Expr):
     """`value |> function`; the function is any postfix expression."""
 
@@ -141,7 +138,7 @@ class Pipe(Expr):
     function: Expr
 
 
-@_node
+@node_class
 class Cast(Expr):
     """`value as element_type`."""
 
@@ -149,7 +146,7 @@ class Cast(Expr):
     to: Name
 
 
-@_node
+@node_class
 class Arg(Node):
     """An argument of a call or of a parametrised type."""
 
@@ -158,13 +155,13 @@ class Arg(Node):
     mut: bool
 
 
-@_node
+@node_class
 class Call(Expr):
     callee: Expr
     args: tuple[Arg, ...]
 
 
-@_node
+@node_class
 class Member(Expr):
     """`value.name`; the name may be a number (`net.0.w`, `pair.1`)."""
 
@@ -172,7 +169,7 @@ class Member(Expr):
     name: Name
 
 
-@_node
+@node_class
 class Slice(Expr):
     """`start:stop:step` inside an index; a missing part is None."""
 
@@ -181,12 +178,12 @@ class Slice(Expr):
     step: Expr | None
 
 
-@_node
+@node_class
 class Dots(Expr):
     """`...` inside an index."""
 
 
-@_node
+@node_class
 class Index(Expr):
     """`value[items]`; an item is an expression, `NoneValue`, `Slice` or `Dots`."""
 
@@ -194,7 +191,7 @@ class Index(Expr):
     items: tuple[Expr, ...]
 
 
-@_node
+@node_class
 class Range(Expr):
     """`start..stop`: after `in` of a `for`, or as a pattern of `match`."""
 
@@ -202,13 +199,13 @@ class Range(Expr):
     stop: Expr
 
 
-@_node
+@node_class
 class ClosureParam(Node):
     pattern: Pattern  # a mutable one has NamePattern.mut
     type: Type | None
 
 
-@_node
+@node_class
 class Closure(Expr):
     """`|params| body`; the body is a `Block` where it stands in braces."""
 
@@ -216,7 +213,7 @@ class Closure(Expr):
     body: Expr
 
 
-@_node
+@node_class
 class Block(Expr):
     """`{ statements value }`: `value` is the last expression, None where the block does not end with one."""
 
@@ -224,14 +221,14 @@ class Block(Expr):
     value: Expr | None
 
 
-@_node
+@node_class
 class If(Expr):
     condition: Expr
     then: Block
     otherwise: Block | If | None
 
 
-@_node
+@node_class
 class For(Expr):
     """`for [const] pattern in iterable [while condition] body`."""
 
@@ -242,13 +239,13 @@ class For(Expr):
     body: Block
 
 
-@_node
+@node_class
 class While(Expr):
     condition: Expr
     body: Block
 
 
-@_node
+@node_class
 class MatchArm(Node):
     """`a | b => body`; patterns are literals, names of compile-time values, `Range`s; none at all for `_`."""
 
@@ -256,7 +253,7 @@ class MatchArm(Node):
     body: Expr
 
 
-@_node
+@node_class
 class Match(Expr):
     subject: Expr
     arms: tuple[MatchArm, ...]
@@ -265,18 +262,18 @@ class Match(Expr):
 # ---- patterns
 
 
-@_node
+@node_class
 class NamePattern(Pattern):
     name: Name  # "_" binds nothing
     mut: bool
 
 
-@_node
+@node_class
 class TuplePattern(Pattern):
     elements: tuple[Pattern, ...]
 
 
-@_node
+@node_class
 class ArrayPattern(Pattern):
     elements: tuple[Pattern, ...]
 
@@ -284,7 +281,7 @@ class ArrayPattern(Pattern):
 # ---- statements
 
 
-@_node
+@node_class
 class Let(Statement):
     """`let [mut] pattern[: type] = value`; `mut` stands on the patterns."""
 
@@ -293,7 +290,7 @@ class Let(Statement):
     value: Expr
 
 
-@_node
+@node_class
 class Assign(Statement):
     """`place = value`, or `place op= value`; `op` is "" for the plain form, else "+", "-", "*", "/", "%", "**", "@"."""
 
@@ -302,23 +299,23 @@ class Assign(Statement):
     value: Expr
 
 
-@_node
+@node_class
 class Yield(Statement):
     value: Expr
 
 
-@_node
+@node_class
 class Return(Statement):
     value: Expr | None
 
 
-@_node
+@node_class
 class Assert(Statement):
     condition: Expr
     message: Expr | None
 
 
-@_node
+@node_class
 class ExprStatement(Statement):
     """An expression that is not the last of its block."""
 
@@ -328,7 +325,7 @@ class ExprStatement(Statement):
 # ---- types
 
 
-@_node
+@node_class
 class NamedType(Type):
     """`f32`, `int`, `M`, `Digits`, `Dense(i, o)`, `Adam<Digits>`; `args` is None where there are no parentheses."""
 
@@ -337,7 +334,7 @@ class NamedType(Type):
     args: tuple[Arg, ...] | None
 
 
-@_node
+@node_class
 class TensorType(Type):
     """`f32[N, 64]`, `bool[]`, `E[*S, d]`; dimensions are expressions or `Pack`s."""
 
@@ -345,7 +342,7 @@ class TensorType(Type):
     dims: tuple[Expr, ...]
 
 
-@_node
+@node_class
 class StackType(Type):
     """`Block(d, heads)[depth]`, `Adam<Net>[K]`. Of a bare name it is a `TensorType`: only what the name stands for tells."""
 
@@ -353,14 +350,14 @@ class StackType(Type):
     dims: tuple[Expr, ...]
 
 
-@_node
+@node_class
 class TupleType(Type):
     """`(A, B)`; `()` is the unit type."""
 
     elements: tuple[Type, ...]
 
 
-@_node
+@node_class
 class RunType(Type):
     """`[T; n]`."""
 
@@ -368,151 +365,18 @@ class RunType(Type):
     count: Expr
 
 
-@_node
+@node_class
 class FnTypeParam(Node):
     mut: bool
     type: Type
 
 
-@_node
+@node_class
 class FnType(Type):
     """`fn(A, mut B) -> C`."""
 
     params: tuple[FnTypeParam, ...]
     returns: Type | None
-
-
-# ---- items
-
-
-@_node
-class Param(Node):
-    """A parameter of a function, struct or model; the type may be missing where it follows from elsewhere."""
-
-    name: Name
-    mut: bool
-    type: Type | None
-    default: Expr | None
-
-
-@_node
-class Generic(Node):
-    """`M` or `E: float` between `<` and `>`."""
-
-    name: Name
-    bound: Name | None
-
-
-@_node
-class Decorator(Node):
-    """`@gradient(of: f)`."""
-
-    name: Name
-    args: tuple[Arg, ...]
-
-
-@_node
-class ImportName(Node):
-    name: Name
-    alias: Name | None  # from `A as B`
-
-
-@_node
-class Import(Item):
-    """`from nn import A` (a module of the library) or `from "blocks.ch" import B` (a file, `is_path`)."""
-
-    module: str
-    is_path: bool
-    module_span: Span
-    names: tuple[ImportName, ...]
-
-
-@_node
-class Const(Item):
-    name: Name
-    type: Type | None
-    value: Expr
-    docs: str
-
-
-@_node
-class TypeAlias(Item):
-    name: Name
-    generics: tuple[Generic, ...]
-    params: tuple[Param, ...]
-    type: Type
-    docs: str
-
-
-@_node
-class Function(Item):
-    """A function or a method. `body` of the short form (`= expr`) is a Block of that value, and `short` is true."""
-
-    name: Name
-    export: bool
-    decorators: tuple[Decorator, ...]
-    generics: tuple[Generic, ...]
-    params: tuple[Param, ...]
-    returns: Type | None
-    where: tuple[Expr, ...]
-    body: Block
-    short: bool
-    docs: str
-
-
-@_node
-class Field(Node):
-    """A member with a value: `kind` is "field" (also sub-models), "param" or "state"."""
-
-    kind: str
-    name: Name
-    type: Type
-    default: Expr | None  # initializer of a param or state, default of a field
-    condition: Expr | None  # from `if condition`
-    docs: str
-
-
-@_node
-class Struct(Item):
-    name: Name
-    generics: tuple[Generic, ...]
-    params: tuple[Param, ...]
-    fields: tuple[Field, ...]
-    methods: tuple[Function, ...]
-    docs: str
-
-
-@_node
-class Layers(Node):
-    entries: tuple[Expr, ...]
-
-
-@_node
-class Model(Item):
-    name: Name
-    generics: tuple[Generic, ...]
-    params: tuple[Param, ...]
-    fields: tuple[Field, ...]
-    methods: tuple[Function, ...]
-    layers: Layers | None
-    docs: str
-
-
-@_node
-class Test(Item):
-    name: Str
-    body: Block
-    docs: str
-
-
-@_node
-class Module(Node):
-    """A file. Items with syntax errors in them are left out of `items`; the names they would have bound are in
-    `broken`, so that their uses are not reported as well ("*" where such a name could not be read)."""
-
-    docs: str
-    items: tuple[Item, ...]
-    broken: frozenset[str]
 
 
 # ---- for readers, tests and walkers

@@ -10,7 +10,7 @@ from typing import Any
 
 from charl.errors import Label
 from charl.source import Span
-from charl.syntax import ast, codes
+from charl.syntax import ast, codes, declarations
 from charl.syntax.build_values import Values
 from charl.syntax.builder import Parts
 from charl.syntax.tokens import Token
@@ -19,45 +19,49 @@ from charl.syntax.tokens import Token
 class Builder(Values):
     # ---- items
 
-    def module(self, c: Parts) -> ast.Module:
+    def module(self, c: Parts) -> declarations.Module:
         items = tuple(c[0]) if c else ()
-        return ast.Module(Span(self.source, 0, len(self.source.text)), self.module_docs, items, frozenset())
+        return declarations.Module(
+            Span(self.source, 0, len(self.source.text)), self.module_docs, items, frozenset()
+        )
 
-    def import_item(self, c: Parts) -> ast.Import:
-        names: list[ast.ImportName] = c[3]
+    def import_item(self, c: Parts) -> declarations.Import:
+        names: list[declarations.ImportName] = c[3]
         module: ast.Name | ast.Str = c[1]
         is_path = isinstance(module, ast.Str)
         text = module.value if isinstance(module, ast.Str) else module.name
-        return ast.Import(self.span(c[0], names[-1]), text, is_path, module.span, tuple(names))
+        return declarations.Import(self.span(c[0], names[-1]), text, is_path, module.span, tuple(names))
 
-    def import_name(self, c: Parts) -> ast.ImportName:
-        return ast.ImportName(self.over(c), c[0], c[2] if len(c) > 1 else None)
+    def import_name(self, c: Parts) -> declarations.ImportName:
+        return declarations.ImportName(self.over(c), c[0], c[2] if len(c) > 1 else None)
 
-    def const_item(self, c: Parts) -> ast.Const:
-        return ast.Const(self.over(c), c[1], c[2], c[4], self.doc(c[0]))
+    def const_item(self, c: Parts) -> declarations.Const:
+        return declarations.Const(self.over(c), c[1], c[2], c[4], self.doc(c[0]))
 
-    def alias_item(self, c: Parts) -> ast.TypeAlias:
-        return ast.TypeAlias(self.over(c), c[1], tuple(c[2]), tuple(c[3]), c[5], self.doc(c[0]))
+    def alias_item(self, c: Parts) -> declarations.TypeAlias:
+        return declarations.TypeAlias(self.over(c), c[1], tuple(c[2]), tuple(c[3]), c[5], self.doc(c[0]))
 
-    def test_item(self, c: Parts) -> ast.Test:
-        return ast.Test(self.over(c), self.string(c[1:2]), c[2], self.doc(c[0]))
+    def test_item(self, c: Parts) -> declarations.Test:
+        return declarations.Test(self.over(c), self.string(c[1:2]), c[2], self.doc(c[0]))
 
-    def function(self, c: Parts) -> ast.Function:
+    def function(self, c: Parts) -> declarations.Function:
         return self._function(c[0], c[-1], False, [])
 
-    def function_export(self, c: Parts) -> ast.Function:
+    def function_export(self, c: Parts) -> declarations.Function:
         return self._function(c[0], c[-1], True, [])
 
-    def function_decorated(self, c: Parts) -> ast.Function:
+    def function_decorated(self, c: Parts) -> declarations.Function:
         return self._function(c[0][0], c[-1], False, c[0])
 
-    def function_decorated_export(self, c: Parts) -> ast.Function:
+    def function_decorated_export(self, c: Parts) -> declarations.Function:
         return self._function(c[0][0], c[-1], True, c[0])
 
-    def _function(self, head: Any, signature: Parts, export: bool, decorators: Parts) -> ast.Function:
+    def _function(
+        self, head: Any, signature: Parts, export: bool, decorators: Parts
+    ) -> declarations.Function:
         name, generics, _, params, _, returns, where, (body, short) = signature
         span = self.span(head, body)
-        return ast.Function(
+        return declarations.Function(
             span,
             name,
             export,
@@ -78,45 +82,45 @@ class Builder(Values):
         value: ast.Expr = c[1]
         return ast.Block(value.span, (), value), True
 
-    def decorator(self, c: Parts) -> ast.Decorator:
-        return ast.Decorator(self.span(c[0], c[1]), c[1], ())
+    def decorator(self, c: Parts) -> declarations.Decorator:
+        return declarations.Decorator(self.span(c[0], c[1]), c[1], ())
 
-    def decorator_args(self, c: Parts) -> ast.Decorator:
-        return ast.Decorator(self.span(c[0], c[4]), c[1], self._ordered(c[3]))
+    def decorator_args(self, c: Parts) -> declarations.Decorator:
+        return declarations.Decorator(self.span(c[0], c[4]), c[1], self._ordered(c[3]))
 
-    def generic(self, c: Parts) -> ast.Generic:
-        return ast.Generic(self.over(c), c[0], c[2] if len(c) > 1 else None)
+    def generic(self, c: Parts) -> declarations.Generic:
+        return declarations.Generic(self.over(c), c[0], c[2] if len(c) > 1 else None)
 
-    def param(self, c: Parts) -> ast.Param:
-        return ast.Param(self.over(c), c[0], False, c[1], c[2])
+    def param(self, c: Parts) -> declarations.Param:
+        return declarations.Param(self.over(c), c[0], False, c[1], c[2])
 
-    def param_mut(self, c: Parts) -> ast.Param:
-        return ast.Param(self.over(c), c[1], True, c[2], c[3])
+    def param_mut(self, c: Parts) -> declarations.Param:
+        return declarations.Param(self.over(c), c[1], True, c[2], c[3])
 
     # ---- members
 
-    def struct_item(self, c: Parts) -> ast.Struct:
+    def struct_item(self, c: Parts) -> declarations.Struct:
         head, name, generics, params, (members, end) = c
         fields, methods, layers = self._sort(members)
         for member in [f for f in fields if f.kind != "field"] + layers:
-            kind = member.kind if isinstance(member, ast.Field) else "layers"
+            kind = member.kind if isinstance(member, declarations.Field) else "layers"
             self.report(
                 codes.MISPLACED_MEMBER,
                 f"a struct has no `{kind}`",
                 member.span,
                 help_=f"`{name}` can be a model: `model {name} {{ … }}`",
             )
-        return ast.Struct(
+        return declarations.Struct(
             self.span(head, end), name, tuple(generics), tuple(params), fields, methods, self.doc(head)
         )
 
-    def model_item(self, c: Parts) -> ast.Model:
+    def model_item(self, c: Parts) -> declarations.Model:
         head, name, generics, params, (members, end) = c
         fields, methods, layers = self._sort(members)
         for extra in layers[1:]:
             label = Label(layers[0].span, "the first one")
             self.report(codes.MISPLACED_MEMBER, "a model has one `layers`", extra.span, (label,))
-        return ast.Model(
+        return declarations.Model(
             self.span(head, end),
             name,
             tuple(generics),
@@ -129,37 +133,37 @@ class Builder(Values):
 
     def _sort(
         self, members: Parts
-    ) -> tuple[tuple[ast.Field, ...], tuple[ast.Function, ...], list[ast.Layers]]:
+    ) -> tuple[tuple[declarations.Field, ...], tuple[declarations.Function, ...], list[declarations.Layers]]:
         for member in members:
-            if isinstance(member, ast.Function) and member.export:
+            if isinstance(member, declarations.Function) and member.export:
                 self.report(codes.MISPLACED_MEMBER, "a method cannot be exported", member.name.span)
         return (
-            tuple(m for m in members if isinstance(m, ast.Field)),
-            tuple(m for m in members if isinstance(m, ast.Function)),
-            [m for m in members if isinstance(m, ast.Layers)],
+            tuple(m for m in members if isinstance(m, declarations.Field)),
+            tuple(m for m in members if isinstance(m, declarations.Function)),
+            [m for m in members if isinstance(m, declarations.Layers)],
         )
 
     def members(self, c: Parts) -> tuple[Parts, Token]:
         return (c[1] if len(c) > 2 else []), c[-1]
 
-    def field(self, c: Parts) -> ast.Field:
+    def field(self, c: Parts) -> declarations.Field:
         condition = c[5] if len(c) > 4 else None
-        return ast.Field(self.over(c), "field", c[0], c[2], c[3], condition, "")
+        return declarations.Field(self.over(c), "field", c[0], c[2], c[3], condition, "")
 
-    def _member(self, kind: str, head: Any, field: ast.Field) -> ast.Field:
+    def _member(self, kind: str, head: Any, field: declarations.Field) -> declarations.Field:
         return replace(field, span=self.span(head, field), kind=kind, docs=self.doc(head))
 
-    def member_field(self, c: Parts) -> ast.Field:
+    def member_field(self, c: Parts) -> declarations.Field:
         return self._member("field", c[0], c[0])
 
-    def member_param(self, c: Parts) -> ast.Field:
+    def member_param(self, c: Parts) -> declarations.Field:
         return self._member("param", c[0], c[1])
 
-    def member_state(self, c: Parts) -> ast.Field:
+    def member_state(self, c: Parts) -> declarations.Field:
         return self._member("state", c[0], c[1])
 
-    def layers(self, c: Parts) -> ast.Layers:
-        return ast.Layers(self.span(c[0], c[-1]), tuple(c[2]) if len(c) > 3 else ())
+    def layers(self, c: Parts) -> declarations.Layers:
+        return declarations.Layers(self.span(c[0], c[-1]), tuple(c[2]) if len(c) > 3 else ())
 
     # ---- types
 

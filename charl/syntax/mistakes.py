@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from charl.errors import Diagnostic
 from charl.source import Span
-from charl.syntax import ast, codes
+from charl.syntax import codes, declarations
 from charl.syntax.layout import begins_item
 from charl.syntax.tokens import CLOSERS, OPENERS, Token
 
@@ -82,7 +82,9 @@ def _span(d: Diagnostic) -> Span:
     return d.span
 
 
-def without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnostic]) -> ast.Module:
+def without_broken(
+    module: declarations.Module, tokens: list[Token], found: list[Diagnostic]
+) -> declarations.Module:
     """`module` without the items in which something was found, and the names that are missing by that."""
     places = [d.span.start for d in found if d.span is not None]
     whole, broken = [], set()
@@ -99,12 +101,19 @@ def without_broken(module: ast.Module, tokens: list[Token], found: list[Diagnost
         if begins_item(token, following):
             named = following.type == "NAME" and token.type != "FROM"
             broken.add(following.text if named else "*")
-    return ast.Module(module.span, module.docs, tuple(whole), frozenset(broken) or frozenset({"*"}))
+    return declarations.Module(module.span, module.docs, tuple(whole), frozenset(broken) or frozenset({"*"}))
 
 
-def _bound(item: ast.Item) -> list[str]:
-    if isinstance(item, ast.Import):
+def _bound(item: declarations.Item) -> list[str]:
+    if isinstance(item, declarations.Import):
         return [(n.alias or n.name).name for n in item.names]
-    if isinstance(item, ast.Const | ast.TypeAlias | ast.Function | ast.Struct | ast.Model):
+    if isinstance(
+        item,
+        declarations.Const
+        | declarations.TypeAlias
+        | declarations.Function
+        | declarations.Struct
+        | declarations.Model,
+    ):
         return [item.name.name]
     return []

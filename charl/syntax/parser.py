@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from charl.errors import Diagnostic
 from charl.source import Source
-from charl.syntax import ast
+from charl.syntax import declarations
 from charl.syntax.build_items import Builder
 from charl.syntax.expectations import MEMBER, unexpected
 from charl.syntax.layout import arrange, begins_item
@@ -77,14 +77,14 @@ def tables() -> Tables:
     return Tables(states, configuration.start_state, configuration.end_state, terminals, rules)
 
 
-def parse(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
+def parse(source: Source) -> tuple[declarations.Module, list[Diagnostic]]:
     """The module that `source` says, and its syntax errors in the order of the text."""
     module, diagnostics = _parsed(source)
     return module, list(diagnostics)
 
 
 @lru_cache(maxsize=4)
-def _parsed(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
+def _parsed(source: Source) -> tuple[declarations.Module, list[Diagnostic]]:
     """Kept for the levels that ask for the same file again; trees do not change."""
     lexed = lex(source, tables().terminals)
     return parse_words(lexed, *arrange(lexed))
@@ -92,7 +92,7 @@ def _parsed(source: Source) -> tuple[ast.Module, list[Diagnostic]]:
 
 def parse_words(
     lexed: Lexed, tokens: list[Token], bracket_errors: list[Diagnostic]
-) -> tuple[ast.Module, list[Diagnostic]]:
+) -> tuple[declarations.Module, list[Diagnostic]]:
     """The module that arranged tokens say, and the syntax errors of the file."""
     builder = Builder(lexed)
     parser = _Parser(tables(), builder, tokens)
@@ -123,7 +123,7 @@ class _Parser:
             rule: getattr(builder, rule.alias) for rule in automaton.rules if rule.alias
         }
 
-    def run(self) -> ast.Module:
+    def run(self) -> declarations.Module:
         tokens, at = self.tokens, 0
         while tokens[at].type != END:
             if self.feed(tokens[at]):
@@ -133,7 +133,7 @@ class _Parser:
         while not self.feed(tokens[at]):
             self.recover(at)
         module = self.values[-1]
-        assert isinstance(module, ast.Module)
+        assert isinstance(module, declarations.Module)
         return module
 
     def feed(self, token: Token) -> bool:

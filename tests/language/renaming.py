@@ -15,7 +15,7 @@ from charl.backends.wgsl.reserved import RESERVED as WGSL
 from charl.elaborate.modules import prelude
 from charl.elaborate.types import PLAIN
 from charl.source import Source
-from charl.syntax import ast, parse
+from charl.syntax import ast, declarations, parse
 from charl.syntax.tokens import HARD_KEYWORDS, SOFT_KEYWORDS
 
 # What the tables of the backends do not hold, since no C and no shader cares.
@@ -49,9 +49,9 @@ def renamed(source: Source) -> tuple[Source, dict[str, str]]:
     own = list(dict.fromkeys(n for n in _declared(module) if n not in KEPT))
     table = dict(zip(own, words(), strict=False))
     assert len(table) == len(own), "more names than words"
-    functions = {i.name.name: i for i in module.items if isinstance(i, ast.Function)}
+    functions = {i.name.name: i for i in module.items if isinstance(i, declarations.Function)}
     methods = {m.name.name for i in module.items for m in getattr(i, "methods", ())}
-    types = {i.name.name for i in module.items if isinstance(i, (ast.Struct, ast.Model))}
+    types = {i.name.name for i in module.items if isinstance(i, (declarations.Struct, declarations.Model))}
     others = {id(n) for n in _foreign(module, {*functions, *methods, *types})}
     text = source.text
     names = (
@@ -63,9 +63,11 @@ def renamed(source: Source) -> tuple[Source, dict[str, str]]:
     return Source(source.path, text), table
 
 
-def _declared(module: ast.Module) -> Iterator[str]:
+def _declared(module: declarations.Module) -> Iterator[str]:
     """Names that a file introduces: items, parameters, members, variables, dimensions."""
-    imported = {(n.alias or n.name).name for i in module.items if isinstance(i, ast.Import) for n in i.names}
+    imported = {
+        (n.alias or n.name).name for i in module.items if isinstance(i, declarations.Import) for n in i.names
+    }
     library = set(prelude().visible())
     used = {
         n.callee.name for n in ast.walk(module) if isinstance(n, ast.Call) and isinstance(n.callee, ast.Name)
@@ -74,14 +76,14 @@ def _declared(module: ast.Module) -> Iterator[str]:
         if isinstance(
             n,
             (
-                ast.Function,
-                ast.Struct,
-                ast.Model,
-                ast.Const,
-                ast.TypeAlias,
-                ast.Param,
-                ast.Field,
-                ast.Generic,
+                declarations.Function,
+                declarations.Struct,
+                declarations.Model,
+                declarations.Const,
+                declarations.TypeAlias,
+                declarations.Param,
+                declarations.Field,
+                declarations.Generic,
             ),
         ):
             if not (n.name.name in library and n.name.name in used):
@@ -94,9 +96,9 @@ def _declared(module: ast.Module) -> Iterator[str]:
             )
 
 
-def _foreign(module: ast.Module, own: set[str]) -> Iterator[ast.Name]:
+def _foreign(module: declarations.Module, own: set[str]) -> Iterator[ast.Name]:
     """Names of the language or the library although the file declares the same word: `x.T`, named arguments of functions."""
-    data = [i for i in module.items if isinstance(i, (ast.Struct, ast.Model))]
+    data = [i for i in module.items if isinstance(i, (declarations.Struct, declarations.Model))]
     members = {m.name.name for i in data for m in (*i.fields, *i.methods, *i.params)}
     for n in ast.walk(module):
         if isinstance(n, ast.Member) and n.name.name not in members:

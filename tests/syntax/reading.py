@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from charl.errors import Diagnostic, render
 from charl.source import Source
-from charl.syntax import ast, parse
+from charl.syntax import ast, declarations, parse
 
 
-def module(text: str) -> ast.Module:
+def module(text: str) -> declarations.Module:
     """A file that must be free of syntax errors."""
     tree, found = parse(Source("test.ch", text))
     assert not found, "\n".join(render(d) for d in found)
@@ -28,9 +28,9 @@ def messages(text: str) -> list[str]:
     return out
 
 
-def function(text: str) -> ast.Function:
+def function(text: str) -> declarations.Function:
     (item,) = module(text).items
-    assert isinstance(item, ast.Function)
+    assert isinstance(item, declarations.Function)
     return item
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from charl.errors import CODES, render
 from charl.source import Source
-from charl.syntax import ast, parse
+from charl.syntax import declarations, parse
 from tests.syntax.reading import errors, messages
 from tests.work import calls
 
@@ -81,7 +81,7 @@ def test_other_statements_and_items_are_still_read(line: str) -> None:
     swallows = found[0].code in ("E0102",) and line.startswith("let")
     if not deep_or_open:
         assert lines[0] == 3 and (swallows or lines[-1] == 4), [d.message for d in found]
-        names = [i.name.name for i in tree.items if isinstance(i, ast.Function)]
+        names = [i.name.name for i in tree.items if isinstance(i, declarations.Function)]
         assert names == ["before", "after"] and tree.broken == {"f"}
 
 
@@ -164,7 +164,7 @@ fn whole() = 1
         "E0108 16:22-23 comparisons do not chain",
     ]
     tree = parse(Source("test.ch", text))[0]
-    assert [i.name.name for i in tree.items if isinstance(i, ast.Function)] == ["whole"]
+    assert [i.name.name for i in tree.items if isinstance(i, declarations.Function)] == ["whole"]
     assert tree.broken == {"K", "M", "S", "f"}
 
 
@@ -187,7 +187,7 @@ def test_what_is_no_program_is_refused_with_little_work() -> None:
 @given(st.text(alphabet="fn letx=+-*/()[]{}<>|,:;.\"'\\\n 01é@#\t_", max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     tree, found = parse(Source("test.ch", text))
-    assert isinstance(tree, ast.Module)
+    assert isinstance(tree, declarations.Module)
     for d in found:
         assert d.span is not None and 0 <= d.span.start <= d.span.end <= len(text)
         assert render(d).startswith(f"error[{d.code}]: ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 from tests.syntax.reading import function, module, short
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -82,7 +82,7 @@ def test_struct() -> None:
         "/// Doc.\nstruct Cache<M>(B: int, d: int = 3) {\n    /// Keys.\n    k: f32[B, d]\n"
         "    n: i32 = 0, m: Grad<M>\n    fn init(net: M) = Cache(k: 1)\n}\n"
     ).items
-    assert isinstance(item, ast.Struct)
+    assert isinstance(item, declarations.Struct)
     assert (item.name.name, item.docs, [p.name.name for p in item.params]) == ("Cache", "Doc.", ["B", "d"])
     assert [(f.kind, f.name.name, short(f.type), short(f.default), f.docs) for f in item.fields] == [
         ("field", "k", "(TensorType f32 B d)", "-", "Keys."),
@@ -94,7 +94,7 @@ def test_struct() -> None:
 
 def test_one_line_struct() -> None:
     (item,) = module("struct Rng { key: u32[2], counter: u32 }\n").items
-    assert isinstance(item, ast.Struct)
+    assert isinstance(item, declarations.Struct)
     assert [f.name.name for f in item.fields] == ["key", "counter"]
 
 
@@ -111,7 +111,7 @@ def test_model() -> None:
         "    fn forward(x: f32[*S, i]) -> f32[*S, o] = x @ w\n"
         "}\n"
     ).items
-    assert isinstance(item, ast.Model) and item.layers is None
+    assert isinstance(item, declarations.Model) and item.layers is None
     assert [(f.kind, f.name.name, short(f.default), short(f.condition)) for f in item.fields] == [
         ("param", "w", "(glorot_uniform!)", "-"),
         ("param", "b", "(zeros!)", "bias"),
@@ -127,20 +127,20 @@ def test_layers() -> None:
     (item,) = module(
         "model M {\n    layers {\n        Dense(1, 2)\n        relu\n        |x| x * 2\n    }\n}\n"
     ).items
-    assert isinstance(item, ast.Model) and item.layers is not None
+    assert isinstance(item, declarations.Model) and item.layers is not None
     assert [short(e) for e in item.layers.entries] == [
         "(Dense! 1 2)",
         "relu",
         "(Closure (ClosureParam (NamePattern x)) (* x 2))",
     ]
     (item,) = module("model M { layers { a, b, } }\n").items
-    assert isinstance(item, ast.Model) and item.layers is not None and len(item.layers.entries) == 2
+    assert isinstance(item, declarations.Model) and item.layers is not None and len(item.layers.entries) == 2
 
 
 def test_imports() -> None:
     tree = module('from nn import A, B as C\nfrom "../f.ch" import D,\n    E\n')
     first, second = tree.items
-    assert isinstance(first, ast.Import) and isinstance(second, ast.Import)
+    assert isinstance(first, declarations.Import) and isinstance(second, declarations.Import)
     assert (first.module, first.is_path, first.module_span.text) == ("nn", False, "nn")
     assert [(n.name.name, n.alias and n.alias.name) for n in first.names] == [("A", None), ("B", "C")]
     assert (second.module, second.is_path, second.module_span.text) == ("../f.ch", True, '"../f.ch"')
@@ -152,15 +152,15 @@ def test_const_alias_test() -> None:
         "/// Ten.\nconst A = 10\nconst B: int = A\ntype Net = Model(1)\ntype Pair<M>(n: int) = (M, f32[n])\n"
         'test "t" { assert true }\n'
     ).items
-    assert isinstance(const, ast.Const) and (const.docs, short(const.value), const.type) == (
+    assert isinstance(const, declarations.Const) and (const.docs, short(const.value), const.type) == (
         "Ten.",
         "10",
         None,
     )
-    assert isinstance(typed, ast.Const) and short(typed.type) == "(NamedType int)"
-    assert isinstance(alias, ast.TypeAlias) and short(alias.type) == "(NamedType Model 1)"
-    assert isinstance(general, ast.TypeAlias) and [p.name.name for p in general.params] == ["n"]
-    assert isinstance(test, ast.Test) and (test.name.value, len(test.body.statements)) == ("t", 1)
+    assert isinstance(typed, declarations.Const) and short(typed.type) == "(NamedType int)"
+    assert isinstance(alias, declarations.TypeAlias) and short(alias.type) == "(NamedType Model 1)"
+    assert isinstance(general, declarations.TypeAlias) and [p.name.name for p in general.params] == ["n"]
+    assert isinstance(test, declarations.Test) and (test.name.value, len(test.body.statements)) == ("t", 1)
 
 
 def test_soft_keywords_as_names() -> None:
@@ -177,7 +177,7 @@ def test_module_docs() -> None:
         "//! One.\n//!\n//!   Two.\n\n/// of f\nfn f() = 1\n//// no doc\nfn g() = 1\n/* /// no doc */ fn h() = 1\n"
     )
     assert tree.docs == "One.\n\n  Two."
-    assert [i.docs for i in tree.items if isinstance(i, ast.Function)] == ["of f", "", ""]
+    assert [i.docs for i in tree.items if isinstance(i, declarations.Function)] == ["of f", "", ""]
 
 
 def test_nested_comments() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charl.syntax import ast
+from charl.syntax import ast, declarations
 from tests.syntax.reading import expression, function, module
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -45,7 +45,7 @@ def test_declaration_spans() -> None:
 
 def test_member_spans() -> None:
     (item,) = module("model M {\n    param w: f32[2] = z() if c\n}\n").items
-    assert isinstance(item, ast.Model)
+    assert isinstance(item, declarations.Model)
     assert item.fields[0].span.text == "param w: f32[2] = z() if c"
     assert item.fields[0].name.span.text == "w"
 
