@@ -275,6 +275,8 @@ _COUNTER = [0]
 
 
 def fresh(prefix: str = "k") -> str:
-    """A new index name. Text that leaves the compiler renames them per kernel, so it stays stable."""
+    """A new index name, such as no emitter of loops gives. Text that leaves the compiler renames them per kernel, so it
+    stays stable.
+    """
     _COUNTER[0] += 1
-    return f"{prefix}.{_COUNTER[0]}"
+    return f"{prefix}._{_COUNTER[0]}"

@@ -21,8 +21,10 @@ from charl import ops
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, Capabilities
 from charl.compile import Options, compile_source
 from charl.dtypes import DType, f32, f64, i32
+from charl.graph import scalar
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, Node, TensorType
+from charl.loops.text import print_kernel
 from charl.source import Source
 from tests.c import build
 
@@ -120,6 +122,18 @@ def test_products(isa: str, tmp_path: Path) -> None:
         for kind in names[i % 2 :: 2]:
             for got, right in zip(library.run_plan(isa, f"{i} {kind}", arrays), wanted, strict=True):
                 np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
+
+
+def test_names_of_sums_are_none_of_the_loops_around() -> None:
+    """A block of a sum has a loop of its own: numbers of names that met once took one for the other."""
+    caps = _tiny(AVX512)
+    case = Case(1, 64, 130, 100, (False, False), "none", f32)
+    texts = set()
+    for n in range(40):
+        scalar._COUNTER[0] = n
+        (call,) = build.plan_graph(case.graph(), caps).calls
+        texts.add(print_kernel(call.kernel))
+    assert len(texts) == 1
 
 
 SUMS = """
