@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 MOST_AT_ONCE = 8  # processes that compile: the large ones need some gigabytes each
 WEIGHTS = {
     "rows": 12,
+    "kernels": 2,
     "costs": 2,
     "contractions": 4,
     "convolutions": 4,
@@ -160,13 +161,10 @@ def _measured(
             if part == "rows":
                 yield from _rows(run, cases, request)
                 continue
-            done = [
-                x["what"] if part == "costs" else x["shape"]
-                for x in run[part]
-                if x.get("threads", 1) == count
-            ]
-            if len(done) < sweep.COUNTS.get(part, 1):
-                yield from _said(runner.lines(part, replace(request, stem=part, done=done)))
+            done = record.names(run, part, count)
+            wanted = [c.name for c in cases] if part == "kernels" else []
+            if len(done) < (len(wanted) or sweep.COUNTS.get(part, 1)):
+                yield from _said(runner.lines(part, replace(request, stem=part, only=wanted, done=done)))
 
 
 def _rows(run: dict[str, Any], cases: list[Case], request: Request) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
-PARTS = ("rows", "costs", "contractions", "convolutions")
+PARTS = ("rows", "kernels", "costs", "contractions", "convolutions")
 SAME = ("cpu", "cpus", "system", "simd", "versions")  # of runs that are told as one
 
 
@@ -26,7 +26,7 @@ def key(line: Record) -> tuple[Any, ...]:
 def where(line: Record) -> str:
     """The part that a line belongs to."""
     if "case" in line:
-        return "rows"
+        return "kernels" if "kernels" in line else "rows"
     if "shape" in line:
         return f"{line['kind']}s"
     return "costs" if "what" in line else "limits"
@@ -37,6 +37,12 @@ def add(record: Record, line: Record) -> None:
     lines = record[where(line)]
     at = next((i for i, old in enumerate(lines) if key(old) == key(line)), len(lines))
     lines[at : at + 1] = [line]
+
+
+def names(record: Record, part: str, threads: int) -> list[str]:
+    """What a run has measured of a part already, at a number of threads."""
+    word = {"rows": "case", "kernels": "case", "costs": "what"}.get(part, "shape")
+    return [line[word] for line in record[part] if line.get("threads", threads) == threads]
 
 
 def done(record: Record, case: str, threads: int) -> bool:
@@ -57,6 +63,7 @@ def load(path: Path) -> Record:
     """A record of a file; SystemExit where it is none."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        record.setdefault("kernels", [])  # which earlier runs did not tell
         if not all(isinstance(record[name], list) for name in ("limits", *PARTS)):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError) as e:

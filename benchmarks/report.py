@@ -16,6 +16,8 @@ from benchmarks import record
 from benchmarks.record import Record
 
 SWEEPS = ("contractions", "convolutions")
+TOLD = 8  # kernels of a row, at most
+ENOUGH = 0.95  # of the time in kernels: what is left is not told one by one
 
 
 def floor(row: Record) -> tuple[float, str]:
@@ -39,6 +41,8 @@ def time_words(seconds: float) -> str:
 
 def progress(line: Record) -> str:
     """A line for somebody who waits."""
+    if "kernels" in line:
+        return f"{line['case']} ({line['threads']} threads): {len(line['kernels'])} kernels"
     if "seconds" in line:
         times = ", ".join(f"{k} {time_words(v)}" for k, v in line["seconds"].items())
         failed = "".join(f"; {k}: {v}" for k, v in line["failed"].items())
@@ -61,6 +65,8 @@ def markdown(run: Record) -> str:
         out += ["", f"## {_threads(threads)}, every library", "", *_table(run, threads)]
     out += _failures(run)
     out += _differentiation(run)
+    for line in run["kernels"]:
+        out += ["", *_kernels(line)]
     if run["costs"]:
         out += ["", "## Costs", "", "| | |", "|---|---|"]
         out += [f"| {c['what']} | {c['value']} |" for c in run["costs"]]
@@ -123,6 +129,36 @@ def _differentiation(run: Record) -> list[str]:
         ratios = ", ".join(f"{n} {row['seconds'][n] / value['seconds'][n]:.1f}" for n in names)
         out.append(f"- {row['case'].rsplit(':', 1)[0]}, {_threads(threads).lower()}: {ratios}")
     return ["", "Time of value and gradient over time of the value:", "", *out] if out else []
+
+
+def _kernels(line: Record) -> Iterator[str]:
+    """Where the time of a row goes: the kernels that take most of it, and the rates that they reach."""
+    inside = sum(k["seconds"] for k in line["kernels"])
+    yield f"### Kernels of {line['case']}, {_threads(line['threads']).lower()}"
+    yield ""
+    yield (
+        f"{time_words(line['seconds'])} a call with clocks around the kernels, {inside / line['seconds']:.0%} of it in them; "
+        f"multiply-adds reach {line['fma_gflops']:.0f} GFLOP/s."
+    )
+    yield ""
+    yield "| kernel | source | calls | time | share | GFLOP/s | GB/s |"
+    yield "|---|---|---|---|---|---|---|"
+    told = 0.0
+    for kernel in line["kernels"][:TOLD]:
+        if told > ENOUGH * inside:
+            break
+        told += kernel["seconds"]
+        rates = [
+            "" if kernel[what] is None else f"{kernel[what] / kernel['seconds'] / 1e9:.3g}"
+            for what in ("flops", "bytes")
+        ]
+        cells = [
+            f"`{kernel['name']}`",
+            kernel["source"],
+            f"{kernel['calls']:g}",
+            time_words(kernel["seconds"]),
+        ]
+        yield "| " + " | ".join([*cells, f"{kernel['seconds'] / inside:.0%}", *rates]) + " |"
 
 
 HOW = (

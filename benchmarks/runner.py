@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = {
     "limits": "benchmarks.worker",
     "rows": "benchmarks.worker",
+    "kernels": "benchmarks.kernels",
     "costs": "benchmarks.costs",
     "contractions": "benchmarks.sweep",
     "convolutions": "benchmarks.sweep",

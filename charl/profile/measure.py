@@ -55,6 +55,43 @@ class ExportTime:
     kernels: list[KernelTime] = field(default_factory=list)
 
 
+class Clocks:
+    """The clocks of a library that was compiled with `Options(profile=True)`: seconds and calls of every kernel call."""
+
+    def __init__(self, compiled: Compiled, library: ctypes.CDLL) -> None:
+        self._plans = compiled.lowered["c"].plans
+        count = max(sum(len(p.calls) for p in self._plans), 1)
+        self._seconds = (ctypes.c_double * count).in_dll(library, f"{compiled.name}_profile_seconds")
+        self._calls = (ctypes.c_uint64 * count).in_dll(library, f"{compiled.name}_profile_calls")
+
+    def clear(self) -> None:
+        """Set all of them to zero."""
+        for i in range(len(self._seconds)):
+            self._seconds[i], self._calls[i] = 0.0, 0
+
+    def kernels(self, export: str, repeats: int, sizes: Mapping[str, int]) -> list[KernelTime]:
+        """Times of one call of an export that was called so many times; calls of one kernel together, the slowest first."""
+        at = next(i for i, p in enumerate(self._plans) if p.export.name == export)
+        first = sum(len(p.calls) for p in self._plans[:at])
+        found: dict[int, KernelTime] = {}
+        for number, call in enumerate(self._plans[at].calls, first):
+            kernel = found.setdefault(id(call.kernel), KernelTime(call.kernel.name, call.kernel.span))
+            each = self._calls[number] / repeats
+            kernel.calls += each
+            kernel.seconds += self._seconds[number] / repeats
+            kernel.flops = _plus(kernel.flops, _number(call.kernel.flops, sizes), each)
+            kernel.bytes = _plus(kernel.bytes, _number(_touched(call), sizes), each)
+        return sorted((k for k in found.values() if k.calls), key=lambda k: -k.seconds)
+
+
+def _touched(call: Call) -> Size:
+    """Bytes of the buffers of a call, each once."""
+    out: Size = 0
+    for place in {id(p): p for p in call.places}.values():
+        out = out + place.size * place.dtype.bytes
+    return out
+
+
 def profile(
     compiled: Compiled,
     package: Any,
@@ -69,16 +106,10 @@ def profile(
     for name in only:
         if name not in names:
             raise fail(E_NAME, f"no export is called `{name}`", help=f"there are {', '.join(names)}")
-    library = ctypes.CDLL(str(package.backend.path))
-    count = max(sum(len(p.calls) for p in plans), 1)
-    clocks = (ctypes.c_double * count).in_dll(library, f"{compiled.name}_profile_seconds")
-    counts = (ctypes.c_uint64 * count).in_dll(library, f"{compiled.name}_profile_calls")
+    clocks = Clocks(compiled, ctypes.CDLL(str(package.backend.path)))
     specs = {v.name: v for v in vars(module).values() if isinstance(v, module._Export)}
     used: set[str] = set()
-    first = 0
     for plan in plans:
-        mine = slice(first, first + len(plan.calls))
-        first += len(plan.calls)
         name = plan.export.name
         if plan.export.role != "export" or (only and name not in only):
             continue
@@ -87,10 +118,8 @@ def profile(
         used |= make.used
         sizes = make.sizes
         call = partial(getattr(package, name), *values)
-        repeats, seconds = _repeat(call, clocks, counts, repeat, module, plan)
-        out = ExportTime(name, sizes, repeats, seconds)
-        out.kernels = _kernels(plan.calls, clocks[mine], counts[mine], repeats, sizes)
-        yield out
+        repeats, seconds = _repeat(call, clocks, repeat, module, plan)
+        yield ExportTime(name, sizes, repeats, seconds, clocks.kernels(name, repeats, sizes))
     unused = sorted(set(data) - used)
     if unused:
         raise fail(
@@ -98,9 +127,7 @@ def profile(
         )
 
 
-def _repeat(
-    call: Any, clocks: Any, counts: Any, repeat: int | None, module: Any, plan: Plan
-) -> tuple[int, float]:
+def _repeat(call: Any, clocks: Clocks, repeat: int | None, module: Any, plan: Plan) -> tuple[int, float]:
     """Calls made, and seconds of one; the clocks hold those of all of them."""
     try:
         began = time.perf_counter()
@@ -111,30 +138,11 @@ def _repeat(
             E_RUN, f"`{plan.export.name}`: {e}", plan.export.span, help="give data with `--data`"
         ) from e
     repeats = repeat or min(MOST, max(FEWEST, round(SECONDS / once)))
-    for i in range(len(clocks)):
-        clocks[i], counts[i] = 0.0, 0
+    clocks.clear()
     began = time.perf_counter()
     for _ in range(repeats):
         call()
     return repeats, (time.perf_counter() - began) / repeats
-
-
-def _kernels(
-    calls: tuple[Call, ...], clocks: list[float], counts: list[int], repeats: int, sizes: dict[str, int]
-) -> list[KernelTime]:
-    """Calls of one kernel together, the slowest first."""
-    found: dict[int, KernelTime] = {}
-    for call, seconds, count in zip(calls, clocks, counts, strict=True):
-        kernel = found.setdefault(id(call.kernel), KernelTime(call.kernel.name, call.kernel.span))
-        each = count / repeats
-        kernel.calls += each
-        kernel.seconds += seconds / repeats
-        kernel.flops = _plus(kernel.flops, _number(call.kernel.flops, sizes), each)
-        touched: Size = 0
-        for place in {id(p): p for p in call.places}.values():
-            touched = touched + place.size * place.dtype.bytes
-        kernel.bytes = _plus(kernel.bytes, _number(touched, sizes), each)
-    return sorted((k for k in found.values() if k.calls), key=lambda k: -k.seconds)
 
 
 def _plus(total: float | None, value: int | None, times: float) -> float | None:

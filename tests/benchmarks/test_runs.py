@@ -59,6 +59,7 @@ def _run(**rows: dict[str, float]) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "minutes": 1.0,
         "quick": False,
+        "kernels": [],
         "costs": [],
         "contractions": [],
         "convolutions": [],
@@ -89,6 +90,21 @@ def test_the_verdict_counts_what_is_ahead_and_what_is_reached() -> None:
     assert "faster in 2 of 3 rows; what was aimed at is reached in 1" in lines[0]
     assert [line.split("|")[6].strip() for line in lines[4:]] == ["95%", "60%", "95%"]
     assert [line.split("|")[8].strip() for line in lines[4:]] == ["yes", "no", "no"]
+
+
+@needs_cc
+def test_the_kernels_of_a_row_are_told_with_their_rates(tmp_path: Path) -> None:
+    case = next(c for c in all_cases() if c.name == "layer norm, 64 × 768")
+    request = replace(REQUEST, stem="kernels", folder=str(tmp_path), only=[case.name], until=9e9)
+    lines = [x for x in runner.lines("kernels", request) if "doing" not in x]
+    assert [record.where(x) for x in lines] == ["kernels"]
+    run = _run(a={"Charl": 1.0}) | {"kernels": lines}
+    assert record.names(run, "kernels", 1) == [case.name]
+    table = report.markdown(run).split("### Kernels of layer norm")[1].splitlines()[6:]
+    name, source, calls, _, share, flops, moved = (c.strip() for c in table[0].strip("|").split("|"))
+    assert (name, calls, share) == ("`normalise_layernorm`", "1", "100%")
+    assert source.startswith("kernels.ch:")
+    assert float(flops) > 0 and float(moved) > 0
 
 
 @needs_cc
