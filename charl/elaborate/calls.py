@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import clauses
+from charl.elaborate import clauses, instances, methods
 from charl.elaborate import values as v
 from charl.elaborate.numbers import LITERALS, literal
 from charl.elaborate.parameters import (
@@ -58,8 +58,6 @@ def call_expression(el: Elaborator, e: ast.Call, scope: Scope) -> Any:
 
 def resolve_callee(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, list[Argument]]:
     """What is called, and the receiver where it becomes the first argument (`x.reshape(…)`)."""
-    from charl.elaborate import instances
-
     if not isinstance(e, ast.Member):
         return _callable_place(el, e, scope), []
     place = el.place(e.value, scope)
@@ -68,7 +66,7 @@ def resolve_callee(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, list[Argu
         n == e.name.name for n, _ in v.children(value)
     ):
         return _callable_place(el, e, scope), []
-    member = instances.member(el, value, place, e)
+    member = methods.member(el, value, place, e)
     if member is not None and (isinstance(member, v.FUNCTIONS) or not isinstance(value, Node)):
         return member, []
     receiver = Argument(value, e.value.span, None, place if place.mutable else None)
@@ -99,9 +97,7 @@ def _callable_place(el: Elaborator, e: Any, scope: Scope) -> Any:
 
 
 def _forward(el: Elaborator, value: v.Instance, place: Place, e: Any) -> Any:
-    from charl.elaborate import instances
-
-    method = instances.method(el, value, place, "forward")
+    method = methods.method(el, value, place, "forward")
     if method is None:
         raise fail(
             NOT_CALLABLE,
@@ -268,8 +264,6 @@ def _call_method(el: Elaborator, m: v.Method, call: Call) -> Any:
 
 def _call_opaque(el: Elaborator, f: v.OpaqueFunction, call: Call) -> Any:
     """A function known by type only: check the arguments, make a value of its result type."""
-    from charl.elaborate import instances
-
     t = f.type
     if t is None or not isinstance(t, ast.FnType):
         if len(call.arguments) == 1:
@@ -351,15 +345,13 @@ def _call_function(
     el: Elaborator, f: v.Function, call: Call, receiver: Place | None
 ) -> tuple[Any, list[tuple[Any, Argument | None]]]:
     """The value of a call, and its parameters with their arguments."""
-    from charl.elaborate import instances
-
     scope = Scope(f.scope, function=Frame(f, call.mode))
     scope.function.mode = call.mode if f.owner is not None else None
     if f.name == "closure" and f.owner is None and f.scope.function is not None:
         scope.function.mode = f.scope.function.mode
         scope.function.testing = f.scope.function.testing
     if f.owner is not None:
-        instances.bind_owner(el, scope, f, receiver)
+        methods.bind_owner(el, scope, f, receiver)
     matcher = signature(el, f, scope)
     pairs = pair(el, f, call)
     bind_parameters(el, f, scope, matcher, pairs, call)
@@ -421,8 +413,6 @@ def _ruled(
 
 def _declared_result(el: Elaborator, matcher: Matcher, f: v.Function) -> Any:
     """What a function gives inside its own check: anything of its declared type."""
-    from charl.elaborate import instances
-
     if f.result is None:
         raise v.Silenced
     return instances.placeholder(el, matcher.resolve(f.result), lambda path, t: ops.parameter(f.name, t))

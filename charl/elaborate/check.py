@@ -10,7 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import clauses, custom, facts, host_library, initial, instances, returns, testing, worlds
+from charl.elaborate import (
+    clauses,
+    custom,
+    facts,
+    host_library,
+    initial,
+    instances,
+    methods,
+    returns,
+    skolems,
+    testing,
+    worlds,
+)
 from charl.elaborate import values as v
 from charl.elaborate.modules import Module, rng_type
 from charl.elaborate.parameters import (
@@ -22,7 +34,7 @@ from charl.elaborate.parameters import (
     signature,
 )
 from charl.elaborate.scope import Mode, Scope, Variable
-from charl.elaborate.types import Matcher, skolem_dims
+from charl.elaborate.types import Matcher
 from charl.elaborate.worlds import World
 from charl.errors import CharlError
 from charl.graph.ir import Node, TensorType
@@ -83,7 +95,7 @@ def check_declaration(el: Elaborator, d: v.Declaration) -> None:
 
     worlds.in_each(el, lambda: check_initializers(el, d, here().type))
     for m in d.ast.methods:
-        f = instances.function_of(d, m.name.name)
+        f = methods.function_of(d, m.name.name)
         if f is not None:
             check_function(el, f, here)
 
@@ -93,14 +105,14 @@ def declared(el: Elaborator, d: v.Declaration) -> v.Instance:
     scope = Scope(d.scope)
     arguments: list[tuple[str, Any]] = []
     for g in d.ast.generics:
-        value = instances.opaque(g.name.name, g.bound.name if g.bound is not None else None)
+        value = skolems.opaque(g.name.name, g.bound.name if g.bound is not None else None)
         scope.bind(g.name.name, value, g.name.span)
         arguments.append((g.name.name, value))
     for p in d.ast.params:
         if p.default is not None:
             with el.guarded():
                 el.known(p.default, scope)
-        value = instances.symbolic(el, p, p.name.name, scope)
+        value = skolems.symbolic(el, p, p.name.name, scope)
         scope.bind(p.name.name, value, p.span)
         arguments.append((p.name.name, value))
     whole = instances.placeholder(el, v.InstanceType(d, tuple(arguments)), parameter)
@@ -149,19 +161,19 @@ def _check_function(el: Elaborator, f: v.Function, receiver: v.Instance | None) 
     place = Scope().bind("self", receiver, f.span, mutable=True)
     if receiver is not None:
         rng = Scope().bind("rng", rng_placeholder(el), f.span, mutable=True)
-        mode = Mode(instances.unknown("bool", "training"), Variable(rng, el.journal))
+        mode = Mode(skolems.unknown("bool", "training"), Variable(rng, el.journal))
     outer = f.scope
     if f.name == "main" and f.owner is None:
         outer = host_library.scope(outer, None)
     scope = Scope(outer, function=Frame(f, mode))
     if receiver is not None:
-        instances.bind_owner(el, scope, f, Variable(place, el.journal))
+        methods.bind_owner(el, scope, f, Variable(place, el.journal))
         if _is_static(f):
             scope.parent = instances.instance_scope(receiver.type)
             scope.function.mode = None
     matcher = signature(el, f, scope)
     for g in f.generics:
-        scope.bind(g.name.name, instances.opaque(g.name.name, g.bound.name if g.bound is not None else None))
+        scope.bind(g.name.name, skolems.opaque(g.name.name, g.bound.name if g.bound is not None else None))
     values = symbolic_arguments(el, matcher, f)
     call = Call([], f.span, scope)  # type: ignore[arg-type]
     pairs = [(p, Argument(x, p.span)) for p, x in zip(f.params, values, strict=True)]
@@ -195,7 +207,7 @@ def rng_placeholder(el: Elaborator) -> Any:
 
 def symbolic_arguments(el: Elaborator, matcher: Matcher, f: v.Function) -> list[Any]:
     """A value for every parameter about which only its type is known; compile-time ones first, which sizes may mention."""
-    skolem_dims(matcher, [p.type for p in f.params], symbol=el.worlds.symbol)
+    skolems.dimensions(matcher, [p.type for p in f.params], symbol=el.worlds.symbol)
     clauses.made_equal(el, f, matcher.scope)
     values: dict[int, Any] = {}
     for k, p in sorted(enumerate(f.params), key=lambda item: not _compile_time(item[1].type)):
@@ -218,4 +230,4 @@ def _symbolic_argument(el: Elaborator, matcher: Matcher, p: Any) -> Any:
     bound = matcher.scope.names.get(name)
     if bound is not None and isinstance(t, ast.NamedType) and t.name.name == "int":
         return bound.value
-    return instances.symbolic(el, p, name, matcher.scope)
+    return skolems.symbolic(el, p, name, matcher.scope)

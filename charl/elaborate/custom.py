@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charl import ops
-from charl.elaborate import instances, operators
+from charl.elaborate import instances, methods, operators
 from charl.elaborate import values as v
 from charl.elaborate.parameters import Argument, Call, is_mut, parameter_name
 from charl.errors import CharlError, Label, code, fail
@@ -64,7 +64,7 @@ def _target(el: Elaborator, module: Module, e: Any) -> v.Function:
     """The function that `of:` names, `f` or `Type.method`."""
     if isinstance(e, ast.Member):
         owner = el.known(e.value, module.scope)
-        f = instances.function_of(owner, e.name.name) if isinstance(owner, v.Declaration) else None
+        f = methods.function_of(owner, e.name.name) if isinstance(owner, v.Declaration) else None
     else:
         f = el.known(e, module.scope)
     if not isinstance(f, v.Function):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from charl.elaborate import checkpoint, differentiation, instances, jacobians, mapping
+from charl.elaborate import checkpoint, differentiation, jacobians, mapping, methods
 from charl.elaborate import values as v
 from charl.elaborate.parameters import Call
 from charl.elaborate.scope import Temporary
@@ -64,7 +64,7 @@ def operator(name: str) -> v.Builtin:
             options["wrt"] = a.value
         f = c.arguments[0].value
         if isinstance(f, v.Instance):
-            f = instances.method(el, f, Temporary(f), "forward") or f
+            f = methods.method(el, f, Temporary(f), "forward") or f
         return v.Derived(name, f, options)
 
     return v.Builtin(name, call)

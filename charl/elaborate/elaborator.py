@@ -14,7 +14,7 @@ from typing import Any
 
 from charl import dtypes, ops
 from charl.dims import Dim, learn_multiple
-from charl.elaborate import branches, calls, facts, indexing, instances, loops, operators, returns
+from charl.elaborate import branches, calls, facts, indexing, instances, loops, methods, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
@@ -316,7 +316,7 @@ class Elaborator:
             return self.present(value.members[name], e.span)
         if isinstance(value, (v.Tuple, v.Run)) and name.isdigit() and int(name) < len(value.items):
             return value.items[int(name)]
-        found = instances.member(self, value, place, e)
+        found = methods.member(self, value, place, e)
         if found is not None:
             return found
         raise self.unknown_member(value, e)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl import ops
 from charl.dims import Dim, sym
-from charl.elaborate import clauses, initial, instances, returns, statements
+from charl.elaborate import clauses, initial, instances, methods, returns, skolems, statements
 from charl.elaborate import values as v
 from charl.elaborate.modules import rng_type
 from charl.elaborate.obligations import add_comparisons, add_obligations
@@ -20,7 +20,7 @@ from charl.elaborate.options import Bounds, bounds_of
 from charl.elaborate.parameters import Argument as Given
 from charl.elaborate.parameters import Call, Frame, bind_parameters, signature
 from charl.elaborate.scope import Scope, Variable
-from charl.elaborate.types import Matcher, skolem_dims
+from charl.elaborate.types import Matcher
 from charl.errors import code, fail
 from charl.graph.ir import Graph, Node, Size, TensorType, topological
 from charl.program import Argument, DimVar, Export, Field, Record, Tree
@@ -40,7 +40,7 @@ def dimension_names(f: v.Function) -> list[str]:
     """Names that an export leaves to its caller, in order of appearance."""
     scope = Scope(f.scope)
     probe = Matcher(None, scope)  # type: ignore[arg-type]
-    skolem_dims(probe, [p.type for p in f.params])
+    skolems.dimensions(probe, [p.type for p in f.params])
     return [n for n, b in scope.names.items() if isinstance(b.value, Dim)]
 
 
@@ -57,7 +57,7 @@ def export_function(
         bound = given.get(name)
         scope.bind(name, bound if isinstance(bound, int) else sym(name))
     _refuse_packs(f)
-    skolem_dims(matcher, [p.type for p in f.params])
+    skolems.dimensions(matcher, [p.type for p in f.params])
     equal = clauses.made_equal(el, f, scope)
     el.obligations = []
     values = []
@@ -243,7 +243,7 @@ def initializers(el: Elaborator, found: list[v.Instance], taken: set[str]) -> li
             continue
         done.append(t)
         d = t.declaration
-        own = instances.function_of(d, "init") if d.kind == "struct" else None
+        own = methods.function_of(d, "init") if d.kind == "struct" else None
         if own is not None:
             export = struct_init(el, t, own)
         elif d.kind == "model" or all(m.default is not None for m in d.ast.fields):
@@ -310,7 +310,7 @@ def struct_init(el: Elaborator, t: v.InstanceType, f: v.Function) -> Export | No
     matcher = signature(el, f, scope)
     if any(p.type is None for p in f.params):
         return None
-    skolem_dims(matcher, [p.type for p in f.params])
+    skolems.dimensions(matcher, [p.type for p in f.params])
     values = [
         instances.placeholder(el, matcher.resolve(p.type), ops.parameter, p.name.name) for p in f.params
     ]

@@ -1,25 +1,23 @@
-"""Structs and models: their types, their members, methods, construction and placeholders.
+"""Structs and models: their types, and values of these types whose tensors are given.
 
-Enters: declarations with arguments for their parameters. Leaves: instance types, instances, methods. Knows what a
-member is, nothing of what a layer computes. Never evaluates a method.
+Enters: declarations with arguments for their parameters. Leaves: instance types and instances. Knows what a
+member is, nothing of what a layer computes; methods are in `methods.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from charl import dtypes, ops
+from charl import ops
 from charl.dims import sym
-from charl.dtypes import DType
-from charl.elaborate import operators
+from charl.elaborate import operators, skolems
 from charl.elaborate import values as v
-from charl.elaborate.names import suggest, suggest_parameter
+from charl.elaborate.names import suggest_parameter
 from charl.elaborate.numbers import INEXACT
 from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
-from charl.elaborate.scope import Part, Place, Scope
+from charl.elaborate.scope import Scope
 from charl.elaborate.types import (
     NO_DEFAULT,
     NOT_A_SIZE,
@@ -33,12 +31,11 @@ from charl.elaborate.types import (
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.source import Span
-from charl.syntax import ast, declarations
+from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-STATIC = code("E0406", "a type has no function of that name")
 IMPOSSIBLE = code("E0409", "a model is instantiated with impossible sizes")
 LAYER = code("E0407", "an entry of `layers` is neither a model nor a function")
 
@@ -165,36 +162,8 @@ def open_instance(
         return with_arguments(el, d, generics, [(p, None) for p in d.ast.params], span)
     el.reuse.spoil()  # its symbols are those of no argument
     scope = Scope(d.scope)
-    args = [(p.name.name, symbolic(el, p, f"{d.name}.{p.name}", scope)) for p in d.ast.params]
+    args = [(p.name.name, skolems.symbolic(el, p, f"{d.name}.{p.name}", scope)) for p in d.ast.params]
     return v.InstanceType(d, (*generics, *args))
-
-
-def symbolic(el: Elaborator, p: Any, text: str, scope: Scope) -> Any:
-    """A hyper-parameter that may be anything of its type."""
-    t = p.type
-    name = t.name.name if isinstance(t, ast.NamedType) else ""
-    if isinstance(t, ast.FnType) or name == "fn":
-        return v.OpaqueFunction(text, t, scope)
-    if name == "int":
-        return el.worlds.symbol(text)
-    if name in ("float", "bool"):
-        return unknown(name, text)
-    if t is None and p.default is not None:
-        default = el.known(p.default, scope)
-        if isinstance(default, v.FUNCTIONS):
-            return v.OpaqueFunction(text, None, scope)
-        if isinstance(default, (bool, float)):
-            return unknown("bool" if isinstance(default, bool) else "float", text)
-        return el.worlds.symbol(text) if isinstance(default, int) else default
-    if p.default is not None:
-        return el.known(p.default, scope)
-    raise v.Silenced
-
-
-@cache
-def unknown(kind: str, text: str) -> v.Unknown:
-    """A compile-time float or bool known by name only: the same one for the same name, as sizes are."""
-    return v.Unknown(kind, text, lambda t: ops.parameter(text, TensorType(t, ())))
 
 
 def instance_scope(t: v.InstanceType) -> Scope:
@@ -276,7 +245,7 @@ def _plain(t: v.Plain, path: str) -> Any:
     if t.name == "int":
         return sym(path)
     if t.name in ("float", "bool"):
-        return unknown(t.name, path)
+        return skolems.unknown(t.name, path)
     if t.name == "function":
         return v.OpaqueFunction(path, None, None)
     raise v.Silenced
@@ -345,141 +314,3 @@ def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:
             )
         out.append((str(i), value))
     return out
-
-
-# ---------------------------------------------------------------- methods and members
-
-
-def bind_owner(el: Elaborator, scope: Scope, f: v.Function, receiver: Place | None) -> None:
-    """Members and parameters of the receiver in the scope of a method."""
-    if receiver is None:
-        return
-    value = receiver.get()
-    if isinstance(value, v.Maybe):  # a layer under a condition, tested where it was named
-        value = value.value
-    outer = Scope(scope.parent, function=scope.function)
-    for n, x in value.type.arguments:
-        outer.bind(n, x)
-    outer.bind("self", None, f.span, alias=receiver)
-    d = value.type.declaration
-    for m in d.ast.methods:
-        own = function_of(d, m.name.name)
-        if own is not None:
-            outer.bind(m.name.name, v.Method(own, receiver), m.name.span)
-    for n in value.members:
-        outer.bind(n, None, _field_span(value.type.declaration, n), alias=Part(receiver, n))
-    scope.parent = outer
-
-
-def _field_span(d: v.Declaration, name: str) -> Span | None:
-    return next((f.span for f in d.ast.fields if f.name.name == name), None)
-
-
-def method(el: Elaborator, value: v.Instance, place: Place, name: str) -> v.Method | None:
-    """A method of an instance, bound to its place."""
-    if not isinstance(value.type, v.InstanceType) or not value.type.plain:
-        return None
-    f = function_of(value.type.declaration, name)
-    if f is not None:
-        return v.Method(f, place)
-    if name == "forward" and getattr(value.type.declaration.ast, "layers", None) is not None:
-        return v.Method(_layers_forward(value.type.declaration), place)
-    return None
-
-
-def function_of(d: v.Declaration, name: str) -> v.Function | None:
-    """A method's function; one object per declaration and name."""
-    functions = d.module.methods
-    if (d, name) not in functions:
-        found = next((m for m in d.ast.methods if m.name.name == name), None)
-        functions[(d, name)] = None if found is None else make_function(found, d.scope, d.module, d)
-    return functions[(d, name)]  # type: ignore[no-any-return]
-
-
-def make_function(m: declarations.Function, scope: Scope, module: Any, owner: Any = None) -> v.Function:
-    """A function value of a declaration."""
-    return v.Function(
-        m.name.name, m.params, m.returns, m.body, scope, module, m.generics, owner, m.name.span, m.where
-    )
-
-
-def _layers_forward(d: v.Declaration) -> v.Function:
-    """`forward` of `layers`: its entries, one after the other."""
-    functions = d.module.methods
-    if (d, "forward") not in functions or functions[(d, "forward")] is None:
-        layers = d.ast.layers
-        x = ast.Name(layers.span, "x")
-        chain: Any = x
-        for i, e in enumerate(layers.entries):
-            # The block moves the argument's place to the entry that takes it.
-            chain = ast.Pipe(e.span, ast.Block(e.span, (), chain), ast.Name(e.span, str(i)))
-        body = ast.Block(layers.span, (), chain)
-        p = declarations.Param(layers.span, x, False, None, None)
-        functions[(d, "forward")] = v.Function(
-            "forward", (p,), None, body, d.scope, d.module, (), d, d.ast.name.span
-        )
-    return functions[(d, "forward")]  # type: ignore[no-any-return]
-
-
-def member(el: Elaborator, value: Any, place: Place, e: ast.Member) -> Any:
-    """What `value.name` means beyond members that hold values; None where it means nothing."""
-    name = e.name.name
-    if isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType):
-        found = method(el, value, place, name)
-        if found is not None:
-            return found
-        return dict(value.type.arguments).get(name)
-    if isinstance(value, Node):
-        if name == "T" and value.rank >= 2:
-            n = value.rank
-            return ops.transpose(value, (*range(n - 2), n - 1, n - 2))
-        if name == "shape":
-            return v.Run(value.shape, value.rank)
-        if name == "rank":
-            return value.rank
-        return None
-    if isinstance(value, (v.Declaration, v.InstanceType, Alias)):
-        return static(el, value, e)
-    return None
-
-
-def static(el: Elaborator, value: Any, e: ast.Member) -> Any:
-    """`Net.init`, `Adam.init`: a function of a type."""
-    t = value
-    if isinstance(value, Alias):
-        t = Matcher(el, value.scope).resolve(value.ast.type)
-    d = t if isinstance(t, v.Declaration) else t.declaration
-    f = function_of(d, e.name.name)
-    if f is not None:
-        return v.Function(
-            f.name,
-            f.params,
-            f.result,
-            f.body,
-            f.scope if t is d else instance_scope(t),
-            f.module,
-            (*d.ast.generics, *f.generics),
-            None,
-            f.span,
-            f.where,
-        )
-    if e.name.name == "init" and d.kind == "model":
-        from charl.elaborate import initial
-
-        return v.Builtin("init", lambda el_, call: initial.model_init(el_, t, call))
-    names = [m.name.name for m in d.ast.methods]
-    raise fail(
-        STATIC, f"`{d.name}` has no function `{e.name}`", e.name.span, help=suggest(e.name.name, names)
-    )
-
-
-# ---------------------------------------------------------------- construction
-
-
-def opaque(name: str, bound: str | None) -> Any:
-    """A type parameter in the check of a generic body."""
-    if bound is not None:
-        kind = "float" if bound in ("float", "number") else "int"
-        like = dtypes.f32 if kind == "float" else dtypes.i32
-        return DType(name, kind, like.bytes, like.numpy)
-    return v.OpaqueType(name, TensorType(dtypes.f32, (sym(f"{name}.0"), sym(f"{name}.1"))))

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charl.elaborate import custom, instances
+from charl.elaborate import custom, methods
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest
 from charl.elaborate.scope import Scope
@@ -159,7 +159,7 @@ def _declare(module: Module, item: Any) -> None:
     scope = module.scope
     value: Any
     if isinstance(item, declarations.Function):
-        value = instances.make_function(item, scope, module)
+        value = methods.make_function(item, scope, module)
     elif isinstance(item, (declarations.Struct, declarations.Model)):
         kind = "model" if isinstance(item, declarations.Model) else "struct"
         value = v.Declaration(item.name.name, kind, item, module, scope)

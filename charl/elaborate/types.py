@@ -7,12 +7,12 @@ bare one is known. Never looks at how a value was computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes
-from charl.dims import Dim, sym
+from charl.dims import Dim
 from charl.dtypes import DType
 from charl.elaborate import stacks
 from charl.elaborate import values as v
@@ -236,16 +236,13 @@ class Matcher:
         elif isinstance(found, v.Declaration):
             self._instance(t, found, actual)
         elif isinstance(found, Alias):
-            self.match_alias(t, found, actual)
+            if self.alias_type(t, found) != actual:
+                raise Mismatch(t)
         elif found is not None and v.is_type(found):
             if found != actual:
                 raise Mismatch(t)
         else:
             raise self.unknown(t.name)
-
-    def match_alias(self, t: ast.NamedType, alias: Alias, actual: Any) -> None:
-        if self.alias_type(t, alias) != actual:
-            raise Mismatch(t)
 
     def alias_type(self, t: ast.NamedType, alias: Alias) -> Any:
         """The type that an alias stands for."""
@@ -435,37 +432,6 @@ class FunctionType:
 
     def __str__(self) -> str:
         return str(self.ast.span.text)
-
-
-def skolem_dims(
-    matcher: Matcher, types: list[Any], prefix: str = "", symbol: Callable[[str], Any] = sym
-) -> None:
-    """Bind every unbound bare dimension of some parameter types to a symbol of its own name (or what `symbol` makes of it).
-
-    A pack becomes two dimensions: what a body says must hold for any number of them, and is checked for that.
-    """
-    for t in types:
-        for node in _outside_functions(t) if t is not None else ():
-            dims = node.dims if isinstance(node, (ast.TensorType, ast.StackType)) else ()
-            if isinstance(node, ast.RunType):
-                dims = (node.count,)
-            if isinstance(node, ast.NamedType) and node.args is not None:
-                dims = tuple(a.value for a in node.args)
-            for d in dims:
-                if isinstance(d, ast.Pack) and matcher.lookup(d.name.name) is None:
-                    parts = tuple(symbol(f"{d.name}.{i}") for i in range(2))
-                    matcher.scope.bind(d.name.name, v.Run(parts, 2), d.span)
-                elif isinstance(d, ast.Name) and matcher.scope.find(d.name) is None:
-                    matcher.scope.bind(d.name, symbol(prefix + d.name), d.span)
-
-
-def _outside_functions(t: Any) -> Iterator[Any]:
-    """A type expression and what is below it; the names of function types are their own."""
-    if isinstance(t, ast.FnType):
-        return
-    yield t
-    for c in ast.children(t):
-        yield from _outside_functions(c)
 
 
 def expected(matcher: Matcher, t: Any) -> str:

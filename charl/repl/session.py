@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from charl import ops
-from charl.elaborate import check, host_library, instances, modules, statements
+from charl.elaborate import check, host_library, methods, modules, statements
 from charl.elaborate import values as v
 from charl.elaborate.elaborator import Elaborator
 from charl.elaborate.exports import export_function
@@ -191,7 +191,7 @@ class Session:
         made = tree.items[0]
         assert isinstance(made, declarations.Function)
         module = Module("repl", Source("<command>", ""), tree, Scope(self.definitions), False)
-        return self._function_graph(made, instances.make_function(made, module.scope, module))
+        return self._function_graph(made, methods.make_function(made, module.scope, module))
 
     def _function_graph(self, item: declarations.Function, f: v.Function) -> str:
         untyped = next((p for p in item.params if p.type is None), None)
