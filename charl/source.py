@@ -14,6 +14,11 @@ class Source:
     path: str
     text: str = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """The file without its folder: the same text wherever it lies."""
+        return self.path.replace("\\", "/").rsplit("/", 1)[-1]
+
     @cached_property
     def _starts(self) -> list[int]:
         return [0] + [i + 1 for i, c in enumerate(self.text) if c == "\n"]

@@ -150,13 +150,13 @@ def _quotient(x: Dim) -> bool:
 
 def source_lines(kernel: Kernel) -> list[str]:
     """What to say above a kernel: its comment, then the lines of the user's source that it computes."""
-    out = [kernel.comment] if kernel.comment else []
-    spans = [s for s in (kernel.span, *kernel.sources) if s is not None]
-    seen = sorted({(s.source.path, s.line): s for s in spans}.items(), key=lambda t: t[0])
-    for (path, line), span in seen:
-        name = path.replace("\\", "/").rsplit("/", 1)[-1]  # the same text wherever the file lies
-        out.append(f"{name}:{line}: {span.source.line(line).strip()}")
-    return out
+    spans = list(kernel.sources)
+    if kernel.span is not None and kernel.span not in spans:
+        spans.insert(0, kernel.span)
+    lines = dict.fromkeys((s.source, s.line) for s in spans)
+    said = [f"{source.name}:{line}: {source.line(line).strip()}" for source, line in lines]
+    comment = kernel.comment.strip()
+    return [comment, *said] if comment else said
 
 
 def never(guard: Guard, ranges: Mapping[str, tuple[Size, Size]]) -> bool:

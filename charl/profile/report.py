@@ -58,7 +58,7 @@ def _table(e: ExportTime, top: int) -> Any:
 
 
 def _cells(k: KernelTime, total: float) -> list[str]:
-    where = f"{k.span.source.path.rsplit('/', 1)[-1]}:{k.span.line}" if k.span else ""
+    where = f"{k.span.source.name}:{k.span.line}" if k.span else ""
     rates = [f"{x / k.seconds / 1e9:.1f}" if x is not None and k.seconds else "" for x in (k.flops, k.bytes)]
     return [k.name, where, f"{k.calls:g}", seconds(k.seconds), f"{k.seconds / total:.1%}", *rates]
 

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from charl import dims
-from charl.backends.c.entry import c_size
 from charl.backends.c.names import Namer
+from charl.backends.c.scalars import c_size
 from charl.backends.c.workspace import Workspace
 from charl.dtypes import f32
 from charl.graph.ir import Size

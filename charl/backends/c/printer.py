@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from charl import dims, dtypes
-from charl.backends.c import spelling
+from charl.backends.c import accumulators, spelling
+from charl.backends.c.lanes import Region, Register, vector_type
 from charl.backends.c.layout import WIDTH, wrapped
+from charl.backends.c.quoting import located, plain, quoted
 from charl.backends.c.scalars import Scalars, element, is_variable, moved
 from charl.backends.c.spelling import ATOM, CHOICE, Text, at, c_type
-from charl.backends.c.vectors import Region, Register, Vectors, converting, vector_type
+from charl.backends.c.vectors import Vectors, converting
 from charl.backends.c.words import Scope
+from charl.backends.printing import source_lines
 from charl.dtypes import DType
 from charl.errors import InternalError
-from charl.graph.scalar import Apply, Const, Expr, IndexValue, Ref, Size
+from charl.graph.scalar import Apply, Expr, IndexValue, Ref, Size
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -40,7 +43,6 @@ from charl.loops.ir import (
     Transpose,
     Update,
 )
-from charl.loops.sinks import identity
 from charl.loops.walk import register_widths
 
 _INDENT = "    "
@@ -74,7 +76,7 @@ class KernelPrinter:
         self.scalars = Scalars(self._register, self.buffer)
         self.scalars.symbols.update(self.dims)
         self.scalars.ranges.update(VECTOR_SYMBOLS)
-        self._widths: dict[str, int] = {}  # of registers, in this nest
+        self.widths: dict[str, int] = {}  # of registers, in this nest
 
     def buffer(self, b: object) -> str:
         """The C name of a buffer."""
@@ -120,7 +122,7 @@ class KernelPrinter:
         """Comment, signature and body."""
         nests = self.kernel.nests
         for n, nest in enumerate(nests):
-            self._widths = register_widths(nest)
+            self.widths = register_widths(nest)
             if n:
                 self.lines.append("")
             computed = [s for s in nest if not isinstance(s, Debug)]
@@ -138,20 +140,8 @@ class KernelPrinter:
         return "\n".join([*self._comment(), self.signature(static), "{", *head, *body, "}"]) + "\n"
 
     def _comment(self) -> list[str]:
-        spans = list(self.kernel.sources)
-        if self.kernel.span is not None and self.kernel.span not in spans:
-            spans.insert(0, self.kernel.span)
-        said = [self.kernel.comment.strip()] if self.kernel.comment.strip() else []
-        seen: set[tuple[str, int]] = set()
-        for s in spans:
-            key = (s.source.path, s.line)
-            if key not in seen:
-                seen.add(key)
-                said.append(f"{_base(key[0])}:{key[1]}: {s.source.line(s.line).strip()}")
-        lines = [plain(line) for text in said for line in text.splitlines()]
-        if not lines:
-            return []
-        return ["/* " + "\n * ".join(lines) + " */"]
+        lines = [plain(line) for text in source_lines(self.kernel) for line in text.splitlines()]
+        return ["/* " + "\n * ".join(lines) + " */"] if lines else []
 
     # ------------------------------------------------------------ statements
 
@@ -173,11 +163,11 @@ class KernelPrinter:
             elif isinstance(s, Prefetch):
                 self.emit(f"line_prefetch({self._address(s.buffer, s.index)});")
             elif isinstance(s, Accumulator):
-                self._accumulator(s)
+                accumulators.declare(self, s)
             elif isinstance(s, Update):
-                self._update(s)
+                accumulators.update(self, s)
             elif isinstance(s, Horizontal):
-                self._horizontal(s)
+                accumulators.horizontal(self, s)
             elif isinstance(s, Store):
                 self._store(s)
             elif isinstance(s, Debug):
@@ -258,7 +248,7 @@ class KernelPrinter:
             with self.block("} else"):
                 self.statements(second)
 
-    def _value(self, e: Expr, vector: bool) -> str:
+    def value(self, e: Expr, vector: bool) -> str:
         """An expression as a vector or a scalar."""
         if not vector:
             return self.scalars.expression(e).text
@@ -271,14 +261,14 @@ class KernelPrinter:
         t = s.value.dtype
         vector = self.vectors is not None and self.vectors.depends(s.value)
         width = self.vectors.region.width if vector and self.vectors else 0
-        value = self._value(s.value, vector)
+        value = self.value(s.value, vector)
         name = self.scope.allocate(s.name)
         kind = vector_type(t, width) if vector else c_type(t)
         self.emit(f"const {kind} {name} = {value};")
         zero = self.vectors is not None and self.vectors.zero_outside(s.value)
-        self.registers[s.name] = Register(name, t, vector, width, region=self._region(), zero=zero)
+        self.registers[s.name] = Register(name, t, vector, width, region=self.region(), zero=zero)
 
-    def _region(self) -> object:
+    def region(self) -> object:
         return self.vectors.region if self.vectors is not None else None
 
     def _local(self, s: Local) -> None:
@@ -308,98 +298,6 @@ class KernelPrinter:
         ]
         name = f"{s.target.dtype}_transpose{converting(s.source.dtype, s.target.dtype)}"
         self.emit(f"{name}({', '.join(args)});")
-
-    def _accumulator(self, s: Accumulator) -> None:
-        t = s.dtype
-        width = self._widths.get(s.name, 32) if t.kind == "bool" else t.bits
-        kind = vector_type(t, width) if s.vector else c_type(t)
-        initial = s.initial if s.initial is not None else identity(s.fn, t)
-        if s.vector and isinstance(initial, Const):
-            value = f"{kind}_set1({spelling.literal(initial.value, t).text})"
-        else:
-            value = self._value(initial, s.vector)
-        name, best = self.scope.allocate(s.name), ""
-        if s.fn in ("argmax", "argmin"):
-            best = self.scope.allocate(f"{name}_best")
-            self.emit(f"{kind} {best} = {value};")
-            place = "vi64" if width == 64 else "vi32"
-            self.emit(f"{place} {name} = {place}_set1(0);" if s.vector else f"int32_t {name} = 0;")
-        else:
-            self.emit(f"{kind} {name} = {value};")
-        self.registers[s.name] = Register(name, t, s.vector, width, best, self._region())
-
-    def _update(self, s: Update) -> None:
-        r = self.registers[s.name]
-        if s.fn in ("argmax", "argmin"):
-            self._update_position(s, r)
-        elif r.vector:
-            self._update_vector(s, r)
-        else:
-            value = self.scalars.expression(s.value)
-            if s.fn == "add" and (r.dtype.is_float or r.dtype.name in ("u32", "u64")):
-                self.emit(f"{r.name} += {value.text};")
-            else:
-                new = spelling.function(s.fn, (Text(r.name, ATOM), value), r.dtype, r.dtype)
-                self.emit(f"{r.name} = {new.text};")
-
-    def _update_vector(self, s: Update, r: Register) -> None:
-        assert self.vectors is not None
-        v, e = self.vectors.type(r.dtype), s.value
-        if (
-            s.fn == "add"
-            and isinstance(e, Apply)
-            and e.fn == "mul"
-            and r.dtype.is_float
-            and self.vectors.depends(e)
-        ):
-            a, b = (self.vectors.vector(x) for x in e.args)
-            new = f"{v}_fma({a}, {b}, {r.name})"
-        else:
-            new = f"{v}_{s.fn}({r.name}, {self.vectors.vector(e)})"
-        same = s.fn == "add" and self.vectors.zero_outside(e)
-        mask = None if same or r.region is self.vectors.region else self.vectors.mask()
-        self.emit(f"{r.name} = {f'{v}_select({mask}, {new}, {r.name})' if mask else new};")
-
-    def _update_position(self, s: Update, r: Register) -> None:
-        """The first extreme wins, and the first NaN over all."""
-        assert s.position is not None
-        word = "exceeds" if s.fn == "argmax" else "precedes"
-        value, better = self.scope.allocate("candidate"), self.scope.allocate("better")
-        if not r.vector:
-            place = self.scalars.expression(s.position).text
-            self.emit(f"const {c_type(r.dtype)} {value} = {self.scalars.expression(s.value).text};")
-            with self.block(f"if ({r.dtype.name}_{word}({value}, {r.best}))"):
-                self.emit(f"{r.best} = {value};")
-                self.emit(f"{r.name} = {place};")
-            return
-        assert self.vectors is not None
-        v, w = self.vectors.type(r.dtype), r.width
-        self.emit(f"const {v} {value} = {self.vectors.vector(s.value)};")
-        test = f"{v}_{word}({value}, {r.best})"
-        mask = self.vectors.mask()
-        test = f"vm{w}_and({mask}, {test})" if mask else test
-        self.emit(f"const vm{w} {better} = {test};")
-        place = self.vectors.vector(_widened(s.position, w))
-        self.emit(f"{r.best} = {v}_select({better}, {value}, {r.best});")
-        self.emit(f"{r.name} = vi{w}_select({better}, {place}, {r.name});")
-
-    def _horizontal(self, s: Horizontal) -> None:
-        r = self.registers[s.source]
-        v = vector_type(r.dtype, r.width)
-        mask = self.vectors.mask() if self.vectors is not None else None
-        value = r.best or r.name
-        if mask:
-            rest = spelling.literal(identity(s.fn, r.dtype).value, r.dtype).text
-            value = f"{v}_select({mask}, {value}, {v}_set1({rest}))"
-        place = ""
-        if r.best:
-            place = f", {r.name}"
-            if mask:
-                place = f", vi{r.width}_select({mask}, {r.name}, vi{r.width}_set1(INT32_MAX))"
-        name = self.scope.allocate(s.name)
-        t = dtypes.i32 if r.best else s.dtype
-        self.emit(f"const {c_type(t)} {name} = {v}_reduce_{s.fn}({value}{place});")
-        self.registers[s.name] = Register(name, t, region=self._region())
 
     # ------------------------------------------------------------ stores and checks
 
@@ -449,7 +347,7 @@ class KernelPrinter:
         self.emit(f"{name}_store{kind}{form}({where}{step}, {value}{tail});")
 
     def _check(self, s: Check) -> None:
-        places = dict.fromkeys(f"{_base(x.source.path)}:{x.line}:{x.column}" for x in s.spans)
+        places = dict.fromkeys(located(x) for x in s.spans)
         where = " or ".join(places) or self.kernel.name
         macro = f"{self.prefix.upper()}_CHECK"
         v = self.vectors
@@ -479,35 +377,4 @@ def _uncapped(count: Size, width: int) -> Size:
     return count
 
 
-def _widened(position: Expr, width: int) -> Expr:
-    """A position with elements of the vector's width."""
-    t = dtypes.i64 if width == 64 else dtypes.i32
-    if isinstance(position, IndexValue):
-        return IndexValue(position.index, t)
-    return position if position.dtype == t else Apply("cast", (position,), t)
-
-
 _WORD = re.compile(r"[A-Za-z_]\w*")
-
-
-def _base(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def plain(text: str) -> str:
-    """Text that cannot end a comment."""
-    return text.replace("*/", "* /").replace("/*", "/ *")
-
-
-def quoted(text: str) -> str:
-    """A C string literal."""
-    out = []
-    for byte in text.encode():
-        c = chr(byte)
-        if c in '"\\':
-            out.append("\\" + c)
-        elif 32 <= byte < 127 and c != "?":
-            out.append(c)
-        else:
-            out.append(f"\\{byte:03o}")
-    return '"' + "".join(out) + '"'

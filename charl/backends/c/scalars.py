@@ -230,3 +230,20 @@ def moved(pointer: str, index: Size, text: str) -> str:
 def is_variable(buffer: Any) -> bool:
     """Whether a buffer is declared as a plain variable."""
     return isinstance(buffer, Buffer) and buffer.role == "scratch" and buffer.size == 1
+
+
+def c_size(size: Size, names: Mapping[str, str]) -> str:
+    """A size as a C expression of type ptrdiff_t."""
+    return _spelled(size, names).text
+
+
+def _spelled(size: Size, names: Mapping[str, str]) -> Text:
+    def never(_: object) -> Text:
+        raise InternalError("backends.c", f"the size {size} depends on run-time values")
+
+    return Scalars(never, lambda _: never(_).text, symbols=dict(names)).size(size)
+
+
+def factor(size: Size, names: Mapping[str, str]) -> str:
+    """A size as an operand of a product."""
+    return at(_spelled(size, names), PRODUCT)

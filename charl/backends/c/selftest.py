@@ -18,7 +18,7 @@ import numpy as np
 
 from charl import dims, templating
 from charl.backends.c.api import Api, Function, Parameter, is_stream
-from charl.backends.c.printer import quoted
+from charl.backends.c.quoting import quoted
 from charl.backends.c.spelling import C_TYPES, literal
 from charl.dtypes import ALL, DType, f32, rounded
 from charl.graph.ir import Graph, Size, TensorType

@@ -15,8 +15,9 @@ from charl import dims, dtypes, templating
 from charl.backends.c import api as c_api
 from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api, Function, Parameter
-from charl.backends.c.entry import Check, Entry
-from charl.backends.c.printer import plain, quoted
+from charl.backends.c.checks import Check
+from charl.backends.c.entry import Entry
+from charl.backends.c.quoting import located, plain, quoted
 from charl.backends.c.spelling import c_type, literal
 from charl.backends.c.state import FileTable
 from charl.backends.c.structs import Member, Struct
@@ -287,7 +288,7 @@ def body(api: Api, e: Entry) -> dict[str, Any]:
         "unused": e.unused,
         "checks": [{"lines": _condition(c), "status": c.status} for c in e.checks],
         "regions": e.regions,
-        "where": c_entry.where(f.export.span),
+        "where": quoted(located(f.export.span)),
         "title": quoted(f.export.name),
         "calls": e.calls,
         "threads": _threads(f),

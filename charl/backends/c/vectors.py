@@ -10,11 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charl import dims, dtypes
 from charl.backends.c import spelling
+from charl.backends.c.lanes import (
+    Region,
+    below,
+    lane_depends,
+    reads_memory,
+    references,
+    run_time_values,
+    size_depends,
+    vector_type,
+)
 from charl.backends.c.scalars import Scalars, is_variable, moved
 from charl.backends.c.spelling import ATOM, Text
 from charl.dtypes import DType
@@ -35,109 +45,6 @@ _MASK_LOGIC = {
     "eq": "eq",
     "ne": "ne",
 }
-
-
-@dataclass(frozen=True)
-class Register:
-    """A `Let` or accumulator: its C name; for argmax and argmin `name` holds the position and `best` the value."""
-
-    name: str
-    dtype: DType
-    vector: bool = False
-    width: int = 0
-    best: str = ""
-    region: object = None
-    zero: bool = False  # 0 in lanes that do not take part
-
-
-@dataclass(eq=False)
-class Region:
-    """A `Simd` being printed. `mask` names the lanes that take part (made on first use, called `name`); `count` bounds them."""
-
-    lane: str
-    width: int
-    count: Text | None
-    mask: str | None = None
-    slot: tuple[list[str | None], int, str] | None = None  # where the mask's declaration goes
-    name: str = ""
-
-    @property
-    def lanes(self) -> str:
-        return f"VL{self.width}"
-
-
-def vector_type(t: DType, width: int) -> str:
-    """The name of the vector of elements `t` (masks for bool)."""
-    if t.kind == "bool":
-        return f"vm{width}"
-    return f"v{t.name}"
-
-
-def lane_depends(
-    e: Expr, region: Region, registers: dict[str, Register], memo: dict[int, tuple[Expr, bool]]
-) -> bool:
-    """Whether `e` differs between lanes."""
-    found = memo.get(id(e))
-    if found is not None:
-        return found[1]
-    if isinstance(e, Ref):
-        out = registers[e.name].vector
-    else:
-        out = any(size_depends(i, region, registers, memo) for i in e.indices()) or any(
-            lane_depends(c, region, registers, memo) for c in e.children()
-        )
-    memo[id(e)] = (e, out)
-    return out
-
-
-def size_depends(
-    x: Size, region: Region, registers: dict[str, Register], memo: dict[int, tuple[Expr, bool]]
-) -> bool:
-    """Whether a size differs between lanes."""
-    if isinstance(x, int):
-        return False
-    if region.lane in dims.symbols(x):
-        return True
-    return any(lane_depends(e, region, registers, memo) for e in run_time_values(x))
-
-
-def run_time_values(x: Size) -> Iterator[Expr]:
-    """Expressions inside a size, those below functions too."""
-    for a in dims.atoms(x):
-        if isinstance(a, dims.Value):
-            yield a.expr
-        elif isinstance(a, dims.Func):
-            for arg in a.args:
-                yield from run_time_values(arg)
-
-
-def below(e: Expr) -> Iterator[Expr]:
-    """Every distinct expression from `e` down, those inside run-time indices too, in order."""
-    seen: set[int] = set()
-    stack: list[Expr] = [e]
-    while stack:
-        x = stack.pop()
-        if id(x) in seen:
-            continue
-        seen.add(id(x))
-        yield x
-        stack += reversed(x.children())
-        for i in x.indices():
-            stack += run_time_values(i)
-
-
-def references(e: Expr) -> Iterator[Ref]:
-    """Every register an expression reads, each once, in order."""
-    names: set[str] = set()
-    for x in below(e):
-        if isinstance(x, Ref) and x.name not in names:
-            names.add(x.name)
-            yield x
-
-
-def _reads(e: Expr) -> bool:
-    """Whether an expression reads memory, which must not happen where a guard leaves it out."""
-    return any(isinstance(x, Load) for x in below(e))
 
 
 def converting(memory: DType, register: DType) -> str:
@@ -351,7 +258,7 @@ class Vectors:
 
     def _other(self, e: Guard, inside: str) -> str:
         """The value outside a guard's ranges: only there is what it reads known to be in bounds."""
-        if not _reads(e.other):
+        if not reads_memory(e.other):
             return self.vector(e.other)
         at = len(self.host.lines)
         outside = self.narrowed(f"vm{self.region.width}_not({inside})", "outside")
@@ -367,7 +274,7 @@ class Vectors:
         if condition is None:
             return self.vector(e.then)
         name = self.host.scope.allocate("guarded")
-        lazy = _reads(e.other)
+        lazy = reads_memory(e.other)
         first = "" if lazy else f" = {self.vector(e.other)}"
         self.host.emit(f"{self.type(e.dtype)} {name}{first};")
         with self.host.block(f"if ({condition.text})"):
