@@ -1,20 +1,19 @@
-"""From expressions to statements: reductions become loops over registers, shared parts become names.
+"""From expressions to statements: reductions become loops over registers.
 
-Enters: sinks (stores and updates with their expressions) at a given place of a loop nest. Leaves: statements. What
-does not depend on an inner loop is computed before it; what occurs twice is computed once.
+Enters: sinks (stores and updates with their expressions) at a given place of a loop nest. Leaves: statements. What is
+computed before a loop, and what is computed once, `naming.py` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import count as numbered
 
 from charl import dims
 from charl.dims import Dim
-from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
+from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
-from charl.loops.inline import Memo, rewrite, substitute
+from charl.loops.inline import Memo, substitute
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -25,37 +24,23 @@ from charl.loops.ir import (
     Simd,
     Stmt,
 )
+from charl.loops.naming import Naming
 from charl.loops.sinks import Sink, divisible_by_lanes, interleaved, lanes
 from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
 from charl.plan.access import nodes_of
 
 Size = int | Dim
-# C99 promises 63 levels of brackets, of which a function and its conversion take two.
-_DEPTH = 24
 
 
-class Emitter:
-    """Makes the statements of one nest. `vectors`: whether lanes may be used at all; `numbers` go into the names."""
-
-    def __init__(
-        self, vectors: bool, hints: dict[int, str] | None = None, numbers: Iterator[int] | None = None
-    ) -> None:
-        self.vectors = vectors
-        self.hints = hints or {}
-        self.lane: str | None = None
-        self._vector_names: set[str] = set()
-        self._numbers = numbers if numbers is not None else numbered(1)
-
-    def name(self, prefix: str) -> str:
-        """A name that is unique in the nest."""
-        return f"{prefix}.{next(self._numbers)}"
+class Emitter(Naming):
+    """Makes the statements of one nest."""
 
     # ------------------------------------------------------------ blocks
 
     def block(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         """Statements that evaluate and consume all sinks here; every index they use is in scope."""
         out, sinks = self.reductions(sinks, frozenset())
-        lets, sinks = self._share(sinks)
+        lets, sinks = self.share(sinks)
         if all(s.register for s in sinks):
             return (*out, *interleaved(lets, sinks))
         if _overwrites(sinks):
@@ -67,7 +52,7 @@ class Emitter:
         if len(sinks) < 2:
             return self.block(sinks)
         out, sinks = self.reductions(sinks, frozenset())
-        return (*out, *self._values_first(*self._share(sinks)))
+        return (*out, *self._values_first(*self.share(sinks)))
 
     def _values_first(self, lets: list[Stmt], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         stores: list[Stmt] = []
@@ -79,119 +64,6 @@ class Emitter:
             lets.append(Let(name, s.value, s.span))
             stores.append(replace(s, value=Ref(name, s.value.dtype)).statement())
         return (*lets, *stores)
-
-    def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr]) -> list[Sink]:
-        """The sinks with expressions replaced: `table` by their identity; the caller holds them."""
-        if not table:
-            return list(sinks)
-        memo = Memo()
-        change = lambda e: table.get(id(e))  # noqa: E731
-        return [replace(s, value=rewrite(s.value, change, memo)) for s in sinks]
-
-    def varies(self, e: Expr) -> bool:
-        """Whether an expression has a value per lane here."""
-        if self.lane is not None and self.lane in e.symbols():
-            return True
-        return bool(self._vector_names) and any(
-            isinstance(x, Ref) and x.name in self._vector_names for x in e.walk()
-        )
-
-    # ------------------------------------------------------------ sharing and hoisting
-
-    def _share(self, sinks: Sequence[Sink]) -> tuple[list[Stmt], list[Sink]]:
-        """Name what occurs more than once, and what is so deep that compilers would refuse the nesting."""
-        uses: dict[Expr, int] = {}
-        order: list[Expr] = []
-        canon = Memo()
-
-        def count(e: Expr) -> None:
-            first = uses.get(e)
-            if first is not None:
-                uses[e] = first + 1
-                return
-            uses[e] = 1
-            if isinstance(e, Guard):
-                order.append(e)
-                return
-            for c in (*e.children(), *self._index_values(e)):
-                count(c)
-            order.append(e)
-
-        for s in sinks:
-            count(s.value)
-        named: dict[Expr, Expr] = {}
-        lets: list[Stmt] = []
-
-        def replaced(e: Expr) -> Expr:
-            found = canon.get(e)
-            if found is not None:
-                return found
-            if e in named:
-                return named[e]
-            inside = self._index_values(e)
-            if isinstance(e, Guard) or not (e.children() or inside):
-                return e
-            out = e.rebuild(replaced, lambda i: dims.substitute(i, {}, value=replaced) if inside else i)
-            canon.keep(e, out)
-            return out
-
-        depth: dict[Expr, int] = {}
-        for e in order:
-            depth[e] = 1 + max((depth.get(c, 0) for c in e.children()), default=0)
-            deep = depth[e] > _DEPTH and isinstance(e, Apply)
-            if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
-                value = replaced(e)
-                named[e] = self._let(e, value, lets)
-                canon.keep(e, named[e])
-                depth[e] = 0
-        return lets, [replace(s, value=replaced(s.value)) for s in sinks]
-
-    def _index_values(self, e: Expr) -> list[Expr]:
-        """Run-time values in the indices of an expression, where they are the same for all lanes."""
-        found = [x for i in e.indices() for x in dims.values(i)]
-        return [] if any(self.varies(x) for x in found) else found
-
-    def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
-        hint = self.hints.get(id(original))
-        if hint is None and isinstance(original, Load):
-            hint = "sum" if original.source.name == "sums" else f"{original.source.name}_element"
-        name = self.name(hint or "t")
-        if self.varies(value):
-            self._vector_names.add(name)
-        out.append(Let(name, value))
-        return Ref(name, original.dtype)
-
-    def hoist(self, sinks: Sequence[Sink], inner: frozenset[str]) -> tuple[list[Stmt], list[Sink]]:
-        """Compute before the loops over `inner` what does not depend on them."""
-        lets, sinks, _ = self._hoisted(sinks, inner)
-        return lets, sinks
-
-    def _hoisted(
-        self, sinks: Sequence[Sink], inner: frozenset[str]
-    ) -> tuple[list[Stmt], list[Sink], dict[Expr, Expr]]:
-        """The same, with what is named now."""
-        found: dict[Expr, Sink] = {}
-        places: list[Expr] = []
-        seen: set[int] = set()
-
-        def visit(e: Expr) -> None:
-            if id(e) in seen:
-                return
-            seen.add(id(e))
-            if isinstance(e, (Apply, Load, Guard)) and not (e.symbols() & inner) and not _trivial(e):
-                found.setdefault(e, Sink(e))
-                places.append(e)
-            elif not isinstance(e, Guard):
-                for c in e.children():
-                    visit(c)
-
-        for s in sinks:
-            visit(s.value)
-        lets, shared = self._share(list(found.values()))
-        refs: dict[Expr, Expr] = {}
-        for e, sink in zip(found, shared):
-            refs[e] = sink.value if isinstance(sink.value, Ref) else self._let(e, sink.value, lets)
-        return lets, self.replaced(sinks, {id(e): refs[e] for e in places}), refs
 
     # ------------------------------------------------------------ reductions
 
@@ -219,7 +91,7 @@ class Emitter:
                 x in done for s in sinks for x in nodes_of(s.value, indices=True) if isinstance(x, Reduce)
             ):
                 known |= done  # the same one again, in an index for example
-            sinks = self._renamed(sinks, known)
+            sinks = self.renamed(sinks, known)
 
     def _ready(self, sinks: Iterable[Sink], inner: frozenset[str], later: frozenset[Buffer]) -> list[Reduce]:
         """Reductions to lower now: independent of `inner` and `later`, and holding none that could go before them."""
@@ -250,13 +122,6 @@ class Emitter:
             visit(s.value, inner)
         return list(found.values())
 
-    def _renamed(self, sinks: Sequence[Sink], known: dict[Expr, Expr]) -> list[Sink]:
-        """The sinks with what already has a name in this scope taken by it."""
-        if not known:
-            return list(sinks)
-        memo = Memo()
-        return [replace(s, value=rewrite(s.value, known.get, memo)) for s in sinks]
-
     def _reduce(
         self, batch: Sequence[Reduce], initial: Sequence[Expr | None] = ()
     ) -> tuple[list[Stmt], list[Expr], dict[Expr, Expr]]:
@@ -283,9 +148,9 @@ class Emitter:
                 batch, bodies, registers, vector, initial or [None] * len(batch)
             )
         ]
-        lets, sinks, named = self._hoisted(sinks, names)
+        lets, sinks, named = self.hoisted(sinks, names)
         if width is None:
-            self._vector_names.update(name for name, v in zip(registers, vector) if v)
+            self.vector_names.update(name for name, v in zip(registers, vector) if v)
             refs: list[Expr] = [Ref(name, r.dtype) for name, r in zip(registers, batch)]
             return [*lets, *declared, *self._loops(over, sinks, None, ())], refs, named
         count = chain_count(over[-1][1], width, [s.value for s in sinks])
@@ -321,7 +186,7 @@ class Emitter:
             Accumulator(name, "add", r.dtype, self.varies(r.body), start)
             for name, (r, _), start in zip(registers, parts, initial)
         ]
-        self._vector_names.update(
+        self.vector_names.update(
             name for name, (r, _) in zip(registers, parts, strict=True) if self.varies(r.body)
         )
         terms: list[Sink] = []
@@ -402,9 +267,9 @@ class Emitter:
     def region(self, lane: str, width: int, count: Size | None, body: Callable[[], tuple[Stmt, ...]]) -> Simd:
         """A vector region around what `body` emits; its indices contain `lane`."""
         outer, self.lane = self.lane, lane
-        names = set(self._vector_names)
+        names = set(self.vector_names)
         stmts = body()
-        self.lane, self._vector_names = outer, names
+        self.lane, self.vector_names = outer, names
         return Simd(lane, width, count, stmts)
 
     def _lane_along(
@@ -458,13 +323,6 @@ def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:
     for r in ready:
         found.setdefault(tuple(e for _, e in r.over), []).append(r)
     return list(found.values())
-
-
-def _trivial(e: Expr) -> bool:
-    """Not worth a name: literals, registers, and conversions of literals."""
-    return isinstance(e, (Const, Ref, IndexValue)) or (
-        isinstance(e, Apply) and e.fn in ("neg", "cast") and all(_trivial(a) for a in e.args)
-    )
 
 
 def _overwrites(sinks: Sequence[Sink]) -> bool:
