@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ SHAPES = [
     "abt:128x768x3072",
     "atb:768x3072x256",
 ]
+FULL = 16  # a size below leaves lanes or tiles unfilled
 EACH_LIBRARY = 20  # shapes to a translation unit
 TOLERANCE = 1e-4
 SAMPLE_SECONDS = 0.001
@@ -89,8 +90,12 @@ class Shape:
     @property
     def unusual(self) -> str:
         """What leaves lanes or tiles unfilled."""
-        small = [f"{name} {size}" for name, size in zip("MNK", (self.m, self.n, self.k)) if size < 16]
+        small = [f"{name} {size}" for name, size in zip("MNK", (self.m, self.n, self.k)) if size < FULL]
         return ", ".join([*small, *["both transposed"] * (self.kind == "atbt")])
+
+    def filled(self) -> Shape:
+        """The same with sizes that leave no lane or tile unfilled."""
+        return replace(self, kind="ab", **{s: max(getattr(self, s), FULL) for s in "mnk"})
 
     def compute(self, a: Any, b: Any) -> Any:
         """By NumPy."""

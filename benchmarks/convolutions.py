@@ -6,11 +6,12 @@ Enters: a seed. Leaves: shapes, each with its Charl source, its arrays and its m
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+FULL = 16  # channels or places below leave lanes or tiles unfilled
 MOST = 4e8  # operations of one, so that a hundred are measured in a minute
 
 
@@ -75,7 +76,13 @@ class Convolution:
             "input channels": self.c // self.groups,
             "places along an axis": self.places,
         }
-        return ", ".join(f"{size} {name}" for name, size in each.items() if size < 16)
+        return ", ".join(f"{size} {name}" for name, size in each.items() if size < FULL)
+
+    def filled(self) -> Convolution:
+        """The same without strides and groups, and with sizes that leave no lane or tile unfilled."""
+        side = max(self.side, FULL + self.dilation * (self.taps - 1))
+        c, o = (max(x // self.groups, FULL) for x in (self.c, self.o))
+        return replace(self, c=c, o=o, side=side, stride=1, groups=1)
 
     def compute(self, x: Any, w: Any) -> Any:
         """By NumPy."""

@@ -263,14 +263,16 @@ def _distribution(threads: int, shapes: list[Record]) -> Iterator[str]:
         yield ""
     for s in (s for s in shapes if "failed" in s):
         yield f"- not measured: {s['shape']}: {s['failed']}"
-    yield "The ten with the least share, what bounds them, and what is unusual about them:"
+    yield "The ten with the least share, what bounds them, what is unusual about them, and what Charl reaches once it is not:"
+    yield "sizes of at least 16, and for convolutions no strides or groups."
     yield ""
     names = list(dict.fromkeys(n for s in shapes for n in s["share"]))
-    yield "| shape | unusual | " + " | ".join(names) + " |"
-    yield "|---|---|" + "---|" * len(names)
+    yield "| shape | unusual | " + " | ".join(names) + " | Charl without |"
+    yield "|---|---|" + "---|" * (len(names) + 1)
     measured = [s for s in shapes if "Charl" in s["share"]]
     for s in sorted(measured, key=lambda s: float(s["share"]["Charl"]))[:10]:
         cells = [f"{s['share'][n]:.0%}" if n in s["share"] else "–" for n in names]
+        cells.append(f"{s['filled']:.0%}" if s.get("filled") else "–")
         yield f"| {s['shape']} ({s['bound']}) | {s['unusual']} | " + " | ".join(cells) + " |"
     yield ""
 
