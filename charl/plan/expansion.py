@@ -11,6 +11,7 @@ one use is a transposition or a part of it is computed in that order.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -24,30 +25,22 @@ from charl.plan.widened import loads_convert, seldom
 _RECOMPUTE = 2
 
 
+@dataclass(eq=False)
 class Expansion:
-    """What is expanded and what is not. Nodes in `apart` share a kernel with nobody.
+    """What is expanded and what is not."""
 
-    `taken`: value → the value whose buffer it takes over (see `ties`). A copy that takes over its source is none.
-    """
+    graph: Graph
+    caps: Capabilities
+    updates: Mapping[Node, Node]  # new value → the parameter whose buffer takes it
+    apart: frozenset[Node]  # these share a kernel with nobody
+    taken: Mapping[Node, Node]  # value → the one whose buffer it takes over (see `ties`): such a copy is none
 
-    def __init__(
-        self,
-        graph: Graph,
-        caps: Capabilities,
-        updates: Mapping[Node, Node],
-        apart: frozenset[Node] = frozenset(),
-        taken: Mapping[Node, Node] | None = None,
-    ) -> None:
-        self.taken = taken or {}
-        self.graph = graph
-        self.caps = caps
-        self.updates = updates  # new value → the parameter whose buffer takes it
-        self.apart = apart
-        self.order = graph.nodes()
+    def __post_init__(self) -> None:
+        self.order = self.graph.nodes()
         self.views = {n for n in self.order if n.op not in REGIONS and is_view(n)}
-        self.results = {r for r in graph.results if r.op != "parameter"}
+        self.results = {r for r in self.graph.results if r.op != "parameter"}
         # A copy is of something stored.
-        self.results |= {i for n in apart for i in n.inputs if i.op != "parameter"}
+        self.results |= {i for n in self.apart for i in n.inputs if i.op != "parameter"}
         # So are what a loop or branch is given, and what is overwritten.
         self.given = {i: n for n in self.order if n.regions for i in n.inputs}
         self.results |= {i for i in (*self.given, *self.taken.values()) if i.op not in ("parameter", "item")}

@@ -11,13 +11,11 @@ consumers (its epilogue) and no more; what a contraction reads is stored. Joinin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from charl.backends.capabilities import Capabilities
 from charl.dims import product
-from charl.graph.ir import Graph, Node, Size
+from charl.graph.ir import Node, Size
 from charl.plan.access import Facts, LoopFacts, Read
 from charl.plan.conditions import Conditions, conditions
 from charl.plan.expansion import Expansion
@@ -52,15 +50,8 @@ class Group:
 class Fusion(Expansion):
     """The result: groups in a valid order, and where each node went."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        caps: Capabilities,
-        updates: Mapping[Node, Node],
-        apart: frozenset[Node] = frozenset(),
-        taken: Mapping[Node, Node] | None = None,
-    ) -> None:
-        super().__init__(graph, caps, updates, apart, taken)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.split: set[Node] = set()  # nodes that share a group with nothing they read
         self._group()
 
