@@ -45,6 +45,9 @@ class Case:
     heavy: bool = False  # left out of quick runs
     share: float = 0.0  # of the limit that is aimed at, on one thread; zero where there is no such aim
     lead: float = 1.0  # how many times as fast as the best other library is aimed at, on one thread
+    simd: str = (
+        ""  # instructions of Charl's C, where not the widest; without others, which choose their own (and no `lead`)
+    )
     options: dict[str, Any] = field(default_factory=dict)  # for peers
 
     @property

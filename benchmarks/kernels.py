@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import machine, measure
 from benchmarks.case import Case
-from benchmarks.worker import Request
+from benchmarks.worker import Request, request_of
 
 SECONDS = 0.5  # of calls for one row
 FEWEST = 2  # calls
@@ -34,7 +34,7 @@ def main() -> None:
         if time.time() > request.until:
             return
         print(json.dumps({"doing": case.name, "at": "its kernels"}), flush=True)
-        print(json.dumps(_kernels(case, request)), flush=True)
+        print(json.dumps(_kernels(case, request_of(case, request))), flush=True)
 
 
 def _kernels(case: Case, request: Request) -> dict[str, Any]:

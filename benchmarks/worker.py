@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +100,16 @@ def main() -> None:
             continue
         if time.time() > request.until:
             return
+        own = request_of(case, request)
         if request.prepare:
-            _prepare(case, request)
+            _prepare(case, own)
         else:
-            _say(asdict(_row(case, request)))
+            _say(asdict(_row(case, own)))
+
+
+def request_of(case: Case, request: Request) -> Request:
+    """What is asked of one row: other instructions, and no libraries, where the case says so."""
+    return replace(request, simd=case.simd, peers=[]) if case.simd else request
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_the_verdict_counts_what_is_ahead_and_what_is_reached() -> None:
         behind={"Charl": at_limit / 0.95, "JAX": at_limit / 0.99},
     )
     lines = list(report.verdict(run, 1))
-    assert "faster in 2 of 3 rows; what was aimed at is reached in 1" in lines[0]
+    assert "faster in 2 of 3 rows; what was aimed at is reached in 1 of 3" in lines[0]
     assert [line.split("|")[6].strip() for line in lines[4:]] == ["95%", "60%", "95%"]
     assert [line.split("|")[8].strip() for line in lines[4:]] == ["yes", "no", "no"]
 
