@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charl import __version__, templating
-from charl.backends.c import embed, headers, text
+from charl.backends.c import bodies, embed, headers, text
 from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api
 from charl.backends.c.names import Namer
 from charl.backends.c.printer import print_kernel
-from charl.backends.c.spelling import C_TYPES
 from charl.backends.c.state import FileTable
 from charl.backends.c.timing import Timers, timers
 from charl.plan.ir import Lowered
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
     from charl.compile import Options
 
 VERSION = __version__
-# What holds for an element that is NaN; half floats are their bits.
-_NAN = {
-    **dict.fromkeys(("f32", "f64"), "x[i] != x[i]"),
-    "f16": "(x[i] & 0x7fff) > 0x7c00",
-    "bf16": "(x[i] & 0x7fff) > 0x7f80",
-}
 
 
 def files(
@@ -70,28 +63,27 @@ def _code(api: Api, lowered: Lowered, flush: bool, clocks: Timers | None = None)
     entries = [c_entry.entry(api, f, tables, clocks) for f in functions if f.plan is not None]
     called = {id(c.kernel) for f in functions if f.plan is not None for c in f.plan.calls}
     kernels = [print_kernel(k, api.prefix).rstrip("\n") for k in lowered.kernels if id(k) in called]
-    nans = sorted(
-        {t for e in entries for c in e.calls for n in c.nans for t in _NAN if f"_{t.upper()}(" in n}
-    )
+    debug_sections, release_macros = bodies.reports(api, entries, kernels)
     stored = [FileTable(s) for s in api.stored]
     return templating.load("c/package.c.j2").render(
         api=api,
         version=VERSION,
-        timers=clocks,
-        flush=flush,
+        defines=["#define _POSIX_C_SOURCE 199309L /* clock_gettime */"] if clocks else [],
+        system_headers=["string.h", "time.h"] if clocks else ["string.h"],
+        headers=["float_mode.h", "simd.h"] if flush else ["simd.h"],
         statuses=text.statuses(),
-        uses_check=any(f"{api.upper}_CHECK(" in k for k in kernels),
-        uses_regions=any(e.regions for e in entries),
-        nan_types=[{"name": n, "upper": n.upper(), "c": C_TYPES[n], "test": _NAN[n]} for n in nans],
+        debug_sections=debug_sections,
+        release_macros=release_macros,
+        sections=[bodies.clocks(api, clocks)] if clocks else [],
         tables=[text.table(*definition) for definition in tables.definitions],
         kernels=kernels,
-        functions=[text.body(api, e) for e in entries],
+        functions=[bodies.function(api, e, flush) for e in entries],
         simple_inits=[
             text.simple_init(api, i.struct)
             for i in api.initializers
             if i.function is None and i.struct in api.stored
         ],
-        files=text.file_code(api, stored) if stored else "",
+        file_sections=[text.file_code(api, stored)] if stored else [],
     )
 
 
@@ -104,6 +96,6 @@ def _header(api: Api, embedded: embed.Embedded | None) -> str:
         statuses=text.statuses(),
         structs=[text.struct(s) for s in api.structs],
         stored=[text.stored(api, s) for s in api.stored],
-        embedded=embedded,
+        embedded=[embedded] if embedded is not None else [],
         functions=[text.declaration(api, f) for f in api.functions],
     )

@@ -15,15 +15,11 @@ from charl import dims, dtypes, templating
 from charl.backends.c import api as c_api
 from charl.backends.c import entry as c_entry
 from charl.backends.c.api import Api, Function, Parameter
-from charl.backends.c.checks import Check
-from charl.backends.c.entry import Entry
-from charl.backends.c.quoting import located, plain, quoted
+from charl.backends.c.quoting import plain, quoted
 from charl.backends.c.spelling import c_type, literal
 from charl.backends.c.state import FileTable
 from charl.backends.c.structs import Member, Struct
 from charl.graph.ir import TensorType
-from charl.loops.ir import For
-from charl.loops.walk import statements
 from charl.plan.ir import Lowered
 
 ABI = 1
@@ -49,8 +45,12 @@ _STATUSES = (
 
 
 def statuses() -> list[dict[str, Any]]:
-    """Names, values and meanings of what functions return."""
-    return [{"name": n, "value": i, "text": t} for i, (n, t) in enumerate(_STATUSES)]
+    """Names, values (with the comma behind) and meanings of what functions return."""
+    last = len(_STATUSES) - 1
+    return [
+        {"name": n, "value": f"{i}{' ' if i == last else ','}", "text": t}
+        for i, (n, t) in enumerate(_STATUSES)
+    ]
 
 
 def taken(api: Api, lowered: Lowered) -> set[str]:
@@ -135,7 +135,7 @@ def stored(api: Api, s: Struct) -> dict[str, Any]:
     initializer = next(i for i in api.initializers if i.struct is s)
     if initializer.function is not None:
         f = initializer.function
-        head = wrapped(f"enum {api.prefix}_status {f.name}", c_entry.signature(f))
+        head = signature(api, f)
         doc = _function_doc(api, f)
         lines = [*_workspace_macro(f), *_workspace_function(f), *comment(doc)]
     else:
@@ -185,12 +185,13 @@ def _bytes(s: Struct) -> int:
 
 def declaration(api: Api, f: Function) -> dict[str, Any]:
     """An exported function in the header."""
-    return {
-        "doc": comment(_function_doc(api, f)),
-        "signature": wrapped(f"enum {api.prefix}_status {f.name}", c_entry.signature(f)),
-        "workspace_macro": _workspace_macro(f),
-        "workspace_function": _workspace_function(f),
-    }
+    lines = [*_workspace_macro(f), *_workspace_function(f), *comment(_function_doc(api, f))]
+    return {"lines": lines, "signature": signature(api, f)}
+
+
+def signature(api: Api, f: Function) -> str:
+    """The head of an exported function."""
+    return wrapped(f"enum {api.prefix}_status {f.name}", c_entry.signature(f))
 
 
 def _workspace_macro(f: Function) -> list[str]:
@@ -207,10 +208,10 @@ def _workspace_function(f: Function) -> list[str]:
     if not f.dimensions:
         return []
     lines = comment([f"Bytes of workspace that {f.name} needs at these sizes."])
-    return [*lines, f"{_workspace_head(f)};"]
+    return [*lines, f"{workspace_head(f)};"]
 
 
-def _workspace_head(f: Function) -> str:
+def workspace_head(f: Function) -> str:
     return f"size_t {f.workspace_name}({', '.join(f'ptrdiff_t {d.name}' for d in f.dimensions)})"
 
 
@@ -268,47 +269,6 @@ def _size_words(size: Any) -> str:
 
 
 # ---------------------------------------------------------------- code
-
-
-def body(api: Api, e: Entry) -> dict[str, Any]:
-    """The definition of an exported function, and of its workspace query."""
-    f = e.function
-    query = _workspace_function(f)
-    lines = []
-    if query:
-        lines = ["", _workspace_head(f), "{"]
-        unused = [d.name for d in f.dimensions if d.name not in e.workspace_symbols]
-        lines += [f"    (void){name};" for name in unused]
-        lines += [f"    return (size_t)({e.workspace});", "}"]
-    return {
-        "signature": wrapped(f"enum {api.prefix}_status {f.name}", c_entry.signature(f)),
-        "workspace_body": lines,
-        "locals": e.locals,
-        "has_nans": any(c.nans for c in e.calls),
-        "unused": e.unused,
-        "checks": [{"lines": _condition(c), "status": c.status} for c in e.checks],
-        "regions": e.regions,
-        "where": quoted(located(f.export.span)),
-        "title": quoted(f.export.name),
-        "calls": e.calls,
-        "threads": _threads(f),
-    }
-
-
-def _threads(f: Function) -> bool:
-    """Whether a kernel of the function may run on several threads."""
-    assert f.plan is not None
-    nests = (n for c in f.plan.calls for n in c.kernel.nests)
-    return any(isinstance(s, For) and s.kind == "parallel" for n in nests for s in statements(n))
-
-
-def _condition(c: Check) -> list[str]:
-    comment = f" /* {plain(c.comment)} */" if c.comment else ""
-    words = f"if ({c.condition}){comment}".replace(" == ", "\0==\0")
-    lines = textwrap.wrap(
-        words, 102, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-    )
-    return [line.replace("\0", " ") for line in lines]
 
 
 def table(name: str, ctype: str, data: np.ndarray[Any, Any]) -> dict[str, Any]:
