@@ -235,3 +235,59 @@ def test_windows(tmp_path: Path) -> None:
         p.step(net, sgd, *arrays)
         weights.append(net.conv.w)
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4, atol=1e-5)
+
+
+PANELS = """
+from conv import convolve
+from optim import Sgd
+
+fn plane(w: f32[O, C, 3, 3], x: f32[N, C, L, L], d: f32[N, O, L, L]) = sum(convolve(x, w, padding: 1) * d)
+fn line(w: f32[O, C, 3], x: f32[N, C, 2 * L + 1], d: f32[N, O, L]) = sum(convolve(x, w, stride: 2) * d)
+
+export fn chunks(w: f32[17, 70, 3, 3], x: f32[40, 70, 6, 6], d: f32[40, 17, 6, 6]) = grad(plane)(w, x, d)
+export fn rows(w: f32[40, 7, 3, 3], x: f32[3, 7, 40, 40], d: f32[3, 40, 40, 40]) = grad(plane)(w, x, d)
+export fn strided(w: f32[20, 3, 3], x: f32[5, 3, 41], d: f32[5, 20, 20]) = grad(line)(w, x, d)
+export fn places(w: f32[90, 65, 3, 3], x: f32[1, 65, 7, 7], d: f32[1, 90, 7, 7]) = tanh(convolve(x, w, padding: 1)) * d
+
+model Net {
+    param w: f32[24, 70, 3, 3] = zeros()
+
+    fn forward(x: f32[8, 70, 7, 7]) -> f32[8, 24, 7, 7] = convolve(x, w, padding: 1)
+}
+
+fn objective(net: Net, x: f32[8, 70, 7, 7], d: f32[8, 24, 7, 7]) -> f32 = mean(net(x) * d)
+
+export fn step(mut net: Net, mut sgd: Sgd<Net>, x: f32[8, 70, 7, 7], d: f32[8, 24, 7, 7]) {
+    sgd.update(mut net, grad(objective)(net, x, d), lr: 0.1, momentum: 0.9)
+}
+"""
+
+
+@pytest.mark.parametrize("isa", build.ISA)
+def test_panels(isa: str, tmp_path: Path) -> None:
+    """Register tiles over taps or places: uneven tiles, chunks and blocks of the sum, strides, updates in place."""
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    (tmp_path / "taps.ch").write_text(PANELS)
+    packages = [
+        charl.load(tmp_path / "taps.ch", backend="evaluator"),
+        charl.load(tmp_path / "taps.ch", backend="c", simd=isa),
+    ]
+    rng = np.random.default_rng(0)
+    for name, *shapes in (
+        ("chunks", (17, 70, 3, 3), (40, 70, 6, 6), (40, 17, 6, 6)),
+        ("rows", (40, 7, 3, 3), (3, 7, 40, 40), (3, 40, 40, 40)),
+        ("strided", (20, 3, 3), (5, 3, 41), (5, 20, 20)),
+        ("places", (90, 65, 3, 3), (1, 65, 7, 7), (1, 90, 7, 7)),
+    ):
+        arrays = [rng.standard_normal(s).astype(np.float32) for s in shapes]
+        wanted, got = (getattr(p, name)(*arrays) for p in packages)
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=2e-3, err_msg=name)
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((8, 70, 7, 7), (8, 24, 7, 7))]
+    weights = []
+    for p in packages:
+        net, sgd = p.Net(), p.Sgd()
+        p.step(net, sgd, *arrays)
+        p.step(net, sgd, *arrays)
+        weights.append(net.w)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4, atol=1e-6)

@@ -7,6 +7,7 @@ row), rows with inner axes, lanes along the last output axis, plain elements wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Reduce
@@ -17,7 +18,8 @@ from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.flipped import Flipped
 from charl.loops.nests.contraction.form import contraction
-from charl.loops.nests.contraction.schedule import along_the_sum, choose
+from charl.loops.nests.contraction.panels import Panelled, panels
+from charl.loops.nests.contraction.schedule import Schedule, along_the_sum, choose
 from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
@@ -52,6 +54,15 @@ def build_nest(
     return wrap(rows, row(emitter, parts))
 
 
+def _writer(s: Schedule) -> type[Blocks]:
+    """Who emits the loops of a schedule."""
+    if s.windows:
+        return Windowed
+    if s.panels:
+        return Panelled
+    return Flipped if s.flipped else Blocks
+
+
 def _full(
     emitter: Emitter,
     caps: Capabilities,
@@ -70,10 +81,9 @@ def _full(
         rows, sinks = collapse(rows, sinks)
     if heavy and emitter.vectors:
         found = contraction(emitter, rows, sinks)
-        schedule = choose(found, caps, windowed(found, caps)) if found else None
+        schedule = choose(found, caps, chain(windowed(found, caps), panels(found, caps))) if found else None
         if found and schedule:
-            writer = Windowed if schedule.windows else Flipped if schedule.flipped else Blocks
-            return writer(emitter, caps, found, schedule).nest()
+            return _writer(schedule)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):
             return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
     if not reduces and emitter.vectors:

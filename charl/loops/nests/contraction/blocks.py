@@ -374,16 +374,17 @@ class Blocks:
     def _turned(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
         """Copy what lies along the innermost loop of the sum."""
         loops, names = self._loops_of(count)
-        last = self.c.over[-1].name
-        columns = self.c.over[-1].extent if loops[:-1] else count
-        names[last] = 0
+        columns: Size = 1
+        while loops and dims.coefficient(load.index[0], self.c.over[len(loops) - 1].name) == columns:
+            names[self.c.over[len(loops) - 1].name] = 0
+            columns = loops.pop()[1] * columns
         to = self._room(strip) * strip.place + self._position(names) * self._width(strip)
         env = {**names, self.c.over[0].name: k + names[self.c.over[0].name], self.s.lane.name: strip.start}
         step = stride(load, self.s.lane.name)
         assert step is not None
         first = dims.substitute(load.index[0], env)
         turn = Transpose(kept, to, self._width(strip), load.source, first, step, self._length(strip), columns)
-        return nested(loops[:-1], (turn,))
+        return nested(loops, (turn,))
 
     def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
         """Copy what lies along the lanes."""

@@ -5,6 +5,7 @@ Enters: a `Contraction` and a flipped `Schedule`. Leaves: the statements of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -19,11 +20,13 @@ from charl.loops.sinks import Sink
 Size = int | Dim
 
 # Results that wait to be transposed: at most so many rows of a strip.
-_WAITING = 96
+WAITING = 96
 
 
 class Flipped(Blocks):
     """The loops of such a contraction."""
+
+    flat: Mapping[str, Size] = {}  # axes that run as one with the tile axis, which has the index of all
 
     def _strip(self, strip: Strip) -> tuple[Stmt, ...]:
         """Tiles with lanes across the results' order: they wait in an array and leave transposed."""
@@ -58,31 +61,37 @@ class Flipped(Blocks):
     def _waiting(self) -> int:
         """Rows of a flipped block: whole tiles, and whole vectors of the results where both can be."""
         rows = self.s.shape.rows
-        counts = range(max(_WAITING // rows, 1) * rows, 0, -rows)
+        counts = range(max(WAITING // rows, 1) * rows, 0, -rows)
         return next((n for n in counts if n % self.least == 0), counts[0])
 
-    def _turned_out(self, strip: Strip, kept: Buffer, i: Size, n: Size, block: int) -> tuple[Stmt, ...]:
-        """The sums of a block in the order of the results, and what is done with them."""
+    def _turned_out(
+        self, strip: Strip, kept: Buffer, i: Size, n: Size, block: int, at: Size = 0
+    ) -> tuple[Stmt, ...]:
+        """`n` rows of the sums, from row `at` of `kept` on, in the order of the results, and what is done with them."""
         s, tile = self.s, self.s.tile
         assert tile is not None
         width = self._width(strip)
         columns = self._length(strip)
-        first = {tile.name: i, s.lane.name: strip.start}
+        first = {**self.flat, tile.name: i, s.lane.name: strip.start}
         if self.c.plain:
             (sink,) = self.c.sinks
             assert sink.buffer is not None
             to, step = dims.substitute(sink.index, first), dims.coefficient(sink.index, s.lane.name)
             assert step is not None
-            return (Transpose(sink.buffer, to, step, kept, 0, width, n, columns),)
-        turned = Buffer("turned", kept.dtype, kept.size, "scratch")
+            return (Transpose(sink.buffer, to, step, kept, at * width, width, n, columns),)
+        turned = Buffer("turned", kept.dtype, width * block, "scratch")
         row, column = self.emitter.name(s.lane.name.split(".")[0]), self.emitter.name(tile.name.split(".")[0])
         table: dict[int, Expr] = {
             id(self.c.total): Load(turned, (dims.sym(row) * block + dims.sym(column),), kept.dtype)
         }
         sinks = self.emitter.replaced(self.c.sinks, table)
-        env: dict[str, Size] = {s.lane.name: strip.start + dims.sym(row), tile.name: i + dims.sym(column)}
+        env: dict[str, Size] = {
+            **self.flat,
+            s.lane.name: strip.start + dims.sym(row),
+            tile.name: i + dims.sym(column),
+        }
         moved = [x.at(env, Memo()) for x in sinks]
         lets, moved = self.emitter.hoist(moved, frozenset([column]))
         body = (*lets, *self.emitter.lane_loop(column, n, self.c.width, moved))
-        turn = Transpose(turned, 0, block, kept, 0, width, n, columns)
+        turn = Transpose(turned, 0, block, kept, at * width, width, n, columns)
         return (Local(turned), turn, For(row, columns, body))

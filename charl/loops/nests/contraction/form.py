@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from charl import dims
 from charl.dims import Dim
@@ -113,16 +114,47 @@ def fewer_loops(total: Reduce) -> Reduce:
     i = len(over) - 2
     while i >= 0:
         (outer, n), (inner, m) = over[i], over[i + 1]
-        if all(_as_one(x, outer, inner, m) for e in nodes_of(body) for x in e.indices()):
+        if all(_merges(x, outer, inner, m) for e in nodes_of(body) for x in e.indices()):
             body = body.substitute({outer: 0})
             over[i : i + 2] = [(inner, n * m)]
         i -= 1
     return total if len(over) == len(total.over) else Reduce(total.fn, tuple(over), body, total.dtype)
 
 
-def _as_one(index: Size, outer: str, inner: str, extent: Size) -> bool:
+def _merges(index: Size, outer: str, inner: str, extent: Size) -> bool:
     a, b = dims.coefficient(index, outer), dims.coefficient(index, inner)
     return a is not None and b is not None and a == b * extent
+
+
+def as_one(c: Contraction, axes: Sequence[Axis]) -> bool:
+    """Whether results, and what is read beside the sum, run along the axes as along one."""
+    inside = {id(e) for e in nodes_of(c.total)}
+    for s in c.sinks:
+        if not _runs(s.index, axes):
+            return False
+        for e in nodes_of(s.value):
+            if id(e) in inside:
+                continue
+            opaque = isinstance(e, (IndexValue, Guard))
+            for i in e.indices():
+                names = dims.symbols(i) & {a.name for a in axes}
+                if names and (opaque or not _runs(i, axes)):
+                    return False
+    return True
+
+
+def _runs(index: Size, axes: Sequence[Axis]) -> bool:
+    for a, b in pairwise(axes):
+        first, second = dims.coefficient(index, a.name), dims.coefficient(index, b.name)
+        if first is None or second is None or first != second * b.extent:
+            return False
+    return True
+
+
+def fixed(x: Size) -> int:
+    """A size that is known to be constant."""
+    assert isinstance(x, int)
+    return x
 
 
 def stride(e: Expr, name: str) -> Size | None:

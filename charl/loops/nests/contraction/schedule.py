@@ -21,7 +21,7 @@ from charl.loops.nests.contraction.form import Contraction, stride
 Size = int | Dim
 
 _UNKNOWN = 256
-_TURN = 0.4  # cycles to transpose an element between nearby arrays
+TURN = 0.4  # cycles to transpose an element between nearby arrays
 _COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
 _PAIR = 128  # bytes of two cache lines, which come together
@@ -61,6 +61,18 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Panels:
+    """What `panels` keeps: a register tile takes `counts` elements along each of `tiles`, the last axes of the results; sums of
+    `chunk` elements of the first of them wait together. Blocks take turns of the sum's loop number `split_at`, in those before.
+    """
+
+    tiles: tuple[Axis, ...]
+    counts: tuple[int, ...]
+    chunk: int
+    split_at: int
+
+
+@dataclass(frozen=True)
 class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
@@ -82,6 +94,7 @@ class Schedule:
     ahead: bool = False
     flipped: bool = False
     windows: Windows | None = None
+    panels: Panels | None = None
     cost: float = 0.0
 
 
@@ -146,7 +159,7 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     others = [x for x in c.loads if x not in reads]
     lines = [_lines(x, tile, shape.rows) for x in _far(c, caps, others, [])]
     cycles += _VISIT * sum(lines) * tiles * -(-vectors // shape.vectors) * depth
-    cost = cycles + len(packed) * _TURN * columns * depth + (_TURN + 0.1) * rows * columns * flipped
+    cost = cycles + len(packed) * TURN * columns * depth + (TURN + 0.1) * rows * columns * flipped
     base = replace(base, shape=shape, cost=cost * prod(_known(a.extent) for a in outer))
     if moves:
         base = replace(base, packed=(*base.packed, *movable))
@@ -319,7 +332,7 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
         limit = min(limit, 12 if vectors == 2 else 14)
         size = min(limit, e.rows) if e.even else 1 << (limit.bit_length() - 1)
         cycles, kinds, visits = 0.0, 0, 0
-        for count, strip in _strips(e.columns, lanes, vectors):
+        for count, strip in strips_of(e.columns, lanes, vectors):
             first = e.columns  # the first tile takes the operand from where all of it lies
             for number, height in _heights(e.rows, size):
                 cost = partial(tile_cycles, height, strip, e.depth, caps=caps, bits=width)
@@ -340,7 +353,7 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
     return best[1], best[0], best[2]
 
 
-def _strips(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
+def strips_of(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
     """(how many, vectors) of the strips that make `columns`."""
     full, rest = divmod(-(-columns // lanes), vectors)
     return [(n, v) for n, v in ((full, vectors), (1, rest)) if n and v]

@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from math import prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
+from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.blocks import Blocks, Segment, Strip, Values, exact_segments, nested
-from charl.loops.nests.contraction.form import Contraction, fewer_loops, stride
+from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
 from charl.loops.nests.contraction.schedule import (
     Extents,
     Schedule,
@@ -63,7 +62,7 @@ def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
     while (
         count < len(c.rows)
         and c.rows[-count - 1].name in window.symbols()
-        and _as_one(c, c.rows[-count - 1 :])
+        and as_one(c, c.rows[-count - 1 :])
     ):
         count += 1
     if count == 1 and (stride(window, c.rows[-1].name) == 1 or stride(window, c.over[-1].name) == 1):
@@ -78,9 +77,9 @@ def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
     beside = [
         a for a in rest if a.name in window.symbols() and not any(a.name in x.symbols() for x in others)
     ]
-    steps = _divisors(_int(axes[0].extent))
+    steps = _divisors(fixed(axes[0].extent))
     for step in steps if len(axes) > 1 else steps[-1:]:
-        lanes = step * prod(_int(a.extent) for a in axes[1:])
+        lanes = step * prod(fixed(a.extent) for a in axes[1:])
         if lanes <= _LANES and (lanes >= lanes_of(caps, c.width) or step == axes[0].extent):
             shared = Windows(window, axes, step, beside[-1] if beside else None)
             found = _scheduled(c, caps, shared, tiles[-1], lanes)
@@ -92,8 +91,8 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     width = max(caps.max_lanes * 32 // c.width, 1)
     room = -(-lanes // width) * width  # lanes of the copy
     bytes_ = c.total.dtype.bytes
-    inside = prod(_int(a.extent) for a in c.over[1:])
-    turns, rows = _int(c.over[0].extent), _int(tile.extent)
+    inside = prod(fixed(a.extent) for a in c.over[1:])
+    turns, rows = fixed(c.over[0].extent), fixed(tile.extent)
     depth = turns * inside
     waits = c.home() is None
     if waits:
@@ -107,16 +106,16 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     images = 1
     if w.beside is not None:
         most = min(space // (inside * least), _IMAGES)
-        images = max(n for n in _divisors(_int(w.beside.extent)) if n <= max(most, 1))
+        images = max(n for n in _divisors(fixed(w.beside.extent)) if n <= max(most, 1))
     most = space // inside // images
     blocks = -(-turns // most)
     w = replace(w, room=room, images=images)
     shape, cycles, _ = best_tile(Extents(rows, lanes, depth, True), caps, c.width, 0, 0)
-    run = _int(w.axes[-1].extent)
+    run = fixed(w.axes[-1].extent)
     copy = _ALONE if run < _SHORT else (_RUN + 1.5 * -(-run // lanes_of(caps, c.width))) / run
     cycles += copy * lanes * depth + 2 * blocks * rows * room / width
     taken = {tile.name, *(a.name for a in w.axes)}
-    outer = prod(_int(a.extent) for a in c.rows if a.name not in taken) * _int(w.axes[0].extent) // w.step
+    outer = prod(fixed(a.extent) for a in c.rows if a.name not in taken) * fixed(w.axes[0].extent) // w.step
     weights = rows * depth * bytes_
     if weights > caps.cache[1]:
         cycles += weights / caps.bandwidth[1] / images
@@ -128,38 +127,8 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     )  # fmt: skip
 
 
-def _as_one(c: Contraction, axes: Sequence[Axis]) -> bool:
-    """Whether results, and what is read beside the sum, run along the axes as along one."""
-    inside = {id(e) for e in nodes_of(c.total)}
-    for s in c.sinks:
-        if not _runs(s.index, axes):
-            return False
-        for e in nodes_of(s.value):
-            if id(e) in inside:
-                continue
-            opaque = isinstance(e, (IndexValue, Guard))
-            for i in e.indices():
-                names = dims.symbols(i) & {a.name for a in axes}
-                if names and (opaque or not _runs(i, axes)):
-                    return False
-    return True
-
-
-def _runs(index: Size, axes: Sequence[Axis]) -> bool:
-    for a, b in pairwise(axes):
-        first, second = dims.coefficient(index, a.name), dims.coefficient(index, b.name)
-        if first is None or second is None or first != second * b.extent:
-            return False
-    return True
-
-
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
-
-
-def _int(x: Size) -> int:
-    assert isinstance(x, int)
-    return x
 
 
 class Windowed(Blocks):
@@ -270,7 +239,7 @@ class Windowed(Blocks):
 
     @property
     def _inside(self) -> int:
-        return prod(_int(a.extent) for a in self.c.over[1:])
+        return prod(fixed(a.extent) for a in self.c.over[1:])
 
     def _read(self, body: Expr, at: Size) -> Expr:
         """What is summed, with the copy read at place `at` of its block."""
@@ -297,8 +266,8 @@ class Windowed(Blocks):
             place = self.place * self.block if self.w.images > 1 else 0
             env = names | {n: v[0] for n, v in chosen.items()}
             sink = Sink(substitute(self.w.load, env, Memo()), self.packed, place + at * self.w.room + lane)
-            if _int(run) < _SHORT:
-                body = self.emitter.block([sink.at({inner: x}, Memo()) for x in range(_int(run))])
+            if fixed(run) < _SHORT:
+                body = self.emitter.block([sink.at({inner: x}, Memo()) for x in range(fixed(run))])
             else:
                 body = self.emitter.lane_loop(inner, run, self.c.width, [sink])
             return nested(loops, body)
