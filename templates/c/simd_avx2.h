@@ -18,6 +18,10 @@ typedef __m256i vu64;
 typedef __m256i vm32;
 typedef __m256i vm64;
 
+//! vhalf
+/* f16 or bf16, as many as there are f32 in a vector. */
+typedef __m128i vhalf;
+
 //: f32 f64
 static inline v$T v$T_set1($C x) {
     return _mm256_set1_$E(x);
@@ -489,8 +493,48 @@ static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, v
     }
 }
 
+/* The low halves of eight words. */
+static inline vhalf vu32_halves(vu32 words) {
+    const __m256i low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08));
+}
+
+static inline vu32 vu32_of_halves(vhalf halves) {
+    return _mm256_cvtepu16_epi32(halves);
+}
+
+static inline vhalf vhalf_load(const uint16_t *p) {
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static inline void vhalf_store(uint16_t *p, vhalf x) {
+    _mm_storeu_si128((__m128i *)(void *)p, x);
+}
+
+static inline vhalf vhalf_load_mask(const uint16_t *p, vm32 m) {
+    uint16_t lanes[VL32];
+    bool on[VL32];
+    vm32_store(on, m);
+    for (int i = 0; i < VL32; ++i) {
+        lanes[i] = (uint16_t)(on[i] ? p[i] : 0);
+    }
+    return vhalf_load(lanes);
+}
+
+static inline void vhalf_store_mask(uint16_t *p, vhalf x, vm32 m) {
+    uint16_t lanes[VL32];
+    bool on[VL32];
+    vhalf_store(lanes, x);
+    vm32_store(on, m);
+    for (int i = 0; i < VL32; ++i) {
+        if (on[i]) {
+            p[i] = lanes[i];
+        }
+    }
+}
+
 /* Eight f16 as f32. */
-static inline vf32 vf32_of_f16(__m128i halves) {
+static inline vf32 vf32_of_f16(vhalf halves) {
 #ifdef __F16C__
     return _mm256_cvtph_ps(halves);
 #else
@@ -505,7 +549,7 @@ static inline vf32 vf32_of_f16(__m128i halves) {
 }
 
 /* The nearest f16, ties to even. */
-static inline __m128i vf32_to_f16(vf32 x) {
+static inline vhalf vf32_to_f16(vf32 x) {
 #ifdef __F16C__
     return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT);
 #else
@@ -517,89 +561,6 @@ static inline __m128i vf32_to_f16(vf32 x) {
     }
     return _mm_loadu_si128((const __m128i *)(const void *)bits);
 #endif
-}
-
-/* Eight bf16 as f32. */
-static inline vf32 vf32_of_bf16(__m128i halves) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
-}
-
-/* The bits of the nearest bf16, ties to even, each in 32 bits. */
-static inline vu32 vf32_bf16_bits(vf32 x) {
-    const __m256i word = _mm256_castps_si256(x);
-    const __m256i top = _mm256_srli_epi32(word, 16);
-    const __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
-    const __m256i near = _mm256_srli_epi32(_mm256_add_epi32(word, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
-    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    return _mm256_blendv_epi8(near, _mm256_or_si256(top, _mm256_set1_epi32(0x40)), nan);
-}
-
-/* The low halves of eight words of 16 bits in 32. */
-static inline __m128i vu32_halves(vu32 words) {
-    const __m256i low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
-    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08));
-}
-
-/* The nearest bf16, ties to even. */
-static inline __m128i vf32_to_bf16(vf32 x) {
-    return vu32_halves(vf32_bf16_bits(x));
-}
-
-/* The nearest value that a bf16 holds, ties to even. */
-static inline vf32 vf32_bf16_round(vf32 x) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(vf32_bf16_bits(x), 16));
-}
-
-static inline vf32 vu32_bf16_value(vu32 bits) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
-}
-
-/* The nearest value that an f16 holds, ties to even. */
-static inline vf32 vf32_f16_round(vf32 x) {
-    return vf32_of_f16(vf32_to_f16(x));
-}
-
-static inline vu32 vf32_f16_bits(vf32 x) {
-    return _mm256_cvtepu16_epi32(vf32_to_f16(x));
-}
-
-static inline vf32 vu32_f16_value(vu32 bits) {
-    return vf32_of_f16(vu32_halves(bits));
-}
-
-//: f16 bf16
-static inline vf32 vf32_load_$T(const uint16_t *p) {
-    return vf32_of_$T(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
-//: f16 bf16
-/* Elements of the mask, zero elsewhere, where nothing is read. */
-static inline vf32 vf32_load_$T_mask(const uint16_t *p, vm32 m) {
-    uint16_t lanes[VL32];
-    bool on[VL32];
-    vm32_store(on, m);
-    for (int i = 0; i < VL32; ++i) {
-        lanes[i] = (uint16_t)(on[i] ? p[i] : 0);
-    }
-    return vf32_load_$T(lanes);
-}
-
-//: f16 bf16
-static inline void vf32_store_$T(uint16_t *p, vf32 x) {
-    _mm_storeu_si128((__m128i *)(void *)p, vf32_to_$T(x));
-}
-
-//: f16 bf16
-static inline void vf32_store_$T_mask(uint16_t *p, vf32 x, vm32 m) {
-    uint16_t lanes[VL32];
-    bool on[VL32];
-    vf32_store_$T(lanes, x);
-    vm32_store(on, m);
-    for (int i = 0; i < VL32; ++i) {
-        if (on[i]) {
-            p[i] = lanes[i];
-        }
-    }
 }
 
 #include "simd_common.h"

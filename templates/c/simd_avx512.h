@@ -18,6 +18,10 @@ typedef __m512i vu64;
 typedef __mmask16 vm32;
 typedef __mmask8 vm64;
 
+//! vhalf
+/* f16 or bf16, as many as there are f32 in a vector. */
+typedef __m256i vhalf;
+
 //: f32 f64
 static inline v$T v$T_set1($C x) {
     return _mm512_set1_$E(x);
@@ -425,76 +429,39 @@ static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, v
     }
 }
 
+/* The low halves of sixteen words. */
+static inline vhalf vu32_halves(vu32 words) {
+    return _mm512_maskz_cvtepi32_epi16((__mmask16)-1, words);
+}
+
+static inline vu32 vu32_of_halves(vhalf halves) {
+    return _mm512_cvtepu16_epi32(halves);
+}
+
+static inline vhalf vhalf_load(const uint16_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline void vhalf_store(uint16_t *p, vhalf x) {
+    _mm256_storeu_si256((__m256i *)(void *)p, x);
+}
+
+static inline vhalf vhalf_load_mask(const uint16_t *p, vm32 m) {
+    return _mm256_maskz_loadu_epi16(m, p);
+}
+
+static inline void vhalf_store_mask(uint16_t *p, vhalf x, vm32 m) {
+    _mm256_mask_storeu_epi16(p, m, x);
+}
+
 /* Sixteen f16 as f32. */
-static inline vf32 vf32_of_f16(__m256i halves) {
+static inline vf32 vf32_of_f16(vhalf halves) {
     return _mm512_maskz_cvtph_ps((__mmask16)-1, halves);
 }
 
 /* The nearest f16, ties to even. */
-static inline __m256i vf32_to_f16(vf32 x) {
+static inline vhalf vf32_to_f16(vf32 x) {
     return _mm512_maskz_cvtps_ph((__mmask16)-1, x, _MM_FROUND_TO_NEAREST_INT);
-}
-
-/* Sixteen bf16 as f32. */
-static inline vf32 vf32_of_bf16(__m256i halves) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
-/* The bits of the nearest bf16, ties to even, each in 32 bits. */
-static inline vu32 vf32_bf16_bits(vf32 x) {
-    const __m512i word = _mm512_castps_si512(x);
-    const __m512i top = _mm512_srli_epi32(word, 16);
-    const __m512i odd = _mm512_and_si512(top, _mm512_set1_epi32(1));
-    const __m512i near = _mm512_srli_epi32(_mm512_add_epi32(word, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    return _mm512_mask_or_epi32(near, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), top, _mm512_set1_epi32(0x40));
-}
-
-/* The nearest bf16, ties to even. */
-static inline __m256i vf32_to_bf16(vf32 x) {
-    return _mm512_maskz_cvtepi32_epi16((__mmask16)-1, vf32_bf16_bits(x));
-}
-
-/* The nearest value that a bf16 holds, ties to even. */
-static inline vf32 vf32_bf16_round(vf32 x) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(vf32_bf16_bits(x), 16));
-}
-
-static inline vf32 vu32_bf16_value(vu32 bits) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
-}
-
-/* The nearest value that an f16 holds, ties to even. */
-static inline vf32 vf32_f16_round(vf32 x) {
-    return vf32_of_f16(vf32_to_f16(x));
-}
-
-static inline vu32 vf32_f16_bits(vf32 x) {
-    return _mm512_cvtepu16_epi32(vf32_to_f16(x));
-}
-
-static inline vf32 vu32_f16_value(vu32 bits) {
-    return vf32_of_f16(_mm512_maskz_cvtepi32_epi16((__mmask16)-1, bits));
-}
-
-//: f16 bf16
-static inline vf32 vf32_load_$T(const uint16_t *p) {
-    return vf32_of_$T(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
-//: f16 bf16
-/* Elements of the mask, zero elsewhere, where nothing is read. */
-static inline vf32 vf32_load_$T_mask(const uint16_t *p, vm32 m) {
-    return vf32_of_$T(_mm256_maskz_loadu_epi16(m, p));
-}
-
-//: f16 bf16
-static inline void vf32_store_$T(uint16_t *p, vf32 x) {
-    _mm256_storeu_si256((__m256i *)(void *)p, vf32_to_$T(x));
-}
-
-//: f16 bf16
-static inline void vf32_store_$T_mask(uint16_t *p, vf32 x, vm32 m) {
-    _mm256_mask_storeu_epi16(p, m, vf32_to_$T(x));
 }
 
 #include "simd_common.h"
