@@ -21,7 +21,7 @@ class Capabilities:
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
     bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
     scattered over pages; `stack`, bytes that a kernel may take for packed operands; `thread_work`, operations of vectors from
-    which on threads pay.
+    which on threads pay; `exchange`, bytes that come each cycle from the cache of another core.
     """
 
     dtypes: frozenset[str]
@@ -39,7 +39,8 @@ class Capabilities:
     bandwidth: tuple[float, float] = (20, 6)
     far: int = 1 << 10
     stack: int = 128 << 10
-    thread_work: int = 1 << 16
+    thread_work: int = 1 << 15
+    exchange: float = 3
 
 
 EVERY = frozenset(ALL)

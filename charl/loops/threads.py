@@ -12,7 +12,8 @@ from dataclasses import replace
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.loops.ir import Buffer, For, If, Local, Simd, Stmt, Store, Transpose
+from charl.graph.scalar import Apply
+from charl.loops.ir import Buffer, For, If, Local, Simd, Stmt, Store, Transpose, Update
 from charl.loops.walk import expressions, statements
 from charl.plan.access import expr_cost
 
@@ -33,19 +34,17 @@ def _outermost(s: Stmt, caps: Capabilities, around: frozenset[str]) -> Stmt:
     """`around`: the indices of the loops around."""
     if not isinstance(s, For):
         return s
-    few = isinstance(trips := _trips(s), int) and trips < _FEW
-    if s.kind == "parallel" and not (few and _better(s, trips)):
+    few = isinstance(turns := trips(s), int) and turns < _FEW
+    if s.kind == "parallel" and not (few and _better(s, turns)):
         if _meet(s):
-            return _serial(s)
-        work = _work(s)
-        known = isinstance(work, int)
-        if known and (work < caps.thread_work or trips == 1):  # type: ignore[operator]
-            return _serial(s)
-        if dims.symbols(work) & around:
-            return _serial(s)
-        return replace(
-            s, body=tuple(_serial(x) for x in s.body), pays=0 if known else work - caps.thread_work
-        )
+            return serial(s)
+        done = work(s)
+        known = isinstance(done, int)
+        if known and (done < caps.thread_work or turns == 1):  # type: ignore[operator]
+            return serial(s)
+        if dims.symbols(done) & around:
+            return serial(s)
+        return replace(s, body=tuple(serial(x) for x in s.body), pays=0 if known else done - caps.thread_work)
     return replace(s, kind="serial", body=tuple(_outermost(x, caps, around | {s.index}) for x in s.body))
 
 
@@ -65,27 +64,28 @@ def _meet(loop: For) -> bool:
     return False
 
 
-def _better(s: For, trips: Size) -> bool:
+def _better(s: For, turns: Size) -> bool:
     """Whether some parallel loop below has more iterations."""
     for x in s.body:
         if isinstance(x, For):
-            inner = _trips(x)
+            inner = trips(x)
             if x.kind == "parallel" and not (
-                isinstance(inner, int) and isinstance(trips, int) and inner <= trips
+                isinstance(inner, int) and isinstance(turns, int) and inner <= turns
             ):
                 return True
-            if _better(x, trips):
+            if _better(x, turns):
                 return True
     return False
 
 
-def _serial(s: Stmt) -> Stmt:
+def serial(s: Stmt) -> Stmt:
+    """The statement with all its loops on one thread."""
     if isinstance(s, For):
-        return replace(s, kind="serial", body=tuple(_serial(x) for x in s.body))
+        return replace(s, kind="serial", body=tuple(serial(x) for x in s.body))
     return s
 
 
-def _trips(s: For) -> Size:
+def trips(s: For) -> Size:
     """Iterations, rounded up; 1 where nothing bounds them."""
     if s.stop is None:
         return 1
@@ -95,14 +95,15 @@ def _trips(s: For) -> Size:
     return dims.ceildiv(span, step)
 
 
-def _work(s: Stmt) -> Size:
-    """Operations that a statement runs, a vector counting once."""
+def work(s: Stmt) -> Size:
+    """Operations that a statement runs, a vector counting once, a product that is added to a sum too."""
     if isinstance(s, (For, Simd, If)):
         inside: Size = 0
         for x in s.body:
-            inside = inside + _work(x)
+            inside = inside + work(x)
         if isinstance(s, For):
             bound = {} if s.stop is None else {s.index: s.stop}
-            return dims.substitute(inside, bound) * _trips(s)
+            return dims.substitute(inside, bound) * trips(s)
         return inside
-    return 1 + sum(expr_cost(e) for e in expressions(s))
+    fused = isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul"
+    return (0 if fused else 1) + sum(expr_cost(e) for e in expressions(s))

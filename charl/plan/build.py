@@ -19,6 +19,7 @@ from charl.loops.serial import region_kernel
 from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.passes.target import decided
+from charl.plan import sharing
 from charl.plan.arena import Life, aligned, assign, live_bytes
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
@@ -51,8 +52,9 @@ def plan_program(
             skip(export, str(e))
             continue
         plans.append(_plan_export(export, caps, kernels, known, names))
-    used = {id(c.kernel) for p in plans for c in p.calls}
-    return Lowered(program, tuple(k for k in kernels.kernels if id(k) in used), tuple(plans))
+    settled = sharing.settled(plans, caps)
+    used = {id(c.kernel): c.kernel for p in settled for c in p.calls}
+    return Lowered(program, tuple(used.values()), settled)
 
 
 def plan_export(export: Export, caps: Capabilities) -> Plan:
