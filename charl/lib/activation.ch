@@ -23,6 +23,13 @@ fn log_sigmoid<E: float>(x: E[*S]) -> E[*S] = -softplus(-x)
 /// x * sigmoid(x), also called swish (Ramachandran et al., 2017).
 fn silu<E: float>(x: E[*S]) -> E[*S] = x * sigmoid(x)
 
+/// The cotangent of `silu`'s argument: one factor, so that a gradient keeps one number for each element.
+@gradient(of: silu)
+fn silu_rule(x, result, ct) {
+    let s = sigmoid(x)
+    ct * (s * (1.0 + x * (1.0 - s)))
+}
+
 /// log(1 + exp(x)) (Dugas et al., 2001), as max(x, 0) + log1p(exp(-|x|)).
 fn softplus<E: float>(x: E[*S]) -> E[*S] = where(x > 0.0, x, 0.0) + log1p(exp(where(x > 0.0, -x, x)))
 
@@ -32,9 +39,21 @@ fn mish<E: float>(x: E[*S]) -> E[*S] = x * tanh(softplus(x))
 /// x * Phi(x) with the normal distribution function Phi (Hendrycks and Gimpel, 2016).
 fn gelu<E: float>(x: E[*S]) -> E[*S] = 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
 
+/// The cotangent of `gelu`'s argument, one factor: Phi(x) and x times the density of the normal distribution.
+@gradient(of: gelu)
+fn gelu_rule(x, result, ct) =
+    ct * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))))
+
 /// The tanh approximation of `gelu` (Hendrycks and Gimpel, 2016), x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), by
 /// 1 + tanh(u) = 2 * sigmoid(2 * u).
 fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * gate(x)
+
+/// The cotangent of `gelu_tanh`'s argument, one factor.
+@gradient(of: gelu_tanh)
+fn gelu_tanh_rule(x, result, ct) {
+    let s = gate(x)
+    ct * (s + x * (s * (1.0 - s) * (1.5957691216057308 + 0.2140644488178 * (x * x))))
+}
 
 /// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
 fn gate<E: float>(x: E[*S]) -> E[*S] = sigmoid(x * (1.5957691216057308 + 0.0713548162726 * (x * x)))

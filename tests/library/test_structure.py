@@ -61,3 +61,17 @@ def test_windows_are_never_stored(body: str, limit: int) -> None:
         export.graph = optimise(export.graph)
     (plan,) = plan_program(out, SCALAR, lambda export, reason: None).plans
     assert plan.arena_bytes <= limit
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "silu"])
+def test_a_gradient_keeps_one_number_for_each_element_of_an_activation(activation: str) -> None:
+    out = program(f"""
+        export fn f(x: f32[64, 16], w: f32[16, 64], v: f32[64, 16]) -> f32[16, 64] {{
+            grad(|w| sum(sin({activation}(x @ w) @ v)))(w)
+        }}
+        """)
+    for export in out.exports:
+        export.graph = optimise(export.graph)
+    (plan,) = plan_program(out, SCALAR, lambda export, reason: None).plans
+    # while the second product runs: the activation, its derivative and the product; then what goes back through it
+    assert plan.arena_bytes <= 4 * (2 * 64 * 64 + 64 * 16)
