@@ -89,8 +89,16 @@ fn softmax(x, axis: int = -1) {
     e * (1.0 / sum(e, axis: axis, keepdims: true))
 }
 
+/// The cotangent of `softmax`'s argument, from its result alone.
+@gradient(of: softmax)
+fn softmax_rule(x, axis, result, ct) = result * (ct - sum(ct * result, axis: axis, keepdims: true))
+
 /// log(softmax(x)) along an axis, x less its logsumexp; the shape stays.
 fn log_softmax(x, axis: int = -1) {
     let z = x - stop_gradient(max(x, axis: axis, keepdims: true))
     z - log(sum(exp(z), axis: axis, keepdims: true))
 }
+
+/// The cotangent of `log_softmax`'s argument, from its result alone.
+@gradient(of: log_softmax)
+fn log_softmax_rule(x, axis, result, ct) = ct - exp(result) * sum(ct, axis: axis, keepdims: true)
