@@ -48,6 +48,7 @@ class Expansion:
         self.uncopied = {n: source for n, source in self.taken.items() if not self.writes(n)}
         self.results -= self.uncopied.keys()
         self.cheap: set[Node] = set()
+        self.spoiled: set[Node] = set()  # operands that contractions read again, and what views show of
         self.facts: dict[Node, Facts | LoopFacts] = {}
         self._viewed: dict[Node, Facts] = {}
         self._mark_cheap()
@@ -93,7 +94,7 @@ class Expansion:
 
     def _mark_cheap(self) -> None:
         """Elementwise values that cost less to compute again than to store, and that no contraction reads."""
-        spoiled: set[Node] = set()
+        spoiled = self.spoiled
         for node in reversed(self.order):
             if node in self.views:
                 if node in spoiled:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from charl.dims import product
+from charl import dims
+from charl.dims import nonnegative, product
 from charl.graph.ir import Node, Size
 from charl.plan.access import Facts, LoopFacts, Read
 from charl.plan.conditions import Conditions, conditions
@@ -24,6 +25,9 @@ from charl.plan.expansion import Expansion
 _GUARDED = 48
 # Rows of a target without loops in parallel over inner axes, and serial kernels of any target, hold at most this much.
 _SERIAL_ELEMENTS = 1024
+# Additions up to which a value is made again of what is stored anyway, and how many times smaller such a part costs nothing.
+_AGAIN = 3
+_SMALLER = 8
 # Elements of other places that one element may compute again, nested ones counted: a butterfly of three stages, not of ten.
 _MOVED = 32
 
@@ -54,6 +58,10 @@ class Fusion(Expansion):
         super().__post_init__()
         self.split: set[Node] = set()  # nodes that share a group with nothing they read
         self._group()
+        if again := self._made_again():
+            self.cheap |= again
+            self.facts.clear()
+            self._group()
 
     def _group(self) -> None:
         self.readers: dict[Node, set[Node]] = {}
@@ -288,6 +296,38 @@ class Fusion(Expansion):
         for group in self.groups.values():
             group.members.sort(key=lambda n: position[n])
             group.stored = [n for n in group.members if n in needed or n.op == "item"]
+
+    def _made_again(self) -> set[Node]:
+        """Stored values that take fewer loads and stores where each user makes them of what is stored anyway.
+
+        A user reads no more than before: it has what they are made of, or reads one array in the place of another.
+        """
+        reads = {g.id: {r.node for n in g.members for r in self.fact(n).reads} for g in self.groups.values()}
+        stored = {n for g in self.groups.values() for n in g.stored}
+        overwritten = set(self.updates.values())
+        out: set[Node] = set()
+        for node in self.order:
+            fact = self.facts.get(node)
+            if node not in stored or not isinstance(fact, Facts) or not self._simple(node, fact):
+                continue
+            made_of = {r.node for r in fact.reads}
+            size = product(node.shape)
+            large = {n for n in made_of if not nonnegative(size - _SMALLER * product(n.shape))}
+            if made_of & (out | overwritten) or not all(self.leaf(n) or n in stored for n in large):
+                continue
+            users = {self.group_of[n].id for n in self.readers[node]} - {self.group_of[node].id}
+            if all(len(large - reads[u]) <= (len(large) == 1) for u in users):
+                out.add(node)
+        return out
+
+    def _simple(self, node: Node, fact: Facts) -> bool:
+        """Whether a value is elementwise, of little work, and may be made wherever it is used."""
+        return (
+            fact.cost <= _AGAIN
+            and not (fact.reduces or fact.mixed or fact.guarded or self.writes(node))
+            and not (node in self.results or node in self.apart or node in self.spoiled)
+            and not any(True for r in fact.reads for i in r.index for _ in dims.values(i))
+        )
 
     def _drop_dead(self) -> None:
         """Leave out what only serves an index that is never looked at, as that along an axis of one element."""

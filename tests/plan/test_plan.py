@@ -64,6 +64,18 @@ def test_what_two_passes_of_a_row_read_is_computed_once() -> None:
     assert sum(_functions(n, "exp") for n in call.kernel.nests) == 1
 
 
+@pytest.mark.parametrize("caps", [PORTABLE_C, WGSL], ids=["c", "wgsl"])
+def test_what_is_made_of_stored_values_is_made_again_by_each_user(caps) -> None:
+    x, w = parameter("x", 64, 64), parameter("w", 64, 64)
+    a = ops.contract(x, w, sum=((1,), (0,)))
+    b = ops.contract(w, a, sum=((1,), (0,)))  # needs all of a
+    scaled = ops.mul(b, a)  # is in the epilogue of b
+    total = ops.reduce_sum(scaled, (1,))
+    both = ops.mul(a, ops.sub(b, ops.broadcast(total, b.shape, (0,))))
+    plan = plan_export(export([x, w], [both]), caps)
+    assert plan.arena_bytes == 4 * 2 * 64 * 64  # a and b
+
+
 def test_what_a_product_reads_is_stored_first() -> None:
     x, w = parameter("x", 8, 8), parameter("w", 8, 8)
     y = ops.contract(ops.exp(ops.sin(x)), w, batch=((), ()), sum=((1,), (0,)))
