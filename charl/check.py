@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from charl.collecting import collecting_later
 from charl.errors import Diagnostic
 
 
@@ -19,6 +20,7 @@ class Checked:
     warnings: list[Diagnostic]
 
 
+@collecting_later()
 def check_file(path: Path) -> Checked:
     """Check every body for all its instances, and every export at its defaults."""
     from charl.compile import read_source

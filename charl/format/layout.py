@@ -166,7 +166,11 @@ class Layout:
         broken: list[Doc] = []  # what follows a comment that ends a line
         for i, part in enumerate(parts):
             to = broken if broken or (i and self._begins_line(parts[i - 1], part)) else out
-            to += [self._space(parts, i), self.word(part)]
+            space, word = self._space(parts, i), self.word(part)
+            if to and isinstance(word, str) and isinstance(to[-1], str):
+                to[-1] += " " + word if space else word  # no line ends between them
+            else:
+                to += [space, word] if space else [word]
         return [*out, Nest(broken)] if broken else out
 
     def _begins_line(self, left: Part, right: Part) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from charl.collecting import collecting_later
 from charl.errors import CharlError, InternalError
 from charl.format.comments import Around, attach
 from charl.format.doc import render
@@ -21,6 +22,7 @@ from charl.syntax.parser import parse_words, tables
 from charl.syntax.tokens import CLOSERS, OPENERS, SEP, Token
 
 
+@collecting_later()
 def format_source(source: Source) -> str:
     """The canonical text of `source`. Raises CharlError with its syntax errors, if any."""
     lexed = lex(source, tables().terminals)

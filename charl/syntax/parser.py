@@ -25,14 +25,22 @@ from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 _RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
 
 
-class Tables(NamedTuple):
-    """What an LALR parser needs to know: per state and symbol, to shift to a state or to reduce by a rule."""
+class Reduction(NamedTuple):
+    """To take the last `size` parts for a `symbol`, by what the builder calls `alias`."""
 
-    states: Mapping[Any, Mapping[str, tuple[bool, Any]]]
+    size: int
+    symbol: str
+    alias: str
+
+
+class Tables(NamedTuple):
+    """What an LALR parser needs to know: per state and symbol, to shift to a state (or to go there) or to reduce."""
+
+    states: Mapping[Any, Mapping[str, Any]]
     start: Any
     end: Any
     terminals: Mapping[str, str]  # spelling -> terminal
-    rules: tuple[Any, ...]
+    aliases: frozenset[str]  # what the alternatives are called
 
 
 def construct(debug: bool = False) -> Any:
@@ -68,13 +76,13 @@ def tables() -> Tables:
     from lark.parsers.lalr_analysis import Shift
 
     configuration = made.parse_interactive().parser_state.parse_conf
+    reductions = {r: Reduction(len(r.expansion), r.origin.name, r.alias) for r in made.rules}
     states = {
-        state: {symbol: (action is Shift, target) for symbol, (action, target) in actions.items()}
+        state: {s: target if action is Shift else reductions[target] for s, (action, target) in actions.items()}
         for state, actions in configuration.states.items()
     }
     terminals = {t.pattern.value: t.name for t in made.terminals if t.pattern is not None}
-    rules = tuple(made.rules)
-    return Tables(states, configuration.start_state, configuration.end_state, terminals, rules)
+    return Tables(states, configuration.start_state, configuration.end_state, terminals, frozenset(r.alias for r in made.rules))
 
 
 def parse(source: Source) -> tuple[declarations.Module, list[Diagnostic]]:
@@ -119,9 +127,7 @@ class _Parser:
         self.told: set[tuple[int, frozenset[str]]] = (
             set()
         )  # per brace, so that a list of layers is one mistake
-        self.build: dict[Any, Callable[[list[Any]], Any]] = {
-            rule: getattr(builder, rule.alias) for rule in automaton.rules if rule.alias
-        }
+        self.build: dict[str, Callable[[list[Any]], Any]] = {a: getattr(builder, a) for a in automaton.aliases}
 
     def run(self) -> declarations.Module:
         tokens, at = self.tokens, 0
@@ -138,27 +144,28 @@ class _Parser:
 
     def feed(self, token: Token) -> bool:
         """Reduce as far as `token` asks for and shift it; False where it cannot follow."""
-        states, stack, values = self.states, self.state_stack, self.values
+        states, stack, values, build = self.states, self.state_stack, self.values, self.build
         kind = token.type
         self.before = stack[:]  # a token that cannot follow may be noticed only after some reductions
         while True:
             action = states[stack[-1]].get(kind)
             if action is None:
                 return False
-            shift, target = action
-            if shift:
-                stack.append(target)
+            if type(action) is not Reduction:
+                stack.append(action)
                 values.append(token)
                 return True
-            size = len(target.expansion)
-            if size:
-                parts = values[-size:]
-                del stack[-size:], values[-size:]
+            size, symbol, alias = action
+            if size == 1 and alias == "same":
+                del stack[-1]
+            elif size:
+                values[-size:] = [build[alias](values[-size:])]
+                del stack[-size:]
             else:
-                parts = []
-            values.append(self.build[target](parts))
-            stack.append(states[stack[-1]][target.origin.name][1])
-            if stack[-1] == self.accepting:
+                values.append(build[alias]([]))
+            top = states[stack[-1]][symbol]
+            stack.append(top)
+            if top == self.accepting:
                 return True
 
     def recover(self, at: int) -> int:
@@ -217,12 +224,11 @@ class _Parser:
             action = self.states[stack[-1]].get(kind)
             if action is None:
                 return False
-            shift, target = action
-            if shift:
+            if not isinstance(action, Reduction):
                 return kind.isupper() and kind != ERROR
-            if target.expansion:
-                del stack[-len(target.expansion) :]
-            stack.append(self.states[stack[-1]][target.origin.name][1])
+            if action.size:
+                del stack[-action.size :]
+            stack.append(self.states[stack[-1]][action.symbol])
             if stack[-1] == self.accepting:
                 return kind == END
 
