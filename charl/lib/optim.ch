@@ -24,6 +24,15 @@ struct Sgd<M> {
     }
 }
 
+/// What Adam and its kin step along in one tensor: a = b1 * a + (1 - b1) * d and b = b2 * b + (1 - b2) * d ** 2, then
+/// rate * a / (sqrt(b) * scale + eps), where `rate` and `scale` undo that a and b began at 0.
+fn adapted(mut a, mut b, d, betas: (float, float), rate, scale, eps: float) {
+    let (b1, b2) = betas
+    a = b1 * a + (1.0 - b1) * d
+    b = b2 * b + (1.0 - b2) * d ** 2
+    rate * a / (sqrt(b) * scale + eps)
+}
+
 /// Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0.
 struct Adam<M> {
     m: Grad<M>
@@ -45,9 +54,7 @@ struct Adam<M> {
         let rate = lr / -expm1(steps * log(b1))
         let scale = rsqrt(-expm1(steps * log(b2)))
         for (p, d, a, b) in zip(leaves(net), leaves(g), leaves(m), leaves(v)) {
-            a = b1 * a + (1.0 - b1) * d
-            b = b2 * b + (1.0 - b2) * d ** 2
-            p = p - rate * a / (sqrt(b) * scale + eps)
+            p = p - adapted(mut a, mut b, d, betas, rate, scale, eps)
         }
     }
 }
@@ -79,9 +86,7 @@ struct AdamW<M> {
         let scale = rsqrt(-expm1(steps * log(b2)))
         let keep = 1.0 - lr * weight_decay
         for (p, d, a, b) in zip(leaves(net), leaves(g), leaves(m), leaves(v)) {
-            a = b1 * a + (1.0 - b1) * d
-            b = b2 * b + (1.0 - b2) * d ** 2
-            p = p * keep - rate * a / (sqrt(b) * scale + eps)
+            p = p * keep - adapted(mut a, mut b, d, betas, rate, scale, eps)
         }
     }
 }
@@ -144,9 +149,7 @@ struct Lamb<M> {
         let rate = 1.0 / -expm1(steps * log(b1))
         let scale = rsqrt(-expm1(steps * log(b2)))
         for (p, d, a, b) in zip(leaves(net), leaves(g), leaves(m), leaves(v)) {
-            a = b1 * a + (1.0 - b1) * d
-            b = b2 * b + (1.0 - b2) * d ** 2
-            let r = rate * a / (sqrt(b) * scale + eps) + weight_decay * p
+            let r = adapted(mut a, mut b, d, betas, rate, scale, eps) + weight_decay * p
             let long = norm(p)
             let wanted = norm(r)
             let trust = where(long > 0.0 and wanted > 0.0, long / where(wanted > 0.0, wanted, 1.0), 1.0)

@@ -76,12 +76,16 @@ def tables() -> Tables:
     from lark.parsers.lalr_analysis import Shift
 
     configuration = made.parse_interactive().parser_state.parse_conf
-    reductions = {r: Reduction(len(r.expansion), r.origin.name, r.alias) for r in made.rules}
+    # Lark's names are strings that compare slowly
+    reductions = {r: Reduction(len(r.expansion), str(r.origin.name), r.alias) for r in made.rules}
     states = {
-        state: {s: target if action is Shift else reductions[target] for s, (action, target) in actions.items()}
+        state: {
+            str(symbol): target if action is Shift else reductions[target]
+            for symbol, (action, target) in actions.items()
+        }
         for state, actions in configuration.states.items()
     }
-    terminals = {t.pattern.value: t.name for t in made.terminals if t.pattern is not None}
+    terminals = {str(t.pattern.value): str(t.name) for t in made.terminals if t.pattern is not None}
     return Tables(states, configuration.start_state, configuration.end_state, terminals, frozenset(r.alias for r in made.rules))
 
 
