@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from charl.fixed import fixed
+
 
 @dataclass(frozen=True)
 class Source:
@@ -35,7 +37,7 @@ class Source:
         return self.text[start:end].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@fixed
 class Span:
     """Characters start..end (exclusive) of a source.
 

@@ -34,7 +34,7 @@ class Copies:
         self.old: Moved = (None, None)
         self.new: Moved = (None, None)
         self.calls: tuple[Span, Span] | None = None  # where the call itself stood, and stands
-        self.spans: dict[int, Span] = {}
+        self.spans: dict[int, Span | None] = {}
         self.types: dict[Any, Any] = {}
         pairs = zip(given, (n.name for n in table.values()), strict=True)
         self.paths = {a: b for a, b in pairs if a is not None and "." in a}
@@ -49,17 +49,18 @@ class Copies:
 
     def of(self, node: Node, name: str | None) -> Node:
         """The copy of a node whose inputs have been copied."""
-        table = self.table
-        inputs = tuple([table.get(x, x) for x in node.inputs])
+        get, attrs, t = self.table.get, node.attrs, node.type
+        inputs = tuple([get(x, x) for x in node.inputs])
         regions = tuple(map(self._region, node.regions)) if node.regions else ()
-        attrs, t = node.attrs, node.type
         if self.symbols:
-            attrs = {k: self.static(x) for k, x in attrs.items()}
+            attrs = {k: self.static(x) for k, x in attrs.items()} if attrs else attrs
             t = self.static(t)
-        if self.calls is not None and hasattr(attrs.get("pull"), "seen_from"):
+        if self.calls is not None and "pull" in attrs and hasattr(attrs["pull"], "seen_from"):
             attrs = {**attrs, "pull": attrs["pull"].seen_from(*self.calls)}
-        copy = Node(node.op, inputs, attrs, t, regions, self._span(node.span), name)
-        table[node] = copy
+        span = node.span
+        if span is not None:
+            span = self.spans.get(id(span)) or self._span(span)
+        copy = self.table[node] = Node(node.op, inputs, attrs, t, regions, span, name)
         return copy
 
     def static(self, x: Any) -> Any:
@@ -118,18 +119,15 @@ class Copies:
         """What must hold on entry: text, left, relation, right, place."""
         return tuple(self.static(x) if isinstance(x, Dim) else x for x in o) if self.symbols else o
 
-    def _span(self, span: Span | None) -> Span | None:
-        if span is None:
-            return None
+    def _span(self, span: Span) -> Span | None:
+        """Where a copy stands; kept by the identity of the place, which the original keeps alive."""
+        moved: Span | None = span
         if span is self.old[0]:
-            return self.new[0]
-        user = span.user
-        if user is None or user is not self.old[1]:
-            return span
-        found = self.spans.get(id(span))
-        if found is None:
-            found = self.spans[id(span)] = Span(span.source, span.start, span.end, self.new[1])
-        return found
+            moved = self.new[0]
+        elif span.user is not None and span.user is self.old[1]:
+            moved = Span(span.source, span.start, span.end, self.new[1])
+        self.spans[id(span)] = moved
+        return moved
 
     def _region(self, graph: Graph) -> Graph:
         inner = Copies({}, (), self.symbols)

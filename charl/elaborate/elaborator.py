@@ -83,6 +83,7 @@ class Elaborator:
         self._inserted: set[Node] = set()
         self.reuse = Reuse(self)
         self._grad_types: dict[Any, Any] = {}
+        self.member_types: dict[Any, list[tuple[str, Any, Any]]] = {}  # of instance types
         self._evaluators: dict[type, Callable[[Any, Scope], Any]] = {
             ast.Name: self._name,
             ast.Int: lambda e, s: e.value,
@@ -213,6 +214,8 @@ class Elaborator:
 
     def present(self, value: Any, span: Span) -> Any:
         """A member's value, which must exist here."""
+        if isinstance(value, Node):
+            return value
         if isinstance(value, v.Absent):
             raise fail(
                 ABSENT, f"`{value.name}` is absent in this instance", span, help="test its condition first"

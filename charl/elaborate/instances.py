@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from charl import ops
+from charl import dims, ops
 from charl.dims import sym
 from charl.elaborate import operators, skolems
 from charl.elaborate import values as v
 from charl.elaborate.names import suggest_parameter
-from charl.elaborate.numbers import INEXACT
+from charl.elaborate.numbers import DIFFERENT, INEXACT
 from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Scope
 from charl.elaborate.types import (
@@ -276,21 +276,41 @@ def _impossible(e: CharlError, t: v.InstanceType) -> CharlError:
 
 
 def _member_values(el: Elaborator, t: v.InstanceType, leaf: Leaf, below: Callable[[str], str]) -> v.Instance:
-    d = t.declaration
-    scope = instance_scope(t)
     members: dict[str, Any] = {}
-    for f in d.ast.fields:
-        name = f.name.name
-        condition = el.condition(f.condition, scope) if f.condition is not None else True
+    for name, entry, condition in _member_types(el, t):
         if condition is False:
             members[name] = v.Absent(name)
             continue
-        value = placeholder(el, Matcher(el, scope).resolve(f.type), leaf, below(name))
+        value = entry if isinstance(entry, v.FUNCTIONS) else placeholder(el, entry, leaf, below(name))
         members[name] = value if condition is True else v.Maybe(name, value, condition)
-    for name, entry in layer_entries(el, t):
-        known = isinstance(entry, v.InstanceType)
-        members[name] = placeholder(el, entry, leaf, below(name)) if known else entry
     return v.Instance(t, members)
+
+
+def _member_types(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any, Any]]:
+    """Name, type (of an entry of `layers` perhaps a function) and condition of every member.
+
+    Kept for the next time, unless it holds only where the walk is: what is known of sizes and conditions here, what is told.
+    """
+    if not dims.KNOWN.get() and not el.assumed and not DIFFERENT.get() and el.host is None:
+        found = el.member_types.get(t)
+        if found is not None:
+            return found
+        before = (el.reuse.spoiled, el.reuse.bound, len(el.obligations))
+        found = _resolved_members(el, t)
+        if before == (el.reuse.spoiled, el.reuse.bound, len(el.obligations)):
+            el.member_types[t] = found
+        return found
+    return _resolved_members(el, t)
+
+
+def _resolved_members(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any, Any]]:
+    scope = instance_scope(t)
+    out: list[tuple[str, Any, Any]] = []
+    for f in t.declaration.ast.fields:
+        condition = el.condition(f.condition, scope) if f.condition is not None else True
+        resolved = Matcher(el, scope).resolve(f.type) if condition is not False else None
+        out.append((f.name.name, resolved, condition))
+    return out + [(name, entry, True) for name, entry in layer_entries(el, t)]
 
 
 def layer_entries(el: Elaborator, t: v.InstanceType) -> list[tuple[str, Any]]:

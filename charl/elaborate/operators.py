@@ -127,6 +127,8 @@ def broadcast_to(node: Node, shape: tuple[Size, ...]) -> Node:
 def binary(el: Elaborator, op: str, a: Operand, b: Operand, span: Span) -> Any:
     """`a op b` for any two values."""
     x, y = a.value, b.value
+    if isinstance(x, Node) and isinstance(y, (Node, int, float)) and op in ELEMENTWISE and op not in LOGIC:
+        return tensor_binary(el, op, a, b, span)
     if isinstance(x, v.ErrorValue) or isinstance(y, v.ErrorValue):
         raise v.Silenced
     if op in ("==", "!=") and (x is None or y is None):

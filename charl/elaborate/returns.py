@@ -9,8 +9,8 @@ is that of its other side, and no variable remembers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charl.dims import KNOWN
@@ -92,14 +92,13 @@ def _from(el: Elaborator, e: ast.Block, start: int, scope: Scope, failed: bool) 
     early: Early | None = scope.function.early if scope.function is not None else None
     count, last = len(e.statements), is_last(e, scope)
     for k in range(start, count):
-        with guarding_writes(el, e.statements[k], scope):
-            failed = statements.attempted(el, e.statements[k], scope) or failed
+        attempt = partial(statements.attempted, el, e.statements[k], scope)
+        failed = guarding_writes(el, e.statements[k], scope, attempt) or failed
         if early is not None and early.pending and (last or k + 1 < count or e.value is not None):
             return _going_on(el, e, scope, lambda: _from(el, e, k + 1, scope, failed), last)  # noqa: B023
     if e.value is None:
         return v.ERROR if failed else None
-    with guarding_writes(el, e.value, scope):
-        return el.evaluate(e.value, scope)
+    return guarding_writes(el, e.value, scope, partial(el.evaluate, e.value, scope))
 
 
 def _going_on(el: Elaborator, e: Any, scope: Scope, rest: Callable[[], Any], last: bool) -> Any:
@@ -155,30 +154,29 @@ def _set(el: Elaborator, b: Binding, value: Any) -> None:
 # ---------------------------------------------------------------- writes behind a `return` in one statement
 
 
-@contextmanager
-def guarding_writes(el: Elaborator, e: Any, scope: Scope) -> Iterator[None]:
-    """What a statement writes after a part of it may have returned (`x = if c { return y } else { z }`) is undone there."""
+def guarding_writes(el: Elaborator, e: Any, scope: Scope, work: Callable[[], Any]) -> Any:
+    """The value of `work`, a statement. What it writes after a part of it may have returned (`x = if c { return y } else { z }`)
+    is undone there."""
     if scope.function is None:
-        yield
-        return
+        return work()
     early: Early = scope.function.early
     outer, early.since = early.since, None
     depth = el.journal.depth
     try:
-        yield
+        value = work()
         written: dict[Binding, Any] = early.since or {}
     finally:
         el.journal.close(depth)
         early.since = outer
     before = {b: old for b, old in written.items() if b not in early.variables}
-    if not before or not early.pending:
-        return
+    if before and early.pending:
 
-    def undone() -> Any:
-        for b, old in before.items():
-            _set(el, b, old)
+        def undone() -> Any:
+            for b, old in before.items():
+                _set(el, b, old)
 
-    branches.choose(el, e, early.done.value, (undone, lambda: None), scope, False)
+        branches.choose(el, e, early.done.value, (undone, lambda: None), scope, False)
+    return value
 
 
 def arose(el: Elaborator, early: Early) -> None:

@@ -233,9 +233,14 @@ class Reuse:
         copies = Copies(dict(zip(found.inputs, inputs, strict=True)), found.given, renamed)
         copies.moved((found.place, found.user), places())
         copies.calls = found.call, call.span
-        inserted = self.el._inserted
+        inserted, names, after = self.el._inserted, found.names, self.after
         for node in _made(found):
-            copy = copies.of(node, self._name(found, node, copies))
+            name = node.name
+            if node in names or node in after or node.op == "reshape":
+                name = self._name(found, node, copies)
+            elif name is not None:
+                name = copies.renamed(name)
+            copy = copies.of(node, name)
             if node in inserted:
                 inserted.add(copy)
         self.el.obligations += [copies.obligation(o) for o in found.obligations]

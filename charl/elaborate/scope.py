@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from charl.elaborate.values import Absent, Instance, Maybe, Named, Run, Tuple, Value, children
+from charl.fixed import fixed
 from charl.source import Span
 
 _BIRTHS = count()  # orders variables and marks by when they came to be; nothing else depends on it
@@ -138,7 +139,7 @@ class Place(Protocol):
     def root(self) -> Binding | None: ...
 
 
-@dataclass(frozen=True)
+@fixed
 class Variable:
     """A variable as a place; an alias forwards to what it stands for."""
 
@@ -164,7 +165,7 @@ class Variable:
         return self.binding.alias.root if self.binding.alias is not None else self.binding
 
 
-@dataclass(frozen=True)
+@fixed
 class Temporary:
     """The value of an expression: readable, and writable without effect where `mutable`."""
 
@@ -179,7 +180,7 @@ class Temporary:
         raise AssertionError("a temporary is not written")
 
 
-@dataclass(frozen=True)
+@fixed
 class Part:
     """A member of an instance or an item of a tuple or run."""
 
@@ -201,7 +202,7 @@ class Part:
         return self.base.root  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
+@fixed
 class Leaf:
     """One tensor deep inside a place, by its path."""
 

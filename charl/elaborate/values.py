@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from charl.dims import Dim
 from charl.dtypes import DType
+from charl.fixed import fixed, fixed_self
 from charl.graph.ir import Node, Size, TensorType
 from charl.source import Span
 
@@ -33,14 +34,14 @@ class Silenced(Exception):
     """Raised on the use of an `ErrorValue`: the mistake behind it has been reported."""
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Absent:
     """A member that this instance does not have (`param b … if bias` with bias = false)."""
 
     name: str
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Maybe:
     """A member that exists under a condition not known while the body is checked for all instances."""
 
@@ -67,14 +68,14 @@ class Unknown:
 # ---------------------------------------------------------------- aggregates
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Tuple:
     """Values side by side."""
 
     items: tuple[Value, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Run:
     """Values of one type in a row. With a symbolic length there is one representative item."""
 
@@ -86,7 +87,7 @@ class Run:
         return isinstance(self.length, Dim)
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Instance:
     """A struct or model with a value for every member, in declaration order."""
 
@@ -97,7 +98,7 @@ class Instance:
         return Instance(self.type, {**self.members, name: value})
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Named:
     """Values by name that are no struct (the arrays of a file)."""
 
@@ -123,7 +124,7 @@ class Function:
     where: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@fixed_self
 class Method:
     """A method with its receiver: a place, so that it may be written."""
 
@@ -173,7 +174,7 @@ FUNCTIONS = (Function, Method, Builtin, OpaqueFunction, Derived)
 # ---------------------------------------------------------------- types
 
 
-@dataclass(frozen=True)
+@fixed
 class InstanceType:
     """A declaration with all its parameters. `part` is "all", or "grad" for `Grad<S>` of an S with other leaves.
 
@@ -206,7 +207,7 @@ class InstanceType:
         return describe_instance(self)
 
 
-@dataclass(frozen=True)
+@fixed
 class TupleType:
     items: tuple[Any, ...]
 
@@ -214,7 +215,7 @@ class TupleType:
         return f"({', '.join(map(describe, self.items))})"
 
 
-@dataclass(frozen=True)
+@fixed
 class RunType:
     """`[T; n]`; `items` are the element types, one where they agree."""
 

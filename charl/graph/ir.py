@@ -15,13 +15,14 @@ from typing import Any, TypeAlias
 
 from charl.dims import Dim
 from charl.dtypes import DType
+from charl.fixed import fixed
 from charl.source import Span
 
 Size: TypeAlias = int | Dim
 Shape: TypeAlias = tuple[Size, ...]
 
 
-@dataclass(frozen=True)
+@fixed
 class TensorType:
     """Element type and shape; rank 0 is a run-time scalar."""
 
@@ -36,7 +37,7 @@ class TensorType:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
+@fixed
 class TupleType:
     """Several results of one node (regions)."""
 

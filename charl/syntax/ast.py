@@ -19,8 +19,7 @@ _C = TypeVar("_C", bound=type)
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 def node_class(cls: _C) -> _C:
-    """A node class. That nodes do not change is the type checker's to see: guarding it at run time would triple
-    the time to make one."""
+    """As `fixed_self` (fixed.py), shown by `dump`."""
     return dataclass(slots=True, eq=False, repr=False)(cls)  # type: ignore[return-value]
 
 
