@@ -17,7 +17,7 @@ from charl.elaborate import values as v
 from charl.elaborate.parameters import Argument, Call, is_mut, parameter_name
 from charl.errors import CharlError, Label, code, fail
 from charl.grad.linear import nonlinear
-from charl.graph.ir import Node, at_span
+from charl.graph.ir import Node, at_span, now
 from charl.ops.regions import substituted
 from charl.source import Span
 from charl.syntax import ast, declarations
@@ -174,12 +174,14 @@ class _Pull:
         values = [v.rebuild(a, lambda _, n: next(place)) for a in self.arguments]
         outputs = iter(results)
         result = v.rebuild(self.result, lambda _, n: next(outputs))
+        start = now()
         fresh = [ops.parameter(f"d_{ct.name or 'ct'}", ct.type) for ct in cotangents]
         left = iter(fresh)
         ct = v.rebuild(instances.to_grad(result), lambda _, n: next(left))
         found = self._elaborated([*values, result, ct])
-        self._check_linear([g for g in found if g is not None], fresh)
-        some = substituted([g for g in found if g is not None], dict(zip(fresh, cotangents, strict=True)))
+        given = [g for g in found if g is not None]
+        self._check_linear(given, fresh, start)
+        some = substituted(given, dict(zip(fresh, cotangents, strict=True)), after=start)
         new = iter(some)
         return [next(new) if g is not None else None for g in found]
 
@@ -234,8 +236,8 @@ class _Pull:
             help=f"it returns one cotangent for each differentiable argument: {names}",
         )
 
-    def _check_linear(self, found: Sequence[Node], cotangents: Sequence[Node]) -> None:
-        bad = nonlinear(found, cotangents)
+    def _check_linear(self, found: Sequence[Node], cotangents: Sequence[Node], start: int) -> None:
+        bad = nonlinear(found, cotangents, start)
         if bad is not None:
             name = parameter_name(self.rule.params[-1])
             raise fail(

@@ -229,6 +229,10 @@ class Leaf:
 
 def _entered(value: Value, path: str) -> tuple[str, Value, str]:
     """The part of an aggregate that a path leads to first: its name (which may have dots), itself, the rest of the path."""
+    head, _, rest = path.partition(".")
+    if isinstance(value, Instance) and head in value.members:
+        inner = value.members[head]
+        return head, inner.value if isinstance(inner, Maybe) else inner, rest
     for name, inner in children(value):
         if path == name or path.startswith(f"{name}."):
             return name, inner, path[len(name) + 1 :]

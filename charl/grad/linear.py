@@ -30,21 +30,35 @@ class Kind(IntEnum):
         return max(self, other)
 
 
-def nonlinear(results: Sequence[Node], variables: Sequence[Node]) -> Node | None:
-    """The first node in the way of `results` being linear in `variables` together; None where they are linear."""
-    kinds, culprit = _kinds(results, dict.fromkeys(variables, Kind.LINEAR))
+def nonlinear(results: Sequence[Node], variables: Sequence[Node], after: int = -1) -> Node | None:
+    """The first node in the way of `results` being linear in `variables` together; None where they are linear. Nodes made
+    up to the moment `after` depend on no variable."""
+    kinds, culprit = _kinds(results, dict.fromkeys(variables, Kind.LINEAR), after)
     for r in results:
         if kinds[r] in (Kind.FIXED, Kind.OTHER):
             return culprit or r
     return None
 
 
-def _kinds(results: Sequence[Node], given: Mapping[Node, Kind]) -> tuple[dict[Node, Kind], Node | None]:
+class _Found(dict[Node, Kind]):
+    """Kinds by node. A node that was not gone through depends on nothing."""
+
+    def __missing__(self, node: Node) -> Kind:
+        return Kind.ZERO if _is_zero(node) else Kind.FIXED
+
+
+def _is_zero(node: Node) -> bool:
+    return node.op == "constant" and node.attrs["value"] in (0, False)
+
+
+def _kinds(
+    results: Sequence[Node], given: Mapping[Node, Kind], after: int = -1
+) -> tuple[dict[Node, Kind], Node | None]:
     """The kind of every node, and the first that is neither fixed nor linear."""
-    kinds: dict[Node, Kind] = dict(given)
+    kinds = _Found(given)
     several: dict[Node, list[Kind]] = {}
     culprit: Node | None = None
-    for node in topological(results, known=given):
+    for node in topological(results, known=given, after=after):
         if node.op == "item" and node.inputs[0] in several:
             kinds[node] = several[node.inputs[0]][node.attrs["position"]]
             continue
@@ -71,8 +85,7 @@ def _kind(node: Node, inputs: Sequence[Kind], kinds: Mapping[Node, Kind]) -> Kin
     record = OPS[node.op]
     groups = record.linear(node) if record.linear is not None else ()
     if Kind.LINEAR not in inputs:
-        zero = node.op == "constant" and node.attrs["value"] in (0, False)
-        zero = zero or any(all(inputs[k] == Kind.ZERO for k in g) for g in groups if len(g))
+        zero = _is_zero(node) or any(all(inputs[k] == Kind.ZERO for k in g) for g in groups if len(g))
         return Kind.ZERO if zero else Kind.FIXED
     moving = [k for k, kind in enumerate(inputs) if kind == Kind.LINEAR]
     for group in groups:

@@ -168,11 +168,11 @@ class Graph:
 
 
 def topological(
-    results: Iterable[Node], first: Iterable[Node] = (), known: Iterable[Node] = ()
+    results: Iterable[Node], first: Iterable[Node] = (), known: Iterable[Node] = (), after: int = -1
 ) -> list[Node]:
     """Nodes reachable from `results` without going through `known`, inputs first; `first` come before all others.
 
-    Not recursive.
+    Only those made after the moment `after`. Not recursive.
     """
     order: list[Node] = []
     done: set[Node] = set(known)
@@ -180,10 +180,10 @@ def topological(
         stack = [root]
         while stack:
             node = stack[-1]
-            if node in done:
+            if node in done or node.born <= after:
                 stack.pop()
                 continue
-            waiting = [x for x in node.inputs if x not in done]
+            waiting = [x for x in node.inputs if x not in done and x.born > after]
             if waiting:
                 stack += reversed(waiting)
             else:

@@ -139,24 +139,29 @@ def closed(
     return Graph("body", [*params, *captured.values()], new), list(captured)
 
 
-def substituted(results: Iterable[Node], table: Mapping[Node, Node], fresh: bool = False) -> list[Node]:
-    """The results with nodes replaced; with `fresh`, every other node is made anew."""
-    return rebuilt(results, dict(table), fresh)
+def substituted(
+    results: Iterable[Node], table: Mapping[Node, Node], fresh: bool = False, after: int = -1
+) -> list[Node]:
+    """The results with nodes replaced; with `fresh`, every other node is made anew. Nodes made up to the moment `after`
+    depend on none of them."""
+    return rebuilt(results, dict(table), fresh, after)
 
 
-def rebuilt(results: Iterable[Node], new: dict[Node, Node], fresh: bool = False) -> list[Node]:
+def rebuilt(
+    results: Iterable[Node], new: dict[Node, Node], fresh: bool = False, after: int = -1
+) -> list[Node]:
     """The same, and `new` learns what stands for every node met: what several calls share is made once."""
     wanted = list(results)
-    for node in topological(wanted, known=new):
+    for node in topological(wanted, known=new, after=after):
         if node.op == "parameter":
             new[node] = node
             continue
-        inputs = tuple(new[x] for x in node.inputs)
+        inputs = tuple([new.get(x, x) for x in node.inputs])
         same = not fresh and all(a is b for a, b in zip(inputs, node.inputs))
         new[node] = (
             node if same else Node(node.op, inputs, node.attrs, node.type, node.regions, node.span, node.name)
         )
-    return [new[r] for r in wanted]
+    return [new.get(r, r) for r in wanted]
 
 
 # ---------------------------------------------------------------- branches
