@@ -86,7 +86,13 @@ def tables() -> Tables:
         for state, actions in configuration.states.items()
     }
     terminals = {str(t.pattern.value): str(t.name) for t in made.terminals if t.pattern is not None}
-    return Tables(states, configuration.start_state, configuration.end_state, terminals, frozenset(r.alias for r in made.rules))
+    return Tables(
+        states,
+        configuration.start_state,
+        configuration.end_state,
+        terminals,
+        frozenset(r.alias for r in made.rules),
+    )
 
 
 def parse(source: Source) -> tuple[declarations.Module, list[Diagnostic]]:
@@ -131,7 +137,9 @@ class _Parser:
         self.told: set[tuple[int, frozenset[str]]] = (
             set()
         )  # per brace, so that a list of layers is one mistake
-        self.build: dict[str, Callable[[list[Any]], Any]] = {a: getattr(builder, a) for a in automaton.aliases}
+        self.build: dict[str, Callable[[list[Any]], Any]] = {
+            a: getattr(builder, a) for a in automaton.aliases
+        }
 
     def run(self) -> declarations.Module:
         tokens, at = self.tokens, 0
