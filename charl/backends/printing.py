@@ -25,7 +25,6 @@ class Level(IntEnum):
     operands of SHIFT and BITWISE stand in parentheses unless they are UNARY.
     """
 
-    LOWEST = 0
     LOGIC = 1
     BITWISE = 2
     COMPARE = 3

@@ -44,10 +44,6 @@ FUNCTIONS: dict[str, int] = {
 # holds (ties to even), `f16_bits` the bits of that f16 as u32, `f16_value` the f32 whose f16 the low 16 bits of a u32 are.
 HALF_FUNCTIONS = tuple(f"{half}_{what}" for half in ("f16", "bf16") for what in ("round", "bits", "value"))
 
-# Functions a Reduce may combine with, and what an empty one gives. `argmax` and `argmin` reduce to the
-# i32 position of the first extreme (row-major over the reduced indices); NaN counts as the extreme.
-COMBINERS = ("add", "mul", "max", "min", "and", "or", "argmax", "argmin")
-
 
 class Expr:
     """Base of scalar expressions; every one has a `dtype`."""
@@ -209,8 +205,9 @@ class Guard(Expr):
 class Reduce(Expr):
     """`body` combined by `fn` over all values 0..extent of each (name, extent), in row-major order.
 
-    Names are unique in the program (make them with `fresh`). An extent may depend on outer indices and on
-    names to its left. `initial` is what an empty range gives.
+    `fn` is add, mul, max, min, and, or, argmax or argmin. The last two reduce to the i32 position of the first extreme
+    (row-major over the reduced indices); NaN counts as the extreme. Names are unique in the program (make them with
+    `fresh`). An extent may depend on outer indices and on names to its left. `initial` is what an empty range gives.
     """
 
     fn: str

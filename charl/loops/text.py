@@ -38,11 +38,6 @@ def print_kernel(kernel: Kernel) -> str:
     return _numbered("\n".join(lines)) + "\n"
 
 
-def print_kernels(kernels: tuple[Kernel, ...]) -> str:
-    """All kernels, with a blank line between them."""
-    return "\n".join(print_kernel(k) for k in kernels)
-
-
 def _numbered(text: str) -> str:
     """Unique names numbered by their first appearance in this text."""
     seen: dict[str, str] = {}

@@ -5,7 +5,7 @@ Enters: types, sizes, random generators. Leaves: the same, checked or made. Regi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -179,12 +179,6 @@ SHAPES: tuple[tuple[int, ...], ...] = ((17,), (3, 5), (2, 0), (2, 1, 3), (2, 3, 
 def orders_of(dtype: DType) -> int:
     """Up to which order samples of this type are differentiated."""
     return 2 if dtype in (f32, f64) else 0
-
-
-def each_dtype(*dtypes: DType) -> Iterator[tuple[DType, int]]:
-    """Element types with the gradient order up to which they are tested."""
-    for t in dtypes or DTYPES:
-        yield t, orders_of(t)
 
 
 def scalar_like(node: Node, value: float) -> Node:

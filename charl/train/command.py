@@ -8,12 +8,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charl import console
 from charl.console import Sizes, reporting
+
+if TYPE_CHECKING:
+    from charl.train.loop import Run
 
 
 @dataclass(frozen=True)
@@ -225,16 +228,23 @@ def train(file: Path, out: Path | None, **options: Any) -> None:
             train_run(run)
         except Interrupted:
             interrupted = True
-    at = run.position
     if interrupted:
-        again = shlex.join(
-            ["charl", *(a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")), "--resume"]
-        )
-        where = f"step {at.step} (epoch {at.epoch + 1})"
-        click.echo(f"stopped after {where}, saved in {run.out}; to go on:\n  {again}", err=True)
+        click.echo(_stopped(run), err=True)
         sys.exit(130)
     if not request.quiet:
-        best = (
-            f"; best {run.best_by[0]} {at.best:.4g} in epoch {at.best_epoch}" if at.best is not None else ""
-        )
-        click.echo(f"{file} -> {run.out}: {at.epoch} epochs, {at.step} steps{best}")
+        click.echo(f"{file} -> {run.out}: {_outcome(run)}")
+
+
+def _stopped(run: Run) -> str:
+    """Where a run was interrupted, and the command that goes on."""
+    at = run.position
+    words = [a for a in sys.argv[1:] if a not in ("--resume", "--overwrite")]
+    again = shlex.join(["charl", *words, "--resume"])
+    return f"stopped after step {at.step} (epoch {at.epoch + 1}), saved in {run.out}; to go on:\n  {again}"
+
+
+def _outcome(run: Run) -> str:
+    """How far a run went, and the best epoch."""
+    at = run.position
+    best = f"; best {run.best_by[0]} {at.best:.4g} in epoch {at.best_epoch}" if at.best is not None else ""
+    return f"{at.epoch} epochs, {at.step} steps{best}"

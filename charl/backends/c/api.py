@@ -12,7 +12,7 @@ from math import ceil, floor
 from typing import Literal
 
 from charl import dims
-from charl.backends.c.names import Namer, snake
+from charl.backends.c.names import Namer
 from charl.backends.c.structs import Struct, Structs
 from charl.backends.names import identifier
 from charl.dtypes import DType
@@ -290,8 +290,3 @@ def dtypes(api: Api) -> set[DType]:
     """Element types that the API mentions."""
     out = {t.dtype for f in api.functions for p in f.parameters for t in p.types()}
     return out | {leaf.type.dtype for s in api.structs for leaf in s.leaves()}
-
-
-def struct_words(struct: Struct) -> str:
-    """What a struct is called in prose."""
-    return snake(struct.record.name).replace("_", " ")

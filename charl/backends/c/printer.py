@@ -50,14 +50,9 @@ LINE = 64  # bytes of a cache line
 VECTOR_SYMBOLS = {"VL32": (1, 16), "VL64": (1, 8)}
 
 
-def print_kernel(kernel: Kernel, prefix: str, static: bool = True) -> str:
+def print_kernel(kernel: Kernel, prefix: str) -> str:
     """The definition of `<prefix>_<kernel.name>` with a comment above it; ends in a newline."""
-    return KernelPrinter(kernel, prefix).function(static)
-
-
-def print_prototype(kernel: Kernel, prefix: str, static: bool = True) -> str:
-    """The declaration of the same function."""
-    return KernelPrinter(kernel, prefix).signature(static) + ";\n"
+    return KernelPrinter(kernel, prefix).function()
 
 
 class KernelPrinter:
@@ -105,20 +100,20 @@ class KernelPrinter:
 
     # ------------------------------------------------------------ the function
 
-    def signature(self, static: bool) -> str:
+    def _signature(self) -> str:
         """Return type, name and parameters: the buffers in order, then the dimensions."""
         parameters = []
         for b in self.kernel.buffers:
             const = "const " if b.role == "input" else ""
             parameters.append(f"{const}{c_type(b.dtype)} *restrict {self.buffers[b]}")
         parameters += [f"ptrdiff_t {name}" for name in self.dims.values()]
-        head = f"{'static ' if static else ''}void {self.prefix}_{self.kernel.name}("
+        head = f"static void {self.prefix}_{self.kernel.name}("
         line = head + ", ".join(parameters or ["void"]) + ")"
         if len(line) <= WIDTH:
             return line
         return head + "".join(f"\n{_INDENT * 2}{p}," for p in parameters)[:-1] + ")"
 
-    def function(self, static: bool) -> str:
+    def function(self) -> str:
         """Comment, signature and body."""
         nests = self.kernel.nests
         for n, nest in enumerate(nests):
@@ -137,7 +132,7 @@ class KernelPrinter:
         words = set(_WORD.findall(always))
         unused = [n for n in (*self.buffers.values(), *self.dims.values()) if n not in words]
         head = [f"{_INDENT}(void){n};" for n in unused]
-        return "\n".join([*self._comment(), self.signature(static), "{", *head, *body, "}"]) + "\n"
+        return "\n".join([*self._comment(), self._signature(), "{", *head, *body, "}"]) + "\n"
 
     def _comment(self) -> list[str]:
         lines = [plain(line) for text in source_lines(self.kernel) for line in text.splitlines()]
