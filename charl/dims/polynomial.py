@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from math import lcm, prod
+from math import gcd, lcm, prod
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -307,6 +307,16 @@ def integral(x: int | Dim) -> bool:
         return bool(total.denominator == 1)
 
     return check({}, names)
+
+
+def content(x: int | Dim) -> tuple[int, int | Dim]:
+    """The largest integer that divides every coefficient, and what it is multiplied with. Of an integer: itself, and 1."""
+    if isinstance(x, int):
+        return x, 1
+    if not all(isinstance(c, int) for _, c in x.terms):
+        return 1, x
+    common = gcd(*(c for _, c in x.terms))
+    return common, make({m: c // common for m, c in x.terms})
 
 
 def plain(x: int | Dim) -> bool:

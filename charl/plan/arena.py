@@ -2,17 +2,26 @@
 
 Enters: buffers with the first and last step that they are needed in. Leaves: a byte offset for each and the total. Two buffers
 whose lives overlap never share a byte. Never reorders steps.
+
+Policy. Sizes that are not known are multiples of a few units (one byte, N * T bytes). Buffers of one unit are packed like
+constants, whatever the unit will be. Of two units one may lie at the lower end of a part of the workspace and the other at the
+upper end (see `ends`): gradients of weights take the room of activations, layer by layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from charl import dims
-from charl.dims import Dim, nonnegative
+from charl.dims import Dim, Size
+from charl.plan.ends import facing
+from charl.plan.packing import Kind, peaks
 
-Size = int | Dim
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+# The most of the workspace that rounding one unit up to another may cost.
+_ROUNDING = 0.005
 
 
 @dataclass
@@ -35,164 +44,108 @@ def aligned(size: Size) -> Size:
     return dims.ceildiv(size, ALIGNMENT) * ALIGNMENT
 
 
-def assign(lives: list[Life]) -> Size:
-    """Set every offset; returns the size of the arena.
+def assign(lives: Sequence[Life]) -> Size:
+    """Set every offset; returns the size of the arena."""
+    kinds = _kinds(lives)
+    ends = facing(list(kinds))
+    base: Size = 0
+    for kind, members in kinds.items():
+        if ends is None or kind not in (ends.lower, ends.upper):
+            for x, low in zip(members, kind.lowest.lows, strict=True):
+                x.offset = base + low * kind.unit
+            base = base + kind.lowest.height * kind.unit
+    if ends is None:
+        return base
+    total = base + _largest([_sum(counts, (ends.lower, ends.upper)) for counts in ends.sums])
+    for x, low in zip(kinds[ends.lower], ends.lows, strict=True):
+        x.offset = base + low * ends.lower.unit
+    for x, high in zip(kinds[ends.upper], ends.highs, strict=True):
+        x.offset = total - high * ends.upper.unit
+    return total
 
-    Constant sizes: best of several first-fit orders. Symbolic ones share slots where one is provably as large.
-    """
-    if all(isinstance(x.bytes, int) for x in lives):
-        return _assign_constant(lives)
-    return _assign_symbolic(lives)
 
-
-def live_bytes(lives: list[Life]) -> Size:
+def live_bytes(lives: Sequence[Life]) -> Size:
     """The largest sum of live buffers over the steps: no arena can be smaller."""
-    totals = _peaks(lives)
-    largest: list[Size] = []  # sums of which none is provably above another
-    for total in sorted(
-        totals, key=_typical, reverse=True
-    ):  # the likely ones first: they rule out most others
-        if not any(dims.nonnegative(other - total) for other in largest):
-            largest = [other for other in largest if not dims.nonnegative(total - other)] + [total]
+    kinds = list(_by_unit(lives, {}))
+    sums = [_sum(counts, kinds) for counts in peaks(kinds)]
+    found: list[Size] = []  # sums of which none is provably above another
+    for total in sorted(sums, key=_typical, reverse=True):  # the likely ones first: they rule out most others
+        if not any(dims.nonnegative(other - total) for other in found):
+            found = [other for other in found if not dims.nonnegative(total - other)] + [total]
+    return _largest(found)
+
+
+def _largest(sizes: Sequence[Size]) -> Size:
+    """The largest of sizes of which none is provably above another; 0 for none."""
     # No proof is tried on what already holds a maximum: it would look into every level again.
-    best: Size = largest[0] if largest else 0
-    for total in largest[1:]:
-        best = dims.atom(dims.Func("max", (best, total)))
+    best: Size = sizes[0] if sizes else 0
+    for size in sizes[1:]:
+        best = dims.atom(dims.Func("max", (best, size)))
     return best
 
 
-def _peaks(lives: list[Life]) -> dict[Size, None]:
-    """The sums of live buffers where they stop growing: every other is a part of one of these."""
-    starts: dict[int, list[Life]] = {}
-    ends: dict[int, list[Life]] = {}
-    for x in lives:
-        starts.setdefault(x.first, []).append(x)
-        ends.setdefault(x.last, []).append(x)
-    totals: dict[Size, None] = {}
-    now: Size = 0
-    grown = False
-    for step in sorted({*starts, *ends}):
-        for x in starts.get(step, ()):
-            now, grown = now + x.bytes, True
-        gone = ends.get(step, ())
-        if gone and grown:
-            totals[now], grown = None, False
-        for x in gone:
-            now = now - x.bytes
-    return totals
+def _sum(counts: Sequence[int], kinds: Sequence[Kind]) -> Size:
+    out: Size = 0
+    for n, kind in zip(counts, kinds, strict=True):
+        out = out + n * kind.unit
+    return out
 
 
 def _typical(x: Size) -> int:
     """The value of a size at sizes of some hundred."""
-    return dims.evaluate(x, dict.fromkeys(dims.symbols(x), 256)) if isinstance(x, dims.Dim) else x
+    return dims.evaluate(x, dict.fromkeys(dims.symbols(x), 256)) if isinstance(x, Dim) else x
 
 
-def _assign_constant(lives: list[Life]) -> int:
-    orders = (
-        lambda x: (-_constant(x), x.first),
-        lambda x: (x.first, -_constant(x)),
-        lambda x: (-(x.last - x.first + 1) * _constant(x), x.first),
-        lambda x: (-x.last, -_constant(x)),
-    )
-    best: tuple[int, list[int]] | None = None
-    for key in orders:
-        offsets = _first_fit(sorted(lives, key=key))
-        total = max((offsets[id(x)] + _constant(x) for x in lives), default=0)
-        if best is None or total < best[0]:
-            best = (total, [offsets[id(x)] for x in lives])
-    assert best is not None
-    for x, offset in zip(lives, best[1]):
-        x.offset = offset
-    return best[0]
+# ---------------------------------------------------------------- what is measured in one unit
 
 
-def _constant(x: Life) -> int:
-    assert isinstance(x.bytes, int)
-    return x.bytes
+def _kinds(lives: Sequence[Life]) -> dict[Kind, list[Life]]:
+    """Buffers by unit, in a fixed order. Units are rounded up to others where what they then share makes up for it."""
+    exact = _by_unit(lives, {})
+    totals = [sum(sizes) for sizes in zip(*map(_most, exact), strict=True)]
+    by_unit = {k.unit: k for k in exact}
+    rounded: dict[Size, Size] = {}
+    for kind in exact:
+        size = _rounded(kind.unit)
+        times, unit = dims.content(size)
+        if unit == kind.unit or unit not in by_unit:
+            continue
+        other = by_unit[unit]
+        both = other.joined(kind, times)
+        costs = [c - a - b for a, b, c in zip(_most(kind), _most(other), _most(both), strict=True)]
+        if all(cost <= _ROUNDING * total for cost, total in zip(costs, totals, strict=True)):
+            rounded[kind.unit], by_unit[unit] = size, both
+    return _by_unit(lives, rounded) if rounded else exact
 
 
-def _first_fit(ordered: list[Life]) -> dict[int, int]:
-    placed: list[tuple[int, int, Life]] = []
-    offsets: dict[int, int] = {}
-    for x in ordered:
-        size = _constant(x)
-        at = 0
-        for start, end, other in sorted(placed, key=lambda t: t[0]):
-            if not x.overlaps(other):
-                continue
-            if at + size <= start:
-                break
-            at = max(at, end)
-        offsets[id(x)] = at
-        placed.append((at, at + size, x))
-    return offsets
+def _most(kind: Kind) -> list[int]:
+    """What lives at once of a kind, in bytes at the samples."""
+    ((count,),) = peaks([kind])
+    return [count * unit for unit in kind.samples]
 
 
-# ---------------------------------------------------------------- sizes that are not known
+def _by_unit(lives: Sequence[Life], rounded: Mapping[Size, Size]) -> dict[Kind, list[Life]]:
+    members: dict[Size, list[Life]] = {}
+    counts: dict[Size, list[int]] = {}
+    for x in lives:
+        times, unit = dims.content(x.bytes)
+        count, unit = dims.content(times * rounded.get(unit, unit))
+        members.setdefault(unit, []).append(x)
+        counts.setdefault(unit, []).append(count)
+    return {
+        Kind(unit, tuple(counts[unit]), tuple((x.first, x.last) for x in found)): found
+        for unit, found in members.items()
+    }
 
 
-@dataclass
-class _Held:
-    """A buffer in a slot, from byte `low` to `high`; `least` and `most` are the same at usual sizes."""
-
-    low: Size
-    high: Size
-    least: int
-    most: int
-    first: int
-    last: int
-
-
-class _Slot:
-    """Bytes of the arena for buffers that are provably not larger than the first in it: there they are packed like constants."""
-
-    def __init__(self, size: Size, usual: int) -> None:
-        self.bytes, self.usual = size, usual
-        self.held: list[_Held] = []
-
-    def fit(self, x: Life, usual: int) -> _Held | None:
-        """Where `x`, of `usual` bytes, fits beside all that is needed while it is; None where there is no such place."""
-        busy = [h for h in self.held if h.first <= x.last and x.first <= h.last]
-        starts: list[tuple[int, Size]] = [(0, 0), *((h.most, h.high) for h in busy)]
-        for least, at in sorted(starts, key=lambda s: s[0]):
-            most = least + usual
-            if most > self.usual:
-                return None
-            if any(least < h.most and h.least < most for h in busy):
-                continue  # not at usual sizes: no proof is tried
-            end = at + x.bytes
-            if nonnegative(self.bytes - end) and all(
-                nonnegative(h.low - end) if h.least >= most else nonnegative(at - h.high) for h in busy
-            ):
-                return _Held(at, end, least, most, x.first, x.last)
-        return None
-
-
-def _assign_symbolic(lives: list[Life]) -> Size:
-    """Slots one behind the other, the largest buffers first."""
-    slots: list[_Slot] = []
-    found: list[tuple[Life, int, Size]] = []
-    usual = {id(x): _typical(x.bytes) for x in lives}
-    holds: dict[tuple[Size, Size], bool] = {}  # of a slot's bytes and a buffer's
-
-    def may_hold(slot: _Slot, x: Life) -> bool:
-        key = slot.bytes, x.bytes
-        if key not in holds:
-            holds[key] = nonnegative(slot.bytes - x.bytes)
-        return holds[key]
-
-    for x in sorted(lives, key=lambda x: (-usual[id(x)], x.first)):
-        size = usual[id(x)]
-        fitting = ((k, slot.fit(x, size)) for k, slot in enumerate(slots) if may_hold(slot, x))
-        k, held = next(((k, h) for k, h in fitting if h is not None), (len(slots), None))
-        if held is None:
-            held = _Held(0, x.bytes, 0, size, x.first, x.last)
-            slots.append(_Slot(x.bytes, size))
-        slots[k].held.append(held)
-        found.append((x, k, held.low))
-    starts: list[Size] = [0]
-    for slot in slots:
-        starts.append(starts[-1] + slot.bytes)
-    for x, k, low in found:
-        x.offset = starts[k] + low
-    return starts[-1]
+def _rounded(size: Size) -> Size:
+    """Not below `size`: a product that is divided by a number and rounded up, rounded up in its own constant instead."""
+    out: Size = size
+    for m, c in size.terms if isinstance(size, Dim) else ():
+        f, power = m[0]
+        if c > 0 and len(m) == power == 1 and isinstance(f, dims.Func) and f.name == "ceildiv":
+            count, unit = dims.content(f.args[0])
+            by = f.args[1]
+            if isinstance(by, int) and isinstance(unit, Dim) and len(unit.terms) == 1 and dims.plain(unit):
+                out = out + c * (dims.ceildiv(count, by) * unit - dims.atom(f))
+    return out

@@ -1,8 +1,10 @@
 """How little workspace the kernels of a plan could do with, in whatever order.
 
 Enters: a plan, and numbers for its dimensions. Leaves: bytes. While a step runs, every buffer is needed that was filled by
-something which the step is computed from, or by the step itself, and that the step or something computed from it still reads:
-no order changes that. The most of these sums is a lower bound for every order and every placing. Never changes a plan.
+something which must run before the step, or by the step itself, and that the step or something that must run behind it still
+reads. What fills a buffer runs before what reads it, and what reads a value runs before what overwrites it, as the update of a
+parameter does: no order changes that. The most of these sums is a lower bound for every order and every placing. Never changes
+a plan.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from charl.plan.ir import Call, Place, Plan, Step, inside
 
 @dataclass
 class _Use:
-    """The buffers of the workspace that a step reads and fills. `within`: the bound of what it keeps to itself."""
+    """What a step reads and fills: buffers of the workspace, and parameters. `within`: the bound of what it keeps to itself."""
 
     reads: set[Place] = field(default_factory=set)
     fills: set[Place] = field(default_factory=set)
@@ -31,16 +33,21 @@ def lower_bound(plan: Plan, sizes: Mapping[str, int] | None = None) -> int:
 
 def _bound(steps: Sequence[Step], sizes: Mapping[str, int], outside: frozenset[Place]) -> int:
     uses = [_use(steps, k, sizes, outside) for k in range(len(steps))]
-    before: list[int] = []  # a bit for each step that step k is computed from, and its own
+    before: list[int] = []  # a bit for each step that must run before step k, and its own
     filled_by: dict[Place, int] = {}
     first: dict[Place, int] = {}
-    needed: dict[Place, int] = {}  # a bit for each step that a use of the buffer is computed from
+    needed: dict[Place, int] = {}  # a bit for each step that must run before a use of the buffer
+    read: dict[Place, int] = {}  # … before a reader, and for the reader
     for k, use in enumerate(uses):
         mask = 1 << k
         for place in use.reads:
             if place in filled_by:
                 mask |= before[filled_by[place]]
+        for place in use.fills:
+            mask |= read.get(place, 0)
         before.append(mask)
+        for place in use.reads:
+            read[place] = read.get(place, 0) | mask
         for place in (*use.reads, *use.fills):
             needed[place] = needed.get(place, 0) | mask
         for place in use.fills:
@@ -48,7 +55,7 @@ def _bound(steps: Sequence[Step], sizes: Mapping[str, int], outside: frozenset[P
             first.setdefault(place, k)
     live = [use.within for use in uses]
     for place, start in first.items():
-        if place in outside:
+        if place in outside or place.kind != "arena":
             continue
         size = dims.evaluate(aligned(place.size * place.dtype.bytes), sizes)
         for k, mask in enumerate(before):
@@ -76,12 +83,11 @@ def _collect(steps: Iterable[Step], use: _Use) -> None:
     for step in steps:
         if isinstance(step, Call):
             for place, buffer in zip(step.places, step.kernel.buffers, strict=True):
-                if place.kind == "arena":
-                    if buffer.role != "output":
-                        use.reads.add(place)
-                    if buffer.role != "input":
-                        use.fills.add(place)
-        elif step.condition is not None and step.condition.kind == "arena":
+                if buffer.role != "output":
+                    use.reads.add(place)
+                if buffer.role != "input":
+                    use.fills.add(place)
+        elif step.condition is not None:
             use.reads.add(step.condition)
         for body in inside(step):
             _collect(body, use)

@@ -20,7 +20,7 @@ from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.passes.target import decided
 from charl.plan import sharing
-from charl.plan.arena import Life, aligned, assign, live_bytes
+from charl.plan.arena import Life, aligned, assign
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
@@ -120,7 +120,7 @@ def _plan_export(
         return tuple(out), flops
 
     steps, flops = lowered(root)
-    return Plan(export, steps, places.arena_bytes, places.live_bytes, flops)
+    return Plan(export, steps, places.arena_bytes, places.lives, flops)
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:
@@ -302,8 +302,8 @@ class _Places:
             return at
 
         visit(root, 0)
-        self.arena_bytes = assign(list(lives.values()))
-        self.live_bytes = live_bytes(list(lives.values()))
+        self.lives = tuple(lives.values())
+        self.arena_bytes = assign(self.lives)
         taken: dict[str, int] = {}
         for node, life in lives.items():
             base = (node.name or node.op).replace(".", "_")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from charl.dims import Dim
+from charl.dims import Size
 from charl.dtypes import DType
 from charl.loops.ir import Kernel
+from charl.plan.arena import Life, live_bytes
 from charl.program import Export, Program
-
-Size: TypeAlias = int | Dim
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +83,13 @@ class Plan:
     export: Export
     steps: tuple[Step, ...]
     arena_bytes: Size
-    live_bytes: Size  # the largest sum of live buffers over the order, a lower bound of the arena
+    lives: Sequence[Life] = ()  # of the buffers in the arena
     flops: Size = 0
+
+    @cached_property
+    def live_bytes(self) -> Size:
+        """The largest sum of live buffers over the order: a lower bound of the arena."""
+        return live_bytes(self.lives)
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -17,8 +17,9 @@ import numpy as np
 
 from charl import dims
 from charl.compile import Compiled
+from charl.dims import Size
 from charl.errors import code, fail
-from charl.plan.ir import Call, Plan, Size
+from charl.plan.ir import Call, Plan
 from charl.source import Span
 
 Array = np.ndarray[Any, Any]

@@ -54,3 +54,40 @@ def test_sizes_of_which_none_is_provably_larger() -> None:
 def test_small_buffers_share_what_a_large_one_has_left() -> None:
     lives = [Life("large", 1024 * N, 0, 1), *(Life(k, 256 * N, 2, 3) for k in range(4))]
     assert assign(lives) == 1024 * N
+
+
+def training_step(weights: int, activation: dims.Size, depth: int) -> list[Life]:
+    """Activations that are kept for the way back, and gradients that are kept until all of them are there."""
+    last = 2 * depth
+    lives = [Life(("a", k), activation, k, last - k - 1) for k in range(depth)]
+    lives += [Life(("t", k), activation, last - k - 1, last - k) for k in range(depth)]
+    return lives + [Life(("g", k), weights, last - k - 1, last) for k in range(depth)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 6, 64, 100, 1000, 100_000])
+def test_gradients_take_the_room_of_activations_whichever_are_larger(n: int) -> None:
+    lives = training_step(1 << 20, aligned(10240 * N), 24)
+    arena, live = check(lives, assign(lives), {"N": n})
+    assert arena <= 1.1 * live
+
+
+def test_ends_that_meet_hold_random_lives() -> None:
+    rng = random.Random(3)
+    sizes = [aligned(s) for s in (4096, 1 << 16, 640 * N, 4096 * N, 40 * N, 64 * N * T, 4 * N * T)]
+    for _ in range(60):
+        lives = []
+        for k in range(rng.randrange(2, 40)):
+            first = rng.randrange(30)
+            lives.append(Life(k, rng.choice(sizes), first, rng.randrange(first, 31)))
+        total = assign(lives)
+        for n, t in ((0, 3), (1, 1), (7, 2), (200, 90)):
+            check(lives, total, {"N": n, "T": t})
+
+
+def test_what_is_nearly_a_multiple_is_packed_with_the_others() -> None:
+    lives = [
+        Life("kept", 4096 * N, 0, 3),
+        Life("odd", aligned(4 * 1001 * N), 4, 5),
+        Life("large", 1 << 20, 0, 5),
+    ]
+    assert assign(lives) == 4096 * N + (1 << 20)

@@ -130,7 +130,7 @@ def test_dead_temporaries_are_used_again() -> None:
     places = [Place("arena", f"t{k}", f32, N) for k in range(6)]
     calls = tuple(Call(kernel, pair, (N,)) for pair in pairwise(places))
     export = linear().exports[1]
-    manifest = files(Lowered(linear(), (kernel,), (Plan(export, calls, 0, 0),)))["wgsl/manifest.json"]
+    manifest = files(Lowered(linear(), (kernel,), (Plan(export, calls, 0),)))["wgsl/manifest.json"]
     chain = json.loads(manifest)["exports"]["predict"]
     assert len(chain["buffers"]) == 2
     assert [c["buffers"] for c in chain["calls"]] == [[0, 1], [1, 0], [0, 1], [1, 0], [0, 1]]
