@@ -32,6 +32,12 @@ static inline v$T v$T_set1($C x) {
     return _mm256_set1_$S(($X)x);
 }
 
+//: f32:ss f64:sd
+/* All lanes have what lies at p: read from there each time. */
+static inline v$T v$T_spread(const $C *p) {
+    return _mm256_broadcast_$S(p);
+}
+
 //: f32 f64
 static inline v$T v$T_load(const $C *p) {
     return _mm256_loadu_$E(p);

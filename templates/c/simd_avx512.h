@@ -32,6 +32,13 @@ static inline v$T v$T_set1($C x) {
     return _mm512_set1_$E(($S)x);
 }
 
+//: f32:ss:ps f64:sd:pd
+/* All lanes have what lies at p: read from there each time. Of an ordinary load compilers remember what the next turn of a loop reads
+ * again, and then the broadcast takes one of the two ports of the multiply-adds. */
+static inline v$T v$T_spread(const $C *p) {
+    return _mm512_broadcast$S_$X(_mm256_cast$X256_$X128(_mm256_broadcast_$S(p)));
+}
+
 //: f32:ps f64:pd i32:si512 u32:si512 i64:si512 u64:si512
 static inline v$T v$T_load(const $C *p) {
     return _mm512_loadu_$S(p);

@@ -61,7 +61,7 @@ def _update_vector(p: KernelPrinter, s: Update, r: Register) -> None:
     assert p.vectors is not None
     v, e = p.vectors.type(r.dtype), s.value
     if s.fn == "add" and isinstance(e, Apply) and e.fn == "mul" and r.dtype.is_float and p.vectors.depends(e):
-        a, b = (p.vectors.vector(x) for x in e.args)
+        a, b = (p.vectors.factor(x) for x in e.args)
         new = f"{v}_fma({a}, {b}, {r.name})"
     else:
         new = f"{v}_{s.fn}({r.name}, {p.vectors.vector(e)})"

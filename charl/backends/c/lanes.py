@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from charl import dims
 from charl.backends.c.spelling import Text
 from charl.dtypes import DType
-from charl.graph.scalar import Expr, Load, Ref, Size
+from charl.graph.scalar import Apply, Expr, Load, Ref, Size
+from charl.loops.ir import Buffer, For, Let, Stmt, Update
+from charl.loops.walk import expressions, statements
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,29 @@ def size_depends(
     if region.lane in dims.symbols(x):
         return True
     return any(lane_depends(e, region, registers, memo) for e in run_time_values(x))
+
+
+def read_again(loop: For) -> frozenset[Buffer]:
+    """What a loop reads at places where the turn before has read: windows that slide."""
+    found: dict[Buffer, set[Size]] = {}
+    for s in statements(loop.body):
+        for x in (x for e in expressions(s) for x in below(e) if isinstance(x, Load)):
+            found.setdefault(x.source, set()).add(x.index[0])
+    turn = {loop.index: dims.sym(loop.index) + loop.step}
+    return frozenset(
+        b for b, at in found.items() if len(at) > 1 and any(dims.substitute(i, turn) in at - {i} for i in at)
+    )
+
+
+def factors(body: tuple[Stmt, ...]) -> frozenset[str]:
+    """Names of loads that serve as factors of products that sums take, and as nothing else."""
+    found = {s.name for s in body if isinstance(s, Let) and isinstance(s.value, Load)}
+    for s in statements(body):
+        used = list(expressions(s))
+        if isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul":
+            used = [x for x in s.value.args if not isinstance(x, Ref)]
+        found -= {r.name for e in used for r in references(e)}
+    return frozenset(found)
 
 
 def run_time_values(x: Size) -> Iterator[Expr]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from charl import dims, dtypes
 from charl.backends.c import accumulators, spelling
-from charl.backends.c.lanes import Region, Register, vector_type
+from charl.backends.c.lanes import Region, Register, factors, read_again, vector_type
 from charl.backends.c.layout import WIDTH, wrapped
 from charl.backends.c.quoting import located, plain, quoted
 from charl.backends.c.scalars import Scalars, element, is_variable, moved
@@ -200,10 +200,22 @@ class KernelPrinter:
             self.scalars.symbols[s.index] = name
             self.scalars.indices.append(s.index)
             self.scalars.ranges[s.index] = (s.start, s.stop - 1)
-            self.statements(s.body)
+            self._turn(s)
             self.scalars.indices.pop()
             del self.scalars.ranges[s.index]
         self.scope = outer
+
+    def _turn(self, s: For) -> None:
+        """The body of a loop."""
+        v = self.vectors
+        if v is None:
+            self.statements(s.body)
+            return
+        around = v.again, v.factors
+        v.again = read_again(s)
+        v.factors = factors(s.body) if v.again else frozenset()
+        self.statements(s.body)
+        v.again, v.factors = around
 
     def _simd(self, s: Simd) -> None:
         if self.vectors is not None:
@@ -254,13 +266,15 @@ class KernelPrinter:
 
     def _let(self, s: Let) -> None:
         t = s.value.dtype
-        vector = self.vectors is not None and self.vectors.depends(s.value)
-        width = self.vectors.region.width if vector and self.vectors else 0
-        value = self.value(s.value, vector)
+        v = self.vectors
+        spread = v is not None and s.name in v.factors and v.spreads(s.value)
+        vector = v is not None and (spread or v.depends(s.value))
+        width = v.region.width if vector and v else 0
+        value = v.factor(s.value) if spread and v else self.value(s.value, vector)
         name = self.scope.allocate(s.name)
         kind = vector_type(t, width) if vector else c_type(t)
         self.emit(f"const {kind} {name} = {value};")
-        zero = self.vectors is not None and self.vectors.zero_outside(s.value)
+        zero = v is not None and v.zero_outside(s.value)
         self.registers[s.name] = Register(name, t, vector, width, region=self.region(), zero=zero)
 
     def region(self) -> object:

@@ -59,6 +59,9 @@ class Vectors:
         self.host = host
         self.region = region
         self._memo: dict[int, tuple[Expr, bool]] = {}
+        # of the loop that is printed: what turns read again, and names of factors of its sums
+        self.again: frozenset[Buffer] = frozenset()
+        self.factors: frozenset[str] = frozenset()
 
     def depends(self, e: Expr) -> bool:
         return lane_depends(e, self.region, self.host.registers, self._memo)
@@ -151,6 +154,19 @@ class Vectors:
         if isinstance(e, Apply):
             return self._apply(e)
         raise InternalError("backends.c", f"{type(e).__name__} in a vector")
+
+    def spreads(self, e: Expr) -> bool:
+        """Whether a factor of what a loop sums is one element for all lanes, and to be read from memory in each turn."""
+        if not isinstance(e, Load) or e.source not in self.again or self.depends(e) or self._guarded:
+            return False
+        plain = e.source.dtype == e.dtype and not is_variable(e.source)
+        return plain and e.dtype.name in ("f32", "f64") and self._fits(e.dtype)
+
+    def factor(self, e: Expr) -> str:
+        """The vector of a factor of what is summed."""
+        if isinstance(e, Load) and self.spreads(e):
+            return f"{self.type(e.dtype)}_spread({self.pointer(e.source, e.index[0])})"
+        return self.vector(e)
 
     def _load(self, e: Load) -> str:
         stride = self.stride(e.index[0])
