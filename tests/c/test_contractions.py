@@ -243,11 +243,12 @@ from optim import Sgd
 
 fn plane(w: f32[O, C, 3, 3], x: f32[N, C, L, L], d: f32[N, O, L, L]) = sum(convolve(x, w, padding: 1) * d)
 fn line(w: f32[O, C, 3], x: f32[N, C, 2 * L + 1], d: f32[N, O, L]) = sum(convolve(x, w, stride: 2) * d)
+fn wide(w: f64[O, C, 3], x: f64[N, C, L + 2], d: f64[N, O, L]) = sum(convolve(x, w) * d)
 
 export fn chunks(w: f32[17, 70, 3, 3], x: f32[40, 70, 6, 6], d: f32[40, 17, 6, 6]) = grad(plane)(w, x, d)
 export fn rows(w: f32[40, 7, 3, 3], x: f32[3, 7, 40, 40], d: f32[3, 40, 40, 40]) = grad(plane)(w, x, d)
 export fn strided(w: f32[20, 3, 3], x: f32[5, 3, 41], d: f32[5, 20, 20]) = grad(line)(w, x, d)
-export fn double(x: f64[1, 20, 9], w: f64[33, 20, 3]) = convolve(x, w)
+export fn double(w: f64[33, 20, 3], x: f64[6, 20, 22], d: f64[6, 33, 20]) = grad(wide)(w, x, d)
 export fn places(w: f32[90, 65, 3, 3], x: f32[1, 65, 7, 7], d: f32[1, 90, 7, 7]) = tanh(convolve(x, w, padding: 1)) * d
 
 model Net {
@@ -287,7 +288,7 @@ def test_panels(isa: str, tmp_path: Path) -> None:
         arrays = [rng.standard_normal(s).astype(np.float32) for s in shapes]
         wanted, got = (getattr(p, name)(*arrays) for p in packages)
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=2e-3, err_msg=name)
-    wide = [rng.standard_normal(s) for s in ((1, 20, 9), (33, 20, 3))]
+    wide = [rng.standard_normal(s) for s in ((33, 20, 3), (6, 20, 22), (6, 33, 20))]
     wanted, got = (p.double(*wide) for p in packages)
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
     arrays = [rng.standard_normal(s).astype(np.float32) for s in ((8, 70, 7, 7), (8, 24, 7, 7))]
