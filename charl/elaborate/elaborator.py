@@ -16,6 +16,7 @@ from charl import dtypes, ops
 from charl.dims import Dim, learn_multiple
 from charl.elaborate import branches, calls, facts, indexing, instances, loops, methods, operators, returns
 from charl.elaborate import values as v
+from charl.elaborate.modules import help_for
 from charl.elaborate.names import suggest
 from charl.elaborate.operators import Operand
 from charl.elaborate.reuse import Reuse
@@ -208,9 +209,8 @@ class Elaborator:
                     else "bind it before the block, or make the block give its value"
                 ),
             )
-        return fail(
-            UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=suggest(e.name, scope.visible())
-        )
+        help_ = help_for(e.name, scope.visible())
+        return fail(UNKNOWN_NAME, f"nothing is called `{e.name}`", e.span, help=help_)
 
     def present(self, value: Any, span: Span) -> Any:
         """A member's value, which must exist here."""

@@ -7,6 +7,7 @@ them (the prelude always), and stay parsed for the life of the process. Bodies a
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from charl.elaborate import custom, methods
 from charl.elaborate import values as v
-from charl.elaborate.names import suggest
+from charl.elaborate.names import closest, suggest
 from charl.elaborate.scope import Scope
 from charl.elaborate.types import Alias
 from charl.errors import CharlError, Label, code, fail
@@ -108,6 +109,34 @@ def rng_type() -> v.InstanceType:
     found = prelude().find("Rng")
     assert found is not None
     return v.InstanceType(found.value, ())
+
+
+def help_for(name: str, visible: Iterable[str]) -> str | None:
+    """What may have been meant by a name that stands for nothing: a name of the library to import, or one like it."""
+    offered = _offered()
+    if name not in offered:
+        near = suggest(name, visible)
+        if near is not None:
+            return near
+        likely = closest(name, offered)
+        if likely is None:
+            return None
+        name = likely
+    return f"`from {offered[name]} import {name}` brings it in scope"
+
+
+@cache
+def _offered() -> dict[str, str]:
+    """The names that a program imports from the library, with their modules: `nn` where it passes them on."""
+    out: dict[str, str] = {}
+    for stem in ("nn", *sorted(p.stem for p in LIBRARY.glob("*.ch"))):
+        module = library(stem) if stem not in PRELUDE else None
+        for item in module.ast.items if module is not None else ():
+            names = item.names if isinstance(item, declarations.Import) else (item,)
+            for n in names:
+                if isinstance(n.name, ast.Name):
+                    out.setdefault(n.name.name, stem)
+    return out
 
 
 _POPULATED: set[str] = set()

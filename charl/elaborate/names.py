@@ -8,8 +8,18 @@ from difflib import get_close_matches
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
     """`did you mean …?` for the nearest known name."""
-    near = get_close_matches(name, list(dict.fromkeys(known)), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
+    near = closest(name, known)
+    return f"did you mean `{near}`?" if near is not None else None
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another; None where none is much like it."""
+    names = list(dict.fromkeys(known))
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    if not near:  # other projects spell it with other capitals: `SGD`
+        spelled = {n.lower(): n for n in reversed(names)}
+        near = [spelled[n] for n in get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.8)]
+    return near[0] if near else None
 
 
 def suggest_parameter(name: str, known: Iterable[str]) -> str:

@@ -331,10 +331,13 @@ class Matcher:
         )
 
     def unknown(self, name: ast.Name) -> CharlError:
-        from charl.elaborate.names import suggest
+        from charl.elaborate.modules import help_for
 
+        found = self.scope.find(name.name)
+        if found is not None and isinstance(found.value, v.ErrorValue):
+            raise v.Silenced  # told where it is declared or imported
         known = [*self.el.dtypes, *PLAIN, *self.scope.visible()]
-        return fail(UNKNOWN_TYPE, f"no type is called `{name}`", name.span, help=suggest(name.name, known))
+        return fail(UNKNOWN_TYPE, f"no type is called `{name}`", name.span, help=help_for(name.name, known))
 
     def resolve(self, t: Any) -> Any:
         """The type that an expression stands for, every name of it bound."""

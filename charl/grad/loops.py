@@ -45,6 +45,10 @@ def through(
             node.span,
             help="give it a bound that is a size: `for i in 0..N while i < n { … }`; or use forward mode, `jvp`",
         )
+    if extent == 0:  # of no iteration there is a row to read
+        return [
+            (x, cotangents[k]) for k, x in enumerate(node.inputs[:carried]) if k in cotangents and x in active
+        ], {}
     (body,) = node.regions
     index, starts, inner = body.params[0], body.params[1 : 1 + carried], body.params[1 + carried :]
     captured = node.inputs[carried:]

@@ -250,3 +250,17 @@ export fn replayed(x: f64[3], key: u32[2]) -> (f64[3], f64[3], u32[2]) {
     let h = grad(|x, mut r| sum(checkpoint(noisy)(x, mut r)))(x, mut two)
     (g, h, [one.counter, two.counter])
 }
+
+/// A loop up to the index of the one around it, of which a matrix of one row leaves no turn.
+fn log_pivots(x: f64[n, n]) -> f64 {
+    let mut m = x
+    let mut total = 0.0 as f64
+    for i in 0..n {
+        total += log(m[i, i])
+        for j in i+1..n { m[j] -= m[j, i] / m[i, i] * m[i] }
+    }
+    total
+}
+export fn pivots_of_one(x: f64[1, 1]) -> (f64[1, 1], f64[1, 1, 1, 1]) {
+    (grad(log_pivots)(x), jacobian(grad(log_pivots))(x))
+}

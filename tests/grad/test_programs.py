@@ -296,3 +296,9 @@ def test_what_is_computed_again_is_the_same(case: Case) -> None:
     one, two, counters = case("replayed", X[0], np.array([1, 2], np.uint32))
     case.close(one, two)
     assert counters.tolist() == [1, 1] and np.abs(one).min() > 0
+
+
+def test_a_loop_that_has_no_turn(case: Case) -> None:
+    slope, second = case("pivots_of_one", np.array([[4.0]]))
+    case.close(slope, [[0.25]])
+    case.close(second, [[[[-0.0625]]]])
