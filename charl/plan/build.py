@@ -294,11 +294,10 @@ class _Places:
                         life.first = min(life.first, when[group][0])
                         life.last = max(life.last, when[group][1])
             for group, (_, last) in when.items():
-                for node in group.members:
-                    for read in level.fusion.fact(node).reads:
-                        life = lives.get(self._shared(read.node))  # type: ignore[assignment]
-                        if life is not None:
-                            life.last = max(life.last, last)
+                for node in group.reads:
+                    life = lives.get(self._shared(node))  # type: ignore[assignment]
+                    if life is not None:
+                        life.last = max(life.last, last)
             return at
 
         visit(root, 0)

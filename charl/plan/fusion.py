@@ -11,12 +11,13 @@ consumers (its epilogue) and no more; what a contraction reads is stored. Joinin
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from charl import dims
 from charl.dims import nonnegative, product
-from charl.graph.ir import Node, Size
+from charl.graph.ir import Node, Shape, Size
 from charl.plan.access import Facts, LoopFacts, Read
 from charl.plan.conditions import Conditions, conditions
 from charl.plan.expansion import Expansion
@@ -49,6 +50,9 @@ class Group:
     first: int = 0  # the number of the group that came with its first member
     latest: int = 0  # … and with its latest
     stored: list[Node] = field(default_factory=list)
+    reads: dict[Node, None] = field(default_factory=dict)  # what members read, in order
+    shapes: set[Shape] = field(default_factory=set)  # of members
+    reduced: set[int] = field(default_factory=set)  # ranks of members that reduce
 
 
 class Fusion(Expansion):
@@ -60,7 +64,7 @@ class Fusion(Expansion):
         self._group()
         if again := self._made_again():
             self.cheap |= again
-            self.facts.clear()
+            self.facts = {n: f for n, f in self.facts.items() if not any(r.node in again for r in f.reads)}
             self._group()
 
     def _group(self) -> None:
@@ -101,9 +105,14 @@ class Fusion(Expansion):
         self._made += 1
         items = [n for n in self.order if n.op == "item" and n.inputs[0] is node]
         group = Group(self._made, [node, *items], 0, (), heavy=True, closed=True)
+        self._begin(group, self.fact(node))
+
+    def _begin(self, group: Group, fact: Facts | LoopFacts) -> None:
+        """A new group runs behind what it reads."""
         group.first = group.latest = self._made
-        for read in self.fact(node).reads:
-            source = self.group_of.get(read.node)
+        group.reads = dict.fromkeys(r.node for r in fact.reads)
+        for read in group.reads:
+            source = self.group_of.get(read)
             if source:
                 group.before |= source.before | (1 << source.id)
         self.groups[group.id] = group
@@ -116,14 +125,10 @@ class Fusion(Expansion):
         group = Group(
             self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node) or node in self.apart
         )
-        group.first = group.latest = self._made
-        for read in fact.reads:
-            source = self.group_of.get(read.node)
-            if source:
-                group.before |= source.before | (1 << source.id)
-        self.groups[group.id] = group
-        self.group_of[node] = group
         group.split = node in self.split
+        group.shapes = {node.shape}
+        group.reduced = {node.rank} if fact.reduces else set()
+        self._begin(group, fact)
         if group.heavy or group.closed or group.split:
             return
         chosen: list[Group] = []
@@ -188,8 +193,8 @@ class Fusion(Expansion):
             return False
         if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
             return False
-        members = [*source.members, node]
-        if not self._rows_allowed(members, rows) or not self._buffers_allowed(members):
+        both = (source, self.group_of[node])
+        if not self._rows_allowed(both, rows) or not self._buffers_allowed(both):
             return False
         return self._acyclic(fact, source)
 
@@ -238,29 +243,31 @@ class Fusion(Expansion):
             n.rank != rows or self.fact(n).reduces for n in members if not self.fact(n).heavy
         ):
             return False
-        return self._rows_allowed(members, rows) and self._buffers_allowed(members)
+        all_ = (a, b, self.group_of[node])
+        return self._rows_allowed(all_, rows) and self._buffers_allowed(all_)
 
-    def _buffers_allowed(self, members: list[Node]) -> bool:
-        """Whether the target can bind what a group of these would read and store, if nobody else joined."""
+    def _buffers_allowed(self, groups: Sequence[Group]) -> bool:
+        """Whether the target can bind what these as one would read and store, if nobody else joined."""
         if self.caps.max_buffers > 2 * len(self.order):
             return True
-        inside = set(members)
-        stored = [n for n in members if n in self.results or self.readers.get(n, inside) - inside]
-        return len(self._bound(members, stored)) <= self.caps.max_buffers
+        inside = {n for g in groups for n in g.members}
+        stored = [n for n in inside if n in self.results or self.readers.get(n, inside) - inside]
+        return len(self._bound(groups, inside, stored)) <= self.caps.max_buffers
 
-    def _rows_allowed(self, members: list[Node], rows: int) -> bool:
+    def _rows_allowed(self, groups: Sequence[Group], rows: int) -> bool:
         """Whether values with reductions all finish once a row, and a row is small enough for what runs it."""
-        if any(n.rank != rows and self.fact(n).reduces for n in members):
+        if any(g.reduced - {rows} for g in groups):
             return False
-        if rows == 0 and any(n.rank for n in members):
-            return self._small(members, rows)
-        if self.caps.grid and any(n.rank > rows for n in members):
-            return self._small(members, rows) and any(self.fact(n).reduces for n in members)
+        shapes = {s for g in groups for s in g.shapes}
+        if rows == 0 and any(shapes):
+            return self._small(shapes, rows)
+        if self.caps.grid and any(len(s) > rows for s in shapes):
+            return self._small(shapes, rows) and any(g.reduced for g in groups)
         return True
 
     @staticmethod
-    def _small(members: list[Node], rows: int) -> bool:
-        inner = (product(n.shape[rows:]) for n in members)
+    def _small(shapes: set[Shape], rows: int) -> bool:
+        inner = (product(s[rows:]) for s in shapes)
         return all(isinstance(i, int) and i <= _SERIAL_ELEMENTS for i in inner)
 
     def _merge(self, into: Group, other: Group, rows: int) -> None:
@@ -269,6 +276,9 @@ class Fusion(Expansion):
         for node in other.members:
             self.group_of[node] = into
         into.members += other.members
+        into.reads |= other.reads
+        into.shapes |= other.shapes
+        into.reduced |= other.reduced
         into.rows, into.space, into.heavy = rows, into.space[:rows], into.heavy or other.heavy
         into.before = (into.before | other.before) & ~bit & ~gone
         del self.groups[other.id]
@@ -288,10 +298,8 @@ class Fusion(Expansion):
         """A value is stored when another group or the caller reads it; a group of which nobody reads anything goes."""
         self._drop_dead()
         needed = set(self.results)
-        for node, group in self.group_of.items():
-            for read in self.fact(node).reads:
-                if self.group_of.get(read.node) not in (None, group):
-                    needed.add(read.node)
+        for group in self.groups.values():
+            needed.update(n for n in group.reads if self.group_of.get(n, group) is not group)
         position = {n: i for i, n in enumerate(self.order)}
         for group in self.groups.values():
             group.members.sort(key=lambda n: position[n])
@@ -302,7 +310,6 @@ class Fusion(Expansion):
 
         A user reads no more than before: it has what they are made of, or reads one array in the place of another.
         """
-        reads = {g.id: {r.node for n in g.members for r in self.fact(n).reads} for g in self.groups.values()}
         stored = {n for g in self.groups.values() for n in g.stored}
         overwritten = set(self.updates.values())
         out: set[Node] = set()
@@ -315,8 +322,8 @@ class Fusion(Expansion):
             large = {n for n in made_of if not nonnegative(size - _SMALLER * product(n.shape))}
             if made_of & (out | overwritten) or not all(self.leaf(n) or n in stored for n in large):
                 continue
-            users = {self.group_of[n].id for n in self.readers[node]} - {self.group_of[node].id}
-            if all(len(large - reads[u]) <= (len(large) == 1) for u in users):
+            users = {self.group_of[n] for n in self.readers[node]} - {self.group_of[node]}
+            if all(len(large - u.reads.keys()) <= (len(large) == 1) for u in users):
                 out.add(node)
         return out
 
@@ -334,28 +341,26 @@ class Fusion(Expansion):
         todo = [self.group_of[n] for n in self.results if n in self.group_of]
         live = set(todo)
         while todo:
-            for node in todo.pop().members:
-                for read in self.fact(node).reads:
-                    source = self.group_of.get(read.node)
-                    if source is not None and source not in live:
-                        live.add(source)
-                        todo.append(source)
+            for node in todo.pop().reads:
+                source = self.group_of.get(node)
+                if source is not None and source not in live:
+                    live.add(source)
+                    todo.append(source)
         self.groups = {k: g for k, g in self.groups.items() if g in live}
         self.group_of = {n: g for n, g in self.group_of.items() if g in live}
 
-    def _bound(self, members: list[Node], stored: list[Node]) -> set[Node]:
-        """What is read and stored; an update shares the buffer of its parameter."""
-        inside = set(members)
+    def _bound(self, groups: Sequence[Group], inside: set[Node], stored: Iterable[Node]) -> set[Node]:
+        """What is read from outside and what is stored; an update shares the buffer of its parameter."""
         out = {self.updates.get(n, n) for n in stored}
-        for node in members:
-            out |= {r.node for r in self.fact(node).reads} - inside
+        for group in groups:
+            out |= group.reads.keys() - inside
         return out
 
     def buffers(self, group: Group) -> set[Node]:
         """The values that a kernel of a group reads or stores; those of a loop or branch bind for themselves."""
         if group.members[0].regions:
             return set()
-        return self._bound(group.members, group.stored)
+        return self._bound((group,), set(group.members), group.stored)
 
     def overfull(self) -> set[Node]:
         """Where to cut the groups that bind more buffers than the target has."""

@@ -29,8 +29,7 @@ class Memory:
             self._made[group] = {n: _bytes(n) for n in group.stored if n not in elsewhere and n.op != "loop"}
             sizes |= self._made[group]
         for group in fusion.groups.values():
-            reads = {r.node for n in group.members for r in fusion.fact(n).reads}
-            self._read[group] = {n for n in reads if n in sizes}
+            self._read[group] = {n for n in group.reads if n in sizes}
             for n in self._read[group]:
                 self._readers.setdefault(n, set()).add(group)
         self._sizes = sizes

@@ -104,9 +104,8 @@ def _readers(fusion: Fusion) -> dict[Node, set[Group]]:
     """The groups that read each value."""
     readers: dict[Node, set[Group]] = {}
     for group in fusion.groups.values():
-        for node in group.members:
-            for read in fusion.fact(node).reads:
-                readers.setdefault(read.node, set()).add(group)
+        for node in group.reads:
+            readers.setdefault(node, set()).add(group)
     return readers
 
 
@@ -115,11 +114,10 @@ def dependencies(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -
     readers = _readers(fusion)
     before: dict[Group, set[Group]] = {g: set() for g in fusion.groups.values()}
     for group in fusion.groups.values():
-        for node in group.members:
-            for read in fusion.fact(node).reads:
-                source = fusion.group_of.get(read.node)
-                if source is not None and source is not group:
-                    before[group].add(source)
+        for node in group.reads:
+            source = fusion.group_of.get(node)
+            if source is not None and source is not group:
+                before[group].add(source)
     for taker, taken in fusion.taken.items():
         writer = _writer(fusion, taker)
         before[writer] |= readers.get(taken, set()) - {writer}
