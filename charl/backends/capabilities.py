@@ -20,8 +20,9 @@ class Capabilities:
     What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
     bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
-    scattered over pages; `stack`, bytes that a kernel may take for packed operands; `thread_work`, operations of vectors from
-    which on threads pay; `exchange`, bytes that come each cycle from the cache of another core.
+    scattered over pages; `stack`, bytes that a kernel may take for packed operands; `packed`, bytes that these may take of the
+    workspace, half of the second cache so that they stay there; `thread_work`, operations of vectors from which on threads pay;
+    `exchange`, bytes that come each cycle from the cache of another core.
     """
 
     dtypes: frozenset[str]
@@ -39,6 +40,7 @@ class Capabilities:
     bandwidth: tuple[float, float] = (20, 6)
     far: int = 1 << 10
     stack: int = 128 << 10
+    packed: int = 512 << 10
     thread_work: int = 1 << 15
     exchange: float = 3
 

@@ -6,11 +6,12 @@ computed before a loop, and what is computed once, `naming.py` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from charl import dims
 from charl.dims import Dim
+from charl.dtypes import DType
 from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
 from charl.loops.inline import Memo, substitute
@@ -33,7 +34,17 @@ Size = int | Dim
 
 
 class Emitter(Naming):
-    """Makes the statements of one nest."""
+    """Makes the statements of one nest. `scratch`: gives arrays of the workspace, where the target has one for kernels."""
+
+    def __init__(
+        self,
+        vectors: bool,
+        hints: dict[int, str] | None = None,
+        numbers: Iterator[int] | None = None,
+        scratch: Callable[[str, DType, int], Buffer] | None = None,
+    ) -> None:
+        super().__init__(vectors, hints, numbers)
+        self.scratch = scratch
 
     # ------------------------------------------------------------ blocks
 

@@ -54,11 +54,18 @@ class Bound:
             self.buffers[place] = Buffer(place.name, place.dtype, place.size, role)
         return self.buffers[place]
 
+    def scratch(self, name: str, dtype: DType, size: int) -> Buffer:
+        """An array of the workspace for this kernel alone."""
+        place = Place("scratch", name, dtype, size)
+        self.loaded.add(place)
+        self.stored.add(place)
+        return self.buffer(place)
+
     def kernel(
         self, name: str, nests: Sequence[tuple[Stmt, ...]], spans: Iterable[Span], flops: Size
     ) -> tuple[Kernel, tuple[Place, ...]]:
         """The kernel of nests over these buffers, and the places of its arguments in order."""
-        order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3}
+        order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3, "scratch": 4}
         given = {p: b for p, b in self.buffers.items() if b.role != "scratch"}
         given = dict(sorted(given.items(), key=lambda item: order[item[0].kind]))
         shown = [s.shown for s in spans]
@@ -162,7 +169,7 @@ class Lowering:
             else:
                 parts.setdefault(inner, []).append(self._sink(node, index, inliner))
         hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
-        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
+        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers, self.bound.scratch)
         rows = tuple(a for a in rows if a.extent != 1)
         built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
         merged: dict[tuple[Axis, ...], list[Sink]] = {}

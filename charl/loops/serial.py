@@ -32,7 +32,7 @@ def region_kernel(
     name: str, group: Group, region: Loop | Branch, place: Callable[[Node], Place], caps: Capabilities
 ) -> tuple[Kernel, tuple[Place, ...]]:
     """The kernel of a region, and its arguments."""
-    serial = replace(caps, grid=False, scatter=True)
+    serial = replace(caps, grid=False, scatter=True, packed=0)
     lowering = _Region(place, serial, Bound(numbers=count(1)))
     return lowering.kernel(name, group, region)
 

@@ -5,7 +5,7 @@ Enters: a checked program and capabilities. Leaves: `Lowered`. The steps read fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from charl import dims
@@ -110,17 +110,21 @@ def _plan_export(
             if same not in known:
                 lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
                 made, buffers = lowering.kernel(name, step)
-                order = tuple(signature.places[p] for p in buffers)
+                order = tuple(p if p.kind == "scratch" else signature.places[p] for p in buffers)
                 known[same] = (kernels.kept(made), order)
             kernel, order = known[same]
-            met = list(signature.places)
-            used = tuple(met[i] for i in order)
+            used = places.used(order, list(signature.places))
             flops = flops + kernel.flops
             out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
         return tuple(out), flops
 
     steps, flops = lowered(root)
-    return Plan(export, steps, places.arena_bytes, places.lives, flops)
+    behind = 1 + max((x.last for x in places.lives), default=0)
+    scratch = Life(
+        "scratch", places.scratch_bytes, behind, behind
+    )  # needed with what lives, or less: still a lower bound
+    total = places.arena_bytes + places.scratch_bytes
+    return Plan(export, steps, total, (*places.lives, scratch), flops)
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:
@@ -206,6 +210,8 @@ class _Places:
         self._serial: set[Group] = set()
         self._places: dict[Node, Place] = {}
         self._same: dict[Node, Node] = {}
+        self._scratch: dict[tuple[int, DType, Size], Place] = {}
+        self.scratch_bytes = 0
         paths = [
             (f"{a.name}_{path}" if path else a.name).replace(".", "_")
             for a in export.arguments
@@ -229,6 +235,24 @@ class _Places:
             for inner in region.levels:
                 self._same |= inner.updates
                 self._tables(inner)
+
+    def used(self, order: Sequence[int | Place], met: Sequence[Place]) -> tuple[Place, ...]:
+        """The places of a kernel's buffers, by their numbers among those `met`; its scratch lies behind all that lives longer."""
+        end = 0
+        out: list[Place] = []
+        for x in order:
+            if isinstance(x, int):
+                out.append(met[x])
+                continue
+            key = (end, x.dtype, x.size)
+            if key not in self._scratch:
+                self._scratch[key] = replace(x, offset=self.arena_bytes + end)
+            out.append(self._scratch[key])
+            size = aligned(x.size * x.dtype.bytes)
+            assert isinstance(size, int)
+            end += size
+        self.scratch_bytes = max(self.scratch_bytes, end)
+        return tuple(out)
 
     def serial(self, group: Group) -> bool:
         """Whether a loop or branch is one kernel."""

@@ -22,11 +22,11 @@ class Place:
 
     "parameter": leaf number `position` of all arguments (graph parameter order), written too when its argument is `mut`;
     "result": leaf number `position` of the result; "arena": at byte `offset` of the workspace; "constant": the table `data`;
-    "local": a variable of the one kernel that knows it.
+    "scratch": in the workspace too, of one kernel while it runs; "local": a variable of the one kernel that knows it.
     `size` is in elements.
     """
 
-    kind: Literal["parameter", "result", "arena", "constant", "local"]
+    kind: Literal["parameter", "result", "arena", "constant", "scratch", "local"]
     name: str
     dtype: DType
     size: Size

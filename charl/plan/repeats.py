@@ -15,8 +15,8 @@ from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Place
 
 Known = dict[
-    Hashable, tuple[Kernel, tuple[int, ...]]
-]  # key → kernel, and the number of the place of each buffer
+    Hashable, tuple[Kernel, tuple[int | Place, ...]]
+]  # key → kernel, and the number of the place of each buffer; its scratch as it is
 
 
 class Signature:

@@ -37,5 +37,5 @@ def print_plans(lowered: Lowered) -> str:
 
 
 def _place(place: Place) -> str:
-    where = f"@{place.offset}" if place.kind == "arena" else ""
+    where = f"@{place.offset}" if place.kind in ("arena", "scratch") else ""
     return f"{place.kind} {place.name}: {place.dtype}[{place.size}]{where}"

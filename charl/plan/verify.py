@@ -33,7 +33,7 @@ def verify(plan: Plan) -> None:
                 raise InternalError(
                     "plan", f"{place.name} is {place.dtype}, {call.kernel.name} wants {buffer.dtype}"
                 )
-            unwritten = place.kind in ("arena", "result") and place not in written
+            unwritten = place.kind in ("arena", "result", "scratch") and place not in written
             if buffer.role != "output" and unwritten and not _fills_first(call.kernel, buffer):
                 raise InternalError("plan", f"{call.kernel.name} reads {place.name} before it is written")
             if place.kind == "constant" and buffer.role != "input":
@@ -43,7 +43,7 @@ def verify(plan: Plan) -> None:
         written.update(p for p, b in zip(call.places, call.kernel.buffers) if b.role != "input")
     _check_results(plan, written)
     _widen(plan.steps, 0, first, last)
-    arena = [p for p in first if p.kind == "arena"]
+    arena = [p for p in first if p.kind in ("arena", "scratch")]
     for env in _environments(plan):
         _check_overlaps(plan, arena, first, last, env)
 

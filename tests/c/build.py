@@ -239,7 +239,7 @@ def _pointer(place: Place, constants: Mapping[int, Array]) -> str:
         return f"({c} *)p[{place.position}]"
     if place.kind == "result":
         return f"({c} *)r[{place.position}]"
-    if place.kind == "arena":
+    if place.kind in ("arena", "scratch"):
         return f"({c} *)(void *)(w + {dims.evaluate(place.offset, {})})"
     at = list(constants).index(id(place.data))
     return f"(const {c} *)c[{at}]"

@@ -94,8 +94,15 @@ def _cases(count: int) -> list[Case]:
     return out
 
 
-def _tiny(caps: Capabilities) -> Capabilities:
-    return replace(caps, cache=(1 << 10, 2 << 10), stack=8 << 10, far=16)
+def tiny(caps: Capabilities) -> Capabilities:
+    return replace(caps, cache=(1 << 10, 2 << 10), stack=8 << 10, packed=16 << 10, far=16)
+
+
+def large_cases() -> Iterator[Case]:
+    """Products of which `tiny` packs blocks into the workspace: whole sums, and those that grow in the results."""
+    for i, k in enumerate((33, 64, 200, 130)):
+        for n in (65, 200):
+            yield Case(1 + i // 3, 340, n, k, (bool(i & 1), n == 65), ("none", "long", "bias", "two")[i], f32)
 
 
 @pytest.mark.parametrize("isa", build.ISA)
@@ -103,17 +110,23 @@ def test_products(isa: str, tmp_path: Path) -> None:
     if reason := build.missing(isa):
         pytest.skip(reason)
     library = build.Library("products", tmp_path)
-    cases = _cases(32)
+    cases = [*_cases(32), *large_cases()]
+    blocks = 0
     kinds = {
         "any": PORTABLE_C,
         "exact": EXACT[isa],
-        "tiny": _tiny(PORTABLE_C),
-        "tiny exact": _tiny(EXACT[isa]),
+        "tiny": tiny(PORTABLE_C),
+        "tiny exact": tiny(EXACT[isa]),
     }
     names = [kind for kind in kinds if isa != "scalar" or "exact" not in kind]
     for i, case in enumerate(cases):
         for kind in names[i % 2 :: 2]:
             library.add_plan(f"{i} {kind}", build.plan_graph(case.graph(), kinds[kind]))
+            # only what is cut for tiny caches has blocks in the workspace here, of products with many rows
+            shared = any(p.kind == "scratch" for c in library.plans[f"{i} {kind}"].calls for p in c.places)
+            assert not shared or ("tiny" in kind and case.m > 100)
+            blocks += shared
+    assert blocks >= 4
     library.build(isa, ["-O1", *build.WARNINGS])
     for i, case in enumerate(cases):
         arrays = case.arrays()
@@ -126,7 +139,7 @@ def test_products(isa: str, tmp_path: Path) -> None:
 
 def test_names_of_sums_are_none_of_the_loops_around() -> None:
     """A block of a sum has a loop of its own: numbers of names that met once took one for the other."""
-    caps = _tiny(AVX512)
+    caps = tiny(AVX512)
     case = Case(1, 64, 130, 100, (False, False), "none", f32)
     texts = set()
     for n in range(40):

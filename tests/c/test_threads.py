@@ -19,7 +19,7 @@ from charl.loops.ir import For, Kernel, Local, Transpose
 from charl.loops.walk import statements
 from tests import support
 from tests.c import build, graphs
-from tests.c.test_contractions import Case
+from tests.c.test_contractions import Case, large_cases, tiny
 
 ALWAYS = replace(PORTABLE_C, thread_work=0)
 
@@ -77,6 +77,8 @@ def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
         )
         drawn.append((f"product {i}", case.graph(), case.arrays()))
     plans = [(name, build.plan_graph(graph, ALWAYS), arrays) for name, graph, arrays in drawn]
+    for i, case in enumerate(large_cases()):  # threads share what is packed
+        plans.append((f"large product {i}", build.plan_graph(case.graph(), tiny(ALWAYS)), case.arrays()))
     results = []
     for flags in ((), ("-fopenmp",)):
         library = build.Library(f"threads{len(flags)}", tmp_path)

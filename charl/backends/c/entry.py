@@ -179,7 +179,7 @@ def _arena(steps: Sequence[Step]) -> Iterator[Place]:
     """The places of the workspace that a function mentions."""
     for step in steps:
         places = step.places if isinstance(step, Call) else (step.condition,)
-        yield from (p for p in places if p is not None and p.kind == "arena")
+        yield from (p for p in places if p is not None and p.kind in ("arena", "scratch"))
         for body in inside(step):
             yield from _arena(body)
 
@@ -238,7 +238,7 @@ def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
     sizes = [pointers.size(d) for d in call.dims]
     nans = []
     for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
-        if buffer.role in ("output", "inout") and place.dtype.is_float:
+        if buffer.role in ("output", "inout") and place.dtype.is_float and place.kind != "scratch":
             count = pointers.size(place.size)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
             nans.append(

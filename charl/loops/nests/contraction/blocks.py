@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from types import MappingProxyType
 from typing import Protocol
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Reduce
+from charl.graph.scalar import Expr, Load, Reduce, Ref
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
-from charl.loops.ir import Buffer, For, Kind, Local, Prefetch, Simd, Stmt, Transpose
+from charl.loops.ir import Buffer, For, Kind, Let, Local, Simd, Stmt, Store, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
@@ -27,6 +28,10 @@ from charl.loops.sinks import Sink, identity, lanes
 
 Size = int | Dim
 Values = Mapping[str, Sequence[Size]]
+
+
+# What is added to a register tile whose vectors stand at the given places of the lane axis.
+Keep = Callable[[tuple[Stmt, ...], Sequence[Size]], tuple[Stmt, ...]]
 
 
 class Tiled(Protocol):
@@ -61,12 +66,16 @@ class Blocks:
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
         self.waiting: Buffer | None = None  # an array of sums that no result can hold
+        self.shared: list[Buffer] = []  # packed operands in the workspace
         # what all numbers of lanes divide
         self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
-        return wrap(self.s.outer, self._strips(self._strip))
+        strips = self._strips(self._strip)
+        if self.s.shared:  # threads share what is packed, inside of all these loops
+            return nested([(a.name, a.extent) for a in self.s.outer], strips)
+        return wrap(self.s.outer, strips)
 
     # ------------------------------------------------------------ loops
 
@@ -77,7 +86,8 @@ class Blocks:
             step = self.lanes * vectors
             for first, last, many in self._together(start, stop, step):
                 at = partial(self._strip_at, vectors=vectors, part=part, many=many)
-                kind: Kind = "serial" if part else "parallel"  # what is left is little
+                # what is left is little
+                kind: Kind = "serial" if part or self.s.shared else "parallel"
                 one = lambda j, at=at: body(at(j))  # noqa: E731
                 out += self._loop(self.s.lane, first, last, step * many, one, kind)
         return out
@@ -115,7 +125,7 @@ class Blocks:
         n = dims.sym(index)
         one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
         inside = body(one)
-        return (For(index, strip.many, inside),) if inside else ()
+        return (For(index, strip.many, inside, "parallel" if self.s.shared else "serial"),) if inside else ()
 
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
         """The strips of the lane axis."""
@@ -149,22 +159,41 @@ class Blocks:
         self.ranges[index] = (start, stop - 1)
         return (For(index, stop, body(dims.sym(index)), kind, start, step),)
 
-    def _tiles(self, extent: Size, size: int, body: Tiled) -> tuple[Stmt, ...]:
+    def _tiles(self, extent: Size, size: int, body: Tiled, first: int = 0) -> tuple[Stmt, ...]:
+        """Tiles of at most `size` elements of the tile axis, from element `first` on, where one begins."""
         out: tuple[Stmt, ...] = ()
         assert self.s.tile is not None
         for start, stop, rows in rows_of(extent, size):
+            start = first if start == 0 else start
             rest = start != 0 and not isinstance(extent, int)  # one iteration at most
             kind: Kind = "serial" if rest else "parallel"
             out += self._loop(self.s.tile, start, stop, rows, partial(body, size=rows), kind)
         return out
 
-    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """Register tiles over the whole tile axis."""
+    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
+        """Register tiles over the tile axis from element `first` on."""
         tile = self.s.tile
         if tile is None:
             return body({})
         rows = lambda i, size: body({tile.name: [i + r for r in range(size)]})  # noqa: E731
-        return self._tiles(tile.extent, self.s.shape.rows, rows)
+        return self._tiles(tile.extent, self.s.shape.rows, rows, first)
+
+    def _packed_and_used(
+        self,
+        strip: Strip,
+        pack: Callable[[Strip], tuple[Stmt, ...]],
+        tile: Callable[[Strip, Values, bool], tuple[Stmt, ...]],
+    ) -> tuple[Stmt, ...]:
+        """A block of packed operands, and all register tiles. Where the schedule says so the first of them packs as it reads."""
+        if not self.s.as_read:
+            used = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)))
+            return (*self._each_strip(strip, pack), *used)
+        assert self.s.tile is not None
+        _, _, size = rows_of(self.s.tile.extent, self.s.shape.rows)[0]
+        first: Values = {self.s.tile.name: list(range(size))}
+        packing = self._each_strip(strip, lambda one: tile(one, first, True))
+        rest = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)), size)
+        return (*packing, *rest)
 
     def _region(self, strip: Strip, body: Callable[[list[Size], str], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
         """A vector region over a strip; `body` is given the lane axis's index in each vector, and the lane."""
@@ -179,7 +208,7 @@ class Blocks:
 
     def _strip(self, strip: Strip) -> tuple[Stmt, ...]:
         kept = self._arrays(strip)
-        local = tuple(Local(b) for b in kept)
+        local = () if self.s.shared else tuple(Local(b) for b in kept)
         if self.s.depth is not None:
             if self.s.waits:
                 self.waiting = Buffer("sums", self.c.total.dtype, self._held(strip) * strip.many, "scratch")
@@ -187,14 +216,13 @@ class Blocks:
             block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n))
             each = partial(self._each_strip, strip)
             return (*local, *each(self._cleared), *block, *each(self._epilogue))
-        pack = self._each_strip(strip, lambda one: self._packed(one, kept, 0, self.c.over[0].extent))
 
-        def tile(rows: Values) -> tuple[Stmt, ...]:
-            return self._each_strip(
-                strip, lambda one: self._finished(one, self._with_packed(one, kept), rows)
-            )
+        def tile(one: Strip, rows: Values, packs: bool) -> tuple[Stmt, ...]:
+            sinks = self.c.sinks if packs else self._with_packed(one, kept)
+            return self._finished(one, sinks, rows, partial(self._keep, one, kept) if packs else None)
 
-        return (*local, *pack, *self._rows(tile))
+        pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
+        return (*local, *self._packed_and_used(strip, pack, tile))
 
     @property
     def _depth(self) -> Size:
@@ -222,13 +250,17 @@ class Blocks:
 
         return self._loop(axis, 0, axis.extent, depth, block, "serial")
 
-    def _finished(self, strip: Strip, sinks: Sequence[Sink], rows: Values) -> tuple[Stmt, ...]:
-        """A register tile of whole sums, and what is done with them."""
+    def _finished(
+        self, strip: Strip, sinks: Sequence[Sink], rows: Values, keep: Keep | None = None
+    ) -> tuple[Stmt, ...]:
+        """A register tile of whole sums, and what is done with them. `keep`: adds what packs the operands as they are read."""
         lane = self.s.lane.name
-        return self._region(
-            strip,
-            lambda at, name: register_tile(self.emitter, sinks, {**rows, lane: at}, name, self.lanes),
-        )
+
+        def tile(at: list[Size], name: str) -> tuple[Stmt, ...]:
+            body = register_tile(self.emitter, sinks, {**rows, lane: at}, name, self.lanes)
+            return keep(body, at) if keep else body
+
+        return self._region(strip, tile)
 
     # ------------------------------------------------------------ sums that grow in memory
 
@@ -263,42 +295,43 @@ class Blocks:
 
     def _block(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
         """Add one block of the sum to a strip of the results."""
-        pack = self._each_strip(strip, lambda one: self._packed(one, kept, k, count))
         axis, rest = self.c.over[0], self.c.over[1:]
         inner = self.emitter.name(axis.name.split(".")[0])
         over = ((inner, count), *((a.name, a.extent) for a in rest))
         at = self._position({axis.name: dims.sym(inner)})
 
-        def tile(one: Strip, rows: Values) -> tuple[Stmt, ...]:
-            body = substitute(self._body(one, kept, at), {axis.name: k + dims.sym(inner)}, Memo())
-            added = self._added(one, Reduce("add", over, body, self.c.total.dtype), rows)
-            return self._ahead(added, one, k, inner, rows) if self.s.ahead else added
+        env = {axis.name: k + dims.sym(inner)}
 
-        return (*pack, *self._rows(lambda rows: self._each_strip(strip, partial(tile, rows=rows))))
+        def tile(one: Strip, rows: Values, packs: bool) -> tuple[Stmt, ...]:
+            body = self.c.total.body if packs else self._body(one, kept, at)
+            part = Reduce("add", over, substitute(body, env, Memo()), self.c.total.dtype)
+            return self._added(
+                one, part, rows, partial(self._keep, one, kept, env=env, inner=inner) if packs else None
+            )
 
-    def _ahead(
-        self, tile: tuple[Stmt, ...], strip: Strip, k: Size, inner: str, rows: Values
+        return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
+
+    def _keep(
+        self,
+        strip: Strip,
+        kept: Sequence[Buffer],
+        tile: tuple[Stmt, ...],
+        at: Sequence[Size],
+        env: Mapping[str, Size] = MappingProxyType({}),
+        inner: str = "",
     ) -> tuple[Stmt, ...]:
-        """A register tile whose loop asks for what is packed next: the first tiles of a block take a line of its rows each."""
-        (load,), (axis,), lane = self.s.packed, self.c.over, self.s.lane
-        assert self.s.tile is not None and self.s.depth is not None
-        first, size = rows[self.s.tile.name][0], len(rows[self.s.tile.name])
-        start, last = (first, first) if isinstance(first, int) else self.ranges[str(first)]
-        if start != 0:
-            return tile
-        after = k + self.s.depth
-        begin = strip.start + self._width(strip) * dims.floordiv(after, axis.extent)
-        begin = dims.minimum(begin, lane.extent - self._width(strip), self.ranges)
-        tiles = last // size + 1 if isinstance(last, int) else 1
-        each = -(-strip.vectors // tiles)
-        lines = [dims.floordiv(first, size) * each + n for n in range(each)]
-        row = dims.mod(after, axis.extent) + dims.sym(inner)
-        ask: list[Stmt] = []
-        for line in lines:
-            line = dims.minimum(line, strip.vectors - 1, self.ranges)
-            env = {axis.name: row, lane.name: begin + self.lanes * line}
-            ask.append(Prefetch(load.source, dims.substitute(load.index[0], env)))
-        return tuple(_at_start_of(s, inner, tuple(ask)) for s in tile)
+        """A register tile whose loop stores what it reads of the operands to their packed blocks, which begin at `env`."""
+        axis, lane = self.c.over[0], self.s.lane.name
+        place = self._position({axis.name: dims.sym(inner)} if inner else {})
+        stores: list[tuple[Load, Store]] = []
+        for load, buffer in zip(self.s.packed, kept, strict=True):
+            slot = self._slot(strip, buffer, place, load)
+            for vector in at:
+                here = {**env, lane: vector}
+                read = Load(load.source, (dims.substitute(load.index[0], here),), load.dtype)
+                stores.append((read, Store(buffer, dims.substitute(slot.index[0], here), read)))
+        innermost = self.c.over[-1].name if len(self.c.over) > 1 or not inner else inner
+        return tuple(_storing(s, innermost, stores) for s in tile)
 
     def _position(self, names: Mapping[str, Size]) -> Size:
         """The place of an element of the sum in its block. `names`: indices that stand for the loops of the sum."""
@@ -331,7 +364,7 @@ class Blocks:
         left, width = self.s.lane.extent - strip.start, self._width(strip)
         return min(left, width) if isinstance(left, int) and isinstance(width, int) else width
 
-    def _added(self, strip: Strip, part: Reduce, rows: Values) -> tuple[Stmt, ...]:
+    def _added(self, strip: Strip, part: Reduce, rows: Values, keep: Keep | None = None) -> tuple[Stmt, ...]:
         home = self._home(strip)
 
         def tile(at: list[Size], _: str) -> tuple[Stmt, ...]:
@@ -342,7 +375,8 @@ class Blocks:
                 new = substitute(part, env, Memo())
                 assert isinstance(new, Reduce)
                 parts.append((new, replace(home.at(env, Memo()), value=new)))
-            return self.emitter.accumulate(parts, self._written_out)
+            body = self.emitter.accumulate(parts, self._written_out)
+            return keep(body, at) if keep else body
 
         return self._region(strip, tile)
 
@@ -359,9 +393,16 @@ class Blocks:
     # ------------------------------------------------------------ packed operands
 
     def _arrays(self, strip: Strip) -> list[Buffer]:
-        """An array for each packed load: its block of the sum × the strip."""
-        size = self._room(strip) * strip.many
-        return [Buffer("packed", x.dtype, size, "scratch") for x in self.s.packed]
+        """An array for each packed load: its block of the sum × the strip; the same for all strips where threads share it."""
+        if not self.s.shared:
+            size = self._room(strip) * strip.many
+            return [Buffer("packed", x.dtype, size, "scratch") for x in self.s.packed]
+        if not self.shared:
+            assert self.emitter.scratch is not None
+            widest = self._room(Strip(0, self.s.shape.vectors, None)) * self.s.strips
+            most = dims.evaluate(widest, {"VL32": 16, "VL64": 8})
+            self.shared = [self.emitter.scratch("packed", x.dtype, most) for x in self.s.packed]
+        return self.shared
 
     def _packed(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
         """Fill the arrays with `count` elements of the sum from `k` on."""
@@ -413,12 +454,24 @@ class Blocks:
         return self.emitter.replaced(self.c.sinks, {id(total): packed})
 
 
-def _at_start_of(s: Stmt, index: str, more: tuple[Stmt, ...]) -> Stmt:
-    """The statement with `more` at the start of the loop over `index`."""
+def _storing(s: Stmt, index: str, stores: Sequence[tuple[Load, Store]]) -> Stmt:
+    """The statement with `stores` in the loop over `index`, each behind what it stores where that has a name."""
     if isinstance(s, For) and s.index == index:
-        return replace(s, body=(*more, *s.body))
+        named = {
+            (e.source, e.index): x for x in s.body if isinstance(x, Let) and isinstance(e := x.value, Load)
+        }
+        behind: dict[str, list[Stmt]] = {}
+        first: list[Stmt] = []
+        for read, store in stores:
+            let = named.get((read.source, read.index))
+            if let is None:
+                first.append(store)
+            else:
+                behind.setdefault(let.name, []).append(replace(store, value=Ref(let.name, read.dtype)))
+        body = [y for x in s.body for y in (x, *(behind.get(x.name, ()) if isinstance(x, Let) else ()))]
+        return replace(s, body=(*first, *body))
     if isinstance(s, (For, Simd)):
-        return replace(s, body=tuple(_at_start_of(x, index, more) for x in s.body))
+        return replace(s, body=tuple(_storing(x, index, stores) for x in s.body))
     return s
 
 

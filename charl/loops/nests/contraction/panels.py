@@ -203,8 +203,9 @@ class Panelled(Flipped):
             out += self._loop(axis, begin, stop, n, each)
         return out
 
-    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """Register tiles over the trailing axes of the present panel."""
+    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
+        """Register tiles over the trailing axes of the present panel; none of them packs as it reads."""
+        assert not first
         return self._along(0, {}, body)
 
     def _along(self, n: int, rows: Values, body: Callable[[Values], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:

@@ -24,15 +24,20 @@ _UNKNOWN = 256
 TURN = 0.4  # cycles to transpose an element between nearby arrays
 _COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
+_LINE = 64  # bytes of a cache line
 _PAIR = 128  # bytes of two cache lines, which come together
+# Of a row of a strip that is packed, from the second cache and from behind it.
+_FETCH = (5.0, 24.0)
 _VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
 _KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 _ROW_LOAD, _LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
-_AHEAD = 160  # elements of the sum, at most, of a block that asks for the next one
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
+_MANY = (
+    24  # tiles from which on threads share what is packed for them, as two more parallel loops cost little
+)
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
 _DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
@@ -77,9 +82,10 @@ class Schedule:
     """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
     copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
     block, between which the sums wait in memory; None where one register holds the whole sum. `strips`: strips of the lane axis
-    that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `ahead`: each block
-    asks for what the next one packs. `flipped`: results leave
-    transposed.
+    that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `as_read`: the first
+    tile of a block reads the operands where they lie and packs them meanwhile. `shared`: packed blocks lie in the workspace,
+    and threads share the tiles that use one; otherwise each thread has blocks of its own on its stack. `flipped`: results
+    leave transposed.
     """
 
     lane: Axis
@@ -91,7 +97,8 @@ class Schedule:
     depth: Size | None = None
     strips: int = 1
     waits: bool = False
-    ahead: bool = False
+    as_read: bool = False
+    shared: bool = False
     flipped: bool = False
     windows: Windows | None = None
     panels: Panels | None = None
@@ -158,7 +165,8 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     cycles += hops * tiles * vectors * depth
     others = [x for x in c.loads if x not in reads]
     lines = [_lines(x, tile, shape.rows) for x in _far(c, caps, others, [])]
-    cycles += _VISIT * sum(lines) * tiles * -(-vectors // shape.vectors) * depth
+    visit = _FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else _VISIT
+    cycles += visit * sum(lines) * tiles * -(-vectors // shape.vectors) * depth
     cost = cycles + len(packed) * TURN * columns * depth + (TURN + 0.1) * rows * columns * flipped
     base = replace(base, shape=shape, cost=cost * prod(_known(a.extent) for a in outer))
     if moves:
@@ -221,8 +229,9 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     if waits:  # for the sums
         room -= tile * width if isinstance(tile, int) else room
     blocked = not s.flipped and turn <= room
-    if blocked and not waits and (deep := _streamed(c, caps, s)):
-        return replace(s, depth=deep, ahead=True)
+    s = replace(s, as_read=blocked and _as_read(c, caps, s))
+    if not s.flipped and (shared := _shared(c, caps, s, turn)):
+        return shared
     if blocked and _scattered(c, caps, s):
         many = min(_TOGETHER, -(-_known(s.lane.extent) * c.total.dtype.bytes // width))
         many = max(min(many, caps.stack // 2 // (_known(tile) * width)), 1) if waits else many
@@ -240,19 +249,42 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     return replace(s, depth=split(extent, max(min(most, room // turn), 1)), waits=waits)
 
 
-def _streamed(c: Contraction, caps: Capabilities, s: Schedule) -> int | None:
-    """The depth of blocks, each of which asks for the next, of a large operand that comes from memory once."""
-    if s.turned or len(s.packed) != 1 or len(c.over) != 1 or s.tile is None:
+def _as_read(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
+    """Whether the first tile of a block packs it. For many tiles of an operand that comes from behind the second cache a loop
+    of its own is better: it waits for more rows at once.
+    """
+    if s.turned or s.tile is None or not isinstance(s.tile.extent, int) or s.shape.rows < 2:
+        return False
+    near = (
+        _known(s.lane.extent) * prod(_known(a.extent) for a in c.over) * c.total.dtype.bytes <= caps.cache[1]
+    )
+    return near or s.tile.extent < _MANY * s.shape.rows
+
+
+def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Schedule | None:
+    """Blocks in the workspace, for as many rows as make up for it, of which the operands leave the second cache: the whole sum
+    of a strip if that fits, so that no result is visited twice, else as deep as fits; of short sums several strips.
+    """
+    rows, tiles = _known(s.tile.extent if s.tile else 1), 0
+    tiles = -(-rows // s.shape.rows)
+    if (
+        tiles < _MANY
+        or turn > caps.packed
+        or rows * prod(_known(a.extent) for a in c.over) * c.total.dtype.bytes < caps.cache[1]
+    ):
         return None
-    sizes = (c.over[0].extent, s.tile.extent, s.lane.extent)
-    if not all(isinstance(x, int) for x in sizes) or not caps.exact or _scattered(c, caps, s):
+    extent, most = c.over[0].extent, caps.packed // turn
+    others = [x for x in c.loads if stride(x, s.lane.name) == 0]
+    if _far(
+        c, caps, others, []
+    ):  # a line of each of their rows stays in the nearest cache until the next tile takes its rest
+        most = min(most, max(caps.cache[0] // 2 // _LINE // prod(_known(a.extent) for a in c.over[1:]), 1))
+    depth = split(extent, most)
+    whole = isinstance(extent, int) and depth == extent
+    if not whole and c.home() is None:
         return None
-    depth, rows, columns = (_known(x) for x in sizes)
-    if depth * columns * c.total.dtype.bytes <= caps.cache[1] or rows < 3 * s.shape.rows:
-        return None
-    most = next((n for n in range(_AHEAD, _AHEAD // 2, -1) if depth % n == 0), None)
-    # each block but the first reads and writes the results once more
-    return most if most and rows * (depth // most - 1) < 1.4 * depth else None
+    strips = max(caps.packed // (turn * depth), 1)
+    return replace(s, depth=None if whole else depth, strips=strips, shared=True)
 
 
 def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:
@@ -343,8 +375,10 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
                 first = 0
         cycles *= 1 + _KIND * kinds
         plain = cycles + _VISIT * visits * far
-        copy = _COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY
-        moved = cycles + copy * e.columns * e.depth * movable + _VISIT * visits * (far - movable)
+        copy = (_COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY) * e.columns
+        if e.even:
+            copy = _FETCH[e.columns * e.depth * width // 8 > caps.cache[1]] * -(-most // vectors)
+        moved = cycles + copy * e.depth * movable + _VISIT * visits * (far - movable)
         packs = movable > 0 and e.depth >= 16 and moved < plain
         cycles = moved if packs else plain
         if best is None or cycles < best[0]:
