@@ -102,6 +102,7 @@ class Expansion:
             elif not self.leaf(node) and (self.writes(node) or self._reads_again(node)):
                 spoiled.update(self._read_as_stored(node, side) for side in range(len(node.inputs)))
         total: dict[Node, int] = {}
+        stored: dict[Node, frozenset[Node]] = {}  # what a cheap value comes from
         for node in self.order:
             if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
                 continue
@@ -110,10 +111,11 @@ class Expansion:
                 continue
             inputs = {r.node for r in facts.reads}
             cost = facts.cost + sum(total.get(i, 0) for i in inputs)
-            # two smaller values: an outer product
-            smaller = all(nonnegative(_elements(node) - _elements(i) - 1) for i in inputs)
-            if cost <= _RECOMPUTE and (len(inputs) <= 1 or (len(inputs) == 2 and smaller)):
-                total[node] = cost
+            sources = frozenset(s for i in inputs for s in stored.get(i, (i,)))
+            # two smaller values: an outer product, or what is chosen by where it lies
+            smaller = all(nonnegative(_elements(node) - _elements(i) - 1) for i in sources)
+            if cost <= _RECOMPUTE and (len(sources) <= 1 or (len(sources) == 2 and smaller)):
+                total[node], stored[node] = cost, sources
                 self.cheap.add(node)
         self._mark_moved(spoiled)
 
