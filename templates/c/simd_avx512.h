@@ -404,7 +404,15 @@ static inline vf32 vf32_load_strided_mask(const float *p, ptrdiff_t stride, vm32
     return vf32_load(lanes);
 }
 
+/* p[0], p[stride], p[2 * stride], ... = x; nothing else is written. Every other element takes two stores, not sixteen. */
 static inline void vf32_store_strided(float *p, ptrdiff_t stride, vf32 x) {
+    if (stride == 2) {
+        const __m512i low = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+        const __m512i high = _mm512_set_epi32(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8);
+        _mm512_mask_storeu_ps(p, 0x5555, _mm512_permutexvar_ps(low, x));
+        _mm512_mask_storeu_ps(p + 15, 0xaaaa, _mm512_permutexvar_ps(high, x));
+        return;
+    }
     if (stride >= -(1 << 26) && stride <= (1 << 26)) {
         const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
         const __m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride));
@@ -419,6 +427,14 @@ static inline void vf32_store_strided(float *p, ptrdiff_t stride, vf32 x) {
 }
 
 static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, vm32 m) {
+    if (stride == 2) {
+        const __m512i low = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+        const __m512i high = _mm512_set_epi32(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8);
+        const vm32 last = (vm32)(vm32_spread((unsigned)m >> 8) << 1);
+        _mm512_mask_storeu_ps(p, vm32_spread((unsigned)m), _mm512_permutexvar_ps(low, x));
+        _mm512_mask_storeu_ps(p + 15, last, _mm512_permutexvar_ps(high, x));
+        return;
+    }
     if (stride >= -(1 << 26) && stride <= (1 << 26)) {
         const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
         const __m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)stride));

@@ -262,6 +262,7 @@ export fn chunks(w: f32[17, 70, 3, 3], x: f32[40, 70, 6, 6], d: f32[40, 17, 6, 6
 export fn rows(w: f32[40, 7, 3, 3], x: f32[3, 7, 40, 40], d: f32[3, 40, 40, 40]) = grad(plane)(w, x, d)
 export fn strided(w: f32[20, 3, 3], x: f32[5, 3, 41], d: f32[5, 20, 20]) = grad(line)(w, x, d)
 export fn double(w: f64[33, 20, 3], x: f64[6, 20, 22], d: f64[6, 33, 20]) = grad(wide)(w, x, d)
+export fn few(w: f32[5, 2, 3, 3], x: f32[3, 2, 19, 21], d: f32[3, 5, 19, 21]) = convolve(x, w, padding: 1) + d
 export fn places(w: f32[90, 65, 3, 3], x: f32[1, 65, 7, 7], d: f32[1, 90, 7, 7]) = tanh(convolve(x, w, padding: 1)) * d
 
 model Net {
@@ -280,7 +281,7 @@ export fn step(mut net: Net, mut sgd: Sgd<Net>, x: f32[8, 70, 7, 7], d: f32[8, 2
 
 @pytest.mark.parametrize("isa", build.ISA)
 def test_panels(isa: str, tmp_path: Path) -> None:
-    """Register tiles over taps or places: uneven tiles, chunks and blocks of the sum, strides, updates in place."""
+    """Register tiles over taps, places or rows of places: uneven tiles, chunks and blocks of the sum, strides, updates in place."""
     if reason := build.missing(isa):
         pytest.skip(reason)
     (tmp_path / "taps.ch").write_text(PANELS)
@@ -296,6 +297,7 @@ def test_panels(isa: str, tmp_path: Path) -> None:
         ("chunks", (17, 70, 3, 3), (40, 70, 6, 6), (40, 17, 6, 6)),
         ("rows", (40, 7, 3, 3), (3, 7, 40, 40), (3, 40, 40, 40)),
         ("strided", (20, 3, 3), (5, 3, 41), (5, 20, 20)),
+        ("few", (5, 2, 3, 3), (3, 2, 19, 21), (3, 5, 19, 21)),
         ("places", (90, 65, 3, 3), (1, 65, 7, 7), (1, 90, 7, 7)),
     ):
         arrays = [rng.standard_normal(s).astype(np.float32) for s in shapes]

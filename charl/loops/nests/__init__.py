@@ -7,7 +7,6 @@ row), rows with inner axes, lanes along the last output axis, plain elements wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Reduce
@@ -17,9 +16,10 @@ from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.flipped import Flipped
-from charl.loops.nests.contraction.form import contraction
+from charl.loops.nests.contraction.form import Contraction, contraction
 from charl.loops.nests.contraction.panels import Panelled, panels
-from charl.loops.nests.contraction.schedule import Schedule, along_the_sum, choose
+from charl.loops.nests.contraction.planes import Planes, planes
+from charl.loops.nests.contraction.schedule import Schedule, along_the_sum, choose, schedules
 from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
@@ -54,12 +54,20 @@ def build_nest(
     return wrap(rows, row(emitter, parts))
 
 
+def _scheduled(c: Contraction, caps: Capabilities) -> Schedule | None:
+    """The cheapest schedule of all kinds."""
+    plain = [*schedules(c, caps)]
+    return choose(c, caps, [*plain, *planes(c, caps, plain), *windowed(c, caps), *panels(c, caps)])
+
+
 def _writer(s: Schedule) -> type[Blocks]:
     """Who emits the loops of a schedule."""
     if s.windows:
         return Windowed
     if s.panels:
         return Panelled
+    if s.also:
+        return Planes
     return Flipped if s.flipped else Blocks
 
 
@@ -81,7 +89,7 @@ def _full(
         rows, sinks = collapse(rows, sinks)
     if heavy and emitter.vectors:
         found = contraction(emitter, rows, sinks)
-        schedule = choose(found, caps, chain(windowed(found, caps), panels(found, caps))) if found else None
+        schedule = _scheduled(found, caps) if found else None
         if found and schedule:
             return _writer(schedule)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):

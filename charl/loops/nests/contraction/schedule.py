@@ -6,7 +6,7 @@ along an output axis or cost more than along the sum. Costs are cycles; a size t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import prod
@@ -31,7 +31,7 @@ _FETCH = (5.0, 24.0)
 _VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
 _KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
-_ROW_LOAD, _LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
+ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
@@ -85,7 +85,7 @@ class Schedule:
     that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `as_read`: the first
     tile of a block reads the operands where they lie and packs them meanwhile. `shared`: packed blocks lie in the workspace,
     and threads share the tiles that use one; otherwise each thread has blocks of its own on its stack. `flipped`: results
-    leave transposed.
+    leave transposed. `also`: a further axis, of which a register tile takes so many elements.
     """
 
     lane: Axis
@@ -102,19 +102,20 @@ class Schedule:
     flipped: bool = False
     windows: Windows | None = None
     panels: Panels | None = None
+    also: tuple[Axis, int] | None = None
     cost: float = 0.0
 
 
-def choose(c: Contraction, caps: Capabilities, others: Iterator[Schedule]) -> Schedule | None:
-    """The cheapest schedule, also of `others`; None where lanes along the sum, or plain loops, are better."""
-    found = [*_schedules(c, caps), *others]
+def choose(c: Contraction, caps: Capabilities, found: Sequence[Schedule]) -> Schedule | None:
+    """The cheapest schedule of those found; None where lanes along the sum, or plain loops, are better."""
     if not found:
         return None
     best = min(found, key=lambda s: s.cost)
     return best if best.cost <= _along_the_sum(c, caps) else None
 
 
-def _schedules(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
+def schedules(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
+    """Those of a product: with lanes along one axis and register tiles over another."""
     natural = c.rows[-1]
     if c.stores_along(natural):
         yield from _with_lanes(c, caps, natural, False)
@@ -416,7 +417,7 @@ def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabil
     for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
         if columns * bits // 8 * depth > size:
             step = max(step, strip / bytes_per_cycle)
-    delay = _ROW_LOAD * rows + _LANE_LOAD * vectors
+    delay = ROW_LOAD * rows + LANE_LOAD * vectors
     return (step + delay) * depth + 1.5 * work + 12
 
 
