@@ -1,4 +1,4 @@
-"""The library against PyTorch: every entry, values and gradients, in float64 and float32, on every backend.
+"""The library against PyTorch and JAX: every entry, values and gradients, in float64 and float32, on every backend.
 
 Each program of `programs` holds functions for a subject; `reference/make.py` wrote what they are given and must return. A
 program is compiled once for a backend. The files are the table: nothing here knows an entry by name.
@@ -22,7 +22,8 @@ Leaves: TypeAlias = "dict[str, Array]"  # of one argument or result by path; an 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = sorted(p.stem for p in (HERE / "programs").glob("*.ch"))
 BACKENDS = [
-    pytest.param("evaluator", "f64", 1e-9, id="evaluator"),
+    pytest.param("evaluator", "f64", 1e-9, id="evaluator-f64"),
+    pytest.param("evaluator", "f32", 1e-5, id="evaluator-f32"),
     pytest.param("c", "f64", 1e-9, marks=needs_cc, id="c-f64"),
     pytest.param("c", "f32", 1e-5, marks=needs_cc, id="c-f32"),
     pytest.param("wgpu", "f32", 1e-5, marks=needs_vulkan, id="wgsl"),

@@ -15,6 +15,7 @@ export fn indices(x: f32[5, 4], t: i32[5], w: f32[4]) =
         probe(|x| cross_entropy(x, t, weight: w, ignore: 2, label_smoothing: 0.2), x),
         probe(|x| negative_log_likelihood(log_softmax(x), t), x),
         probe(|x| multi_hinge(x, t), x),
+        probe(|x| multi_hinge(x, t, margin: 0.5, reduction: sum), x),
     )
 
 /// Targets that are probabilities; one of them is 0.

@@ -53,7 +53,20 @@ export fn lion(mut p: P, g: [P; 3]) {
     for d in g { o.update(mut p, d, lr: 0.1, weight_decay: 0.1) }
 }
 
+/// Other numbers, and no decay.
+export fn light(mut p: P, g: [P; 3]) {
+    let mut o = Lamb.init(p)
+    for d in g { o.update(mut p, d, lr: 0.1, betas: (0.8, 0.95), eps: 1e-3, weight_decay: 0.0) }
+}
+
+export fn lion_plain(mut p: P, g: [P; 3]) {
+    let mut o = Lion.init(p)
+    for d in g { o.update(mut p, d, lr: 0.05, betas: (0.8, 0.95)) }
+}
+
 fn bowl(p: P) -> f32 = sum(p.w ** 4) + sum(exp(p.b))
+
+export fn uphill(p: P) -> P = sharpest(p, grad(bowl)(p), rho: 0.1)
 
 /// Sharpness-aware: the gradient from uphill, followed from here.
 export fn sam(mut p: P) {
