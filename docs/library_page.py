@@ -18,10 +18,11 @@ Everything here is Charl code, in `charl/lib`: read it, copy it, change it. The 
 you write yourself works and is compiled the same way: [your own layer](your-own-layer.md), [your own
 optimizer](your-own-optimizer.md), [your own schedule](your-own-schedule.md).
 
-Layers, losses, activations and optimizers are tested against PyTorch, values and gradients: within 1e-9 in float64
-(`f32="f64"` of `charl.load`, `--f32 f64` of `charl transpile`), within 1e-5 in float32, in NumPy, C and WGSL. What PyTorch
-lacks (LAMB, Lion, sharpness-aware steps, metrics) is tested against its paper's formula; what draws random numbers, by its
-distribution. `python docs/make.py` writes this page from the comments in the files.
+Every entry says its shapes, its formula and its source, and is tested against numbers of PyTorch, JAX, optax, torchmetrics or
+scikit-learn, values and gradients: within 1e-9 in float64 (`f32="f64"` of `charl.load`, `--f32 f64` of `charl transpile`),
+within 1e-5 in float32, in NumPy, C and WGSL. What draws is tested against the same bits from JAX's Threefry. `tests/library`
+holds the programs, the numbers and the scripts that made them. `python docs/make.py` writes this page from the comments in
+the files.
 
 """
 

@@ -1,7 +1,9 @@
 //! Attention, in scope without import.
 
-/// softmax(q k' / sqrt(d)) v (Vaswani et al., 2017) over [batch, heads, time, d]. `causal` hides later keys from a query; `length` hides
-/// all keys from that position on.
+/// softmax(q k' / sqrt(d)) v. `causal` hides later keys from a query; `length` hides all keys from that position on.
+///
+/// Shapes: q [batch, heads, time, d], k and v [batch, heads, keys, d], to [batch, heads, time, d]. Source: Vaswani et al.
+/// (2017), equation 1; torch.nn.functional.scaled_dot_product_attention.
 fn attention(q, k, v, causal: bool = false, length = None) {
     let d = shape(q)[-1]
     let scores = einsum("bhqd,bhkd->bhqk", q, k) * (1.0 / sqrt(1.0 * d))

@@ -7,12 +7,14 @@ from norm import over_channels
 
 // ---- functions
 
-/// The convolution of frameworks, which does not turn the kernel round (Dumoulin and Visin, 2016):
+/// The convolution of frameworks, which does not turn the kernel round:
 /// y[n, o, p] = sum over i, k of x[n, i, stride * p + dilation * k - padding] * w[o, i, k].
 ///
-/// x is [N, C, space…], w is [O, C / groups, taps…], y is [N, O, places…] with
-/// places = floor((L + 2 padding - dilation (k - 1) - 1) / stride) + 1 along an axis of length L. With `groups`, each group of output channels
-/// sees its own group of input channels (groups = C: depthwise).
+/// An axis of length L has floor((L + 2 padding - dilation (k - 1) - 1) / stride) + 1 places. With `groups`, each group of
+/// output channels sees its own group of input channels (groups = C: depthwise).
+///
+/// Shapes: x [N, C, space…], w [O, C / groups, taps…], to [N, O, places…]. Source: Dumoulin and Visin (2016), chapter 2;
+/// torch.nn.functional.conv2d.
 fn convolve<E: float>(
     x: E[N, C, *S], w: E[O, I, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1
 ) {
@@ -27,11 +29,14 @@ fn convolve<E: float>(
     }
 }
 
-/// The adjoint of `convolve` in x, also called deconvolution (Zeiler et al., 2010): x[n, i, p] lays w[i, o, …] down at
-/// stride * p + dilation * k - padding, and what overlaps adds up.
+/// The adjoint of `convolve` in x, also called deconvolution: x[n, i, p] lays w[i, o, …] down at stride * p + dilation * k -
+/// padding, and what overlaps adds up.
 ///
-/// w is [C, O / groups, taps…] as in PyTorch. An axis of length L becomes (L - 1) stride - 2 padding + dilation (k - 1) + 1 + extra; `extra`
-/// (output padding) says which of several lengths it was, where the stride is above 1.
+/// An axis of length L becomes (L - 1) stride - 2 padding + dilation (k - 1) + 1 + extra; `extra` (output padding) says which
+/// of several lengths it was, where the stride is above 1.
+///
+/// Shapes: x [N, C, space…], w [C, O / groups, taps…], to [N, O, longer space…]. Source: Zeiler et al. (2010); Dumoulin and
+/// Visin (2016), chapter 4; torch.nn.functional.conv_transpose2d.
 fn convolve_transposed<E: float>(
     x: E[N, C, *S], w: E[C, O, *K], stride = 1, padding = 0, dilation = 1, groups: int = 1, extra = 0
 ) {
@@ -45,8 +50,10 @@ fn convolve_transposed<E: float>(
 /// Axes of the taps of windows over the space of a tensor of rank `r`, counted from the end.
 fn taps(r) = range(2 - r, 0)
 
-/// The largest element of every window over the space of x (Zhou and Chellappa, 1988): [N, C, space…] to [N, C, places…]; padding never wins. At
-/// ties the gradient goes to the first.
+/// y[n, c, p] = max over k of x[n, c, stride * p + dilation * k - padding]: the largest element of every window; padding never
+/// wins. At ties the gradient goes to the first.
+///
+/// Shapes: [N, C, space…] to [N, C, places…]. Source: Zhou and Chellappa (1988); torch.nn.functional.max_pool2d.
 fn max_pool(x, size, stride = None, padding = 0, dilation = 1) {
     let step = if stride == None { size } else { stride }
     let space = range(2, rank(x))
@@ -56,8 +63,10 @@ fn max_pool(x, size, stride = None, padding = 0, dilation = 1) {
     max(seen, axis: taps(rank(x)))
 }
 
-/// The mean of every window over the space of x (LeCun et al., 1989): [N, C, space…] to [N, C, places…]. Zeros of the padding count, unless
+/// y[n, c, p] = mean over k of x[n, c, stride * p + k - padding]: the mean of every window. Zeros of the padding count, unless
 /// `count_padding` is false.
+///
+/// Shapes: [N, C, space…] to [N, C, places…]. Source: LeCun et al. (1989); torch.nn.functional.avg_pool2d.
 fn average_pool(x, size, stride = None, padding = 0, count_padding: bool = true) {
     let step = if stride == None { size } else { stride }
     let space = range(2, rank(x))
@@ -110,15 +119,23 @@ fn over_space(f, x, sizes, left) {
     }
 }
 
-/// Means over `size` parts of every axis of space: [N, C, size…] from [N, C, space…], whatever the space is.
+/// Means over `size` parts of every axis of space, whatever the space is: part i of n of an axis of length l is from floor(i *
+/// l / n) to ceil((i + 1) * l / n).
+///
+/// Shapes: [N, C, space…] to [N, C, size…]. Source: torch.nn.functional.adaptive_avg_pool2d.
 fn adaptive_average_pool(x, size) = over_space(mean_of_parts, x, each(size, rank(x) - 2), rank(x) - 2)
 
-/// Largest elements of `size` parts of every axis of space.
+/// Largest elements of `size` parts of every axis of space, parted as by `adaptive_average_pool`: floor(i * l / n) to ceil((i +
+/// 1) * l / n).
+///
+/// Shapes: [N, C, space…] to [N, C, size…]. Source: torch.nn.functional.adaptive_max_pool2d.
 fn adaptive_max_pool(x, size) = over_space(max_of_parts, x, each(size, rank(x) - 2), rank(x) - 2)
 
 // ---- layers
 
-/// `convolve` over one axis of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
+/// activation(convolve(x, w) + b) over one axis of space. `groups: i` is a depthwise convolution.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: torch.nn.Conv1d.
 model Conv1d(
     i: int,
     o: int,
@@ -139,7 +156,9 @@ model Conv1d(
     }
 }
 
-/// `convolve_transposed` over one axis of space, plus a bias: [N, i, space…] to [N, o, longer space…].
+/// activation(convolve_transposed(x, w) + b) over one axis of space.
+///
+/// Shapes: [N, i, space…] to [N, o, longer space…]. Source: torch.nn.ConvTranspose1d.
 model ConvTransposed1d(
     i: int,
     o: int,
@@ -163,8 +182,10 @@ model ConvTransposed1d(
     }
 }
 
-/// A depthwise convolution, then one of a single tap that mixes the channels (Sifre, 2014; Chollet, 2017): about 1 / o + 1 / taps of the products
-/// of `Conv1d`.
+/// A depthwise convolution, then one of a single tap that mixes the channels: about 1 / o + 1 / taps of the products of
+/// `Conv1d`.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: Sifre (2014); Chollet (2017).
 model ConvSeparable1d(i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, bias: bool = true) {
     layers {
         Conv1d(i, i, kernel, stride: stride, padding: padding, dilation: dilation, groups: i, bias: false)
@@ -172,7 +193,9 @@ model ConvSeparable1d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
     }
 }
 
-/// `convolve` over two axes of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
+/// activation(convolve(x, w) + b) over two axes of space. `groups: i` is a depthwise convolution.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: torch.nn.Conv2d.
 model Conv2d(
     i: int,
     o: int,
@@ -193,7 +216,9 @@ model Conv2d(
     }
 }
 
-/// `convolve_transposed` over two axes of space, plus a bias: [N, i, space…] to [N, o, longer space…].
+/// activation(convolve_transposed(x, w) + b) over two axes of space.
+///
+/// Shapes: [N, i, space…] to [N, o, longer space…]. Source: torch.nn.ConvTranspose2d.
 model ConvTransposed2d(
     i: int,
     o: int,
@@ -217,8 +242,10 @@ model ConvTransposed2d(
     }
 }
 
-/// A depthwise convolution, then one of a single tap that mixes the channels (Sifre, 2014; Chollet, 2017): about 1 / o + 1 / taps of the products
-/// of `Conv2d`.
+/// A depthwise convolution, then one of a single tap that mixes the channels: about 1 / o + 1 / taps of the products of
+/// `Conv2d`.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: Sifre (2014); Chollet (2017).
 model ConvSeparable2d(i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, bias: bool = true) {
     layers {
         Conv2d(i, i, kernel, stride: stride, padding: padding, dilation: dilation, groups: i, bias: false)
@@ -226,7 +253,9 @@ model ConvSeparable2d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
     }
 }
 
-/// `convolve` over three axes of space, plus a bias: [N, i, space…] to [N, o, places…]. `groups: i` is a depthwise convolution.
+/// activation(convolve(x, w) + b) over three axes of space. `groups: i` is a depthwise convolution.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: torch.nn.Conv3d.
 model Conv3d(
     i: int,
     o: int,
@@ -249,7 +278,9 @@ model Conv3d(
     }
 }
 
-/// `convolve_transposed` over three axes of space, plus a bias: [N, i, space…] to [N, o, longer space…].
+/// activation(convolve_transposed(x, w) + b) over three axes of space.
+///
+/// Shapes: [N, i, space…] to [N, o, longer space…]. Source: torch.nn.ConvTranspose3d.
 model ConvTransposed3d(
     i: int,
     o: int,
@@ -273,8 +304,10 @@ model ConvTransposed3d(
     }
 }
 
-/// A depthwise convolution, then one of a single tap that mixes the channels (Sifre, 2014; Chollet, 2017): about 1 / o + 1 / taps of the products
-/// of `Conv3d`.
+/// A depthwise convolution, then one of a single tap that mixes the channels: about 1 / o + 1 / taps of the products of
+/// `Conv3d`.
+///
+/// Shapes: [N, i, space…] to [N, o, places…]. Source: Sifre (2014); Chollet (2017).
 model ConvSeparable3d(i: int, o: int, kernel, stride = 1, padding = 0, dilation = 1, bias: bool = true) {
     layers {
         Conv3d(i, i, kernel, stride: stride, padding: padding, dilation: dilation, groups: i, bias: false)
@@ -282,56 +315,76 @@ model ConvSeparable3d(i: int, o: int, kernel, stride = 1, padding = 0, dilation 
     }
 }
 
-/// `max_pool` over one axis of space: [N, C, L] to [N, C, places].
+/// y = max_pool(x, size) over one axis of space.
+///
+/// Shapes: [N, C, L] to [N, C, places]. Source: torch.nn.MaxPool1d.
 model MaxPool1d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, L]) = max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over one axis of space: [N, C, L] to [N, C, places].
+/// y = average_pool(x, size) over one axis of space.
+///
+/// Shapes: [N, C, L] to [N, C, places]. Source: torch.nn.AvgPool1d.
 model AveragePool1d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, L]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `max_pool` over two axes of space: [N, C, H, W] to [N, C, rows, columns].
+/// y = max_pool(x, size) over two axes of space.
+///
+/// Shapes: [N, C, H, W] to [N, C, rows, columns]. Source: torch.nn.MaxPool2d.
 model MaxPool2d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, H, W]) = max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over two axes of space: [N, C, H, W] to [N, C, rows, columns].
+/// y = average_pool(x, size) over two axes of space.
+///
+/// Shapes: [N, C, H, W] to [N, C, rows, columns]. Source: torch.nn.AvgPool2d.
 model AveragePool2d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, H, W]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `max_pool` over three axes of space: [N, C, D, H, W] to [N, C, places…].
+/// y = max_pool(x, size) over three axes of space.
+///
+/// Shapes: [N, C, D, H, W] to [N, C, places…]. Source: torch.nn.MaxPool3d.
 model MaxPool3d(size, stride = None, padding = 0, dilation = 1) {
     fn forward(x: f32[N, C, D, H, W]) =
         max_pool(x, size, stride: stride, padding: padding, dilation: dilation)
 }
 
-/// `average_pool` over three axes of space: [N, C, D, H, W] to [N, C, places…].
+/// y = average_pool(x, size) over three axes of space.
+///
+/// Shapes: [N, C, D, H, W] to [N, C, places…]. Source: torch.nn.AvgPool3d.
 model AveragePool3d(size, stride = None, padding = 0, count_padding: bool = true) {
     fn forward(x: f32[N, C, D, H, W]) =
         average_pool(x, size, stride: stride, padding: padding, count_padding: count_padding)
 }
 
-/// `adaptive_average_pool`: [N, C, space…] to [N, C, size…].
+/// y = adaptive_average_pool(x, size).
+///
+/// Shapes: [N, C, space…] to [N, C, size…]. Source: torch.nn.AdaptiveAvgPool2d.
 model AdaptiveAveragePool(size) {
     fn forward(x: f32[N, C, *S]) = adaptive_average_pool(x, size)
 }
 
-/// `adaptive_max_pool`: [N, C, space…] to [N, C, size…].
+/// y = adaptive_max_pool(x, size).
+///
+/// Shapes: [N, C, space…] to [N, C, size…]. Source: torch.nn.AdaptiveMaxPool2d.
 model AdaptiveMaxPool(size) {
     fn forward(x: f32[N, C, *S]) = adaptive_max_pool(x, size)
 }
 
-/// The mean over all of space (Lin et al., 2014): [N, C, space…] to [N, C].
+/// y[n, c] = mean of x[n, c, …]: over all of space.
+///
+/// Shapes: [N, C, space…] to [N, C]. Source: Lin et al. (2014), section 3.2.
 model GlobalAveragePool() {
     fn forward(x: f32[N, C, *S]) -> f32[N, C] = mean(x, axis: range(2, rank(x)))
 }
 
-/// The largest element of all of space (Oquab et al., 2015): [N, C, space…] to [N, C].
+/// y[n, c] = max of x[n, c, …]: the largest element of all of space.
+///
+/// Shapes: [N, C, space…] to [N, C]. Source: Oquab et al. (2015).
 model GlobalMaxPool() {
     fn forward(x: f32[N, C, *S]) -> f32[N, C] = max(x, axis: range(2, rank(x)))
 }

@@ -1,22 +1,32 @@
 //! Reductions, matrices and comparisons, in scope without import. Primitives come from the compiler.
 
-/// The ratio of a circle's circumference to its diameter.
+/// The ratio of a circle's circumference to its diameter, pi = 4 * atan(1).
+///
+/// Shapes: a number. Source: math.pi.
 const pi = 3.141592653589793
 
-/// Arithmetic mean over all elements, or over `axis`.
+/// sum(x) / n, over all elements, or over `axis`.
+///
+/// Shapes: [*S] to a scalar, or to *S without the axes (with `keepdims`, 1 in their place). Source: numpy.mean.
 fn mean(x, axis = None, keepdims: bool = false) {
     sum(x, axis: axis, keepdims: keepdims) / size(x, axis: axis)
 }
 
-/// Mean squared deviation from the mean (division by n).
+/// mean((x - mean(x)) ** 2): division by n.
+///
+/// Shapes: [*S] to a scalar, or to *S without the axes. Source: numpy.var.
 fn variance(x, axis = None, keepdims: bool = false) {
     mean((x - mean(x, axis: axis, keepdims: true)) ** 2, axis: axis, keepdims: keepdims)
 }
 
-/// Euclidean norm.
+/// The Euclidean norm sqrt(sum(x ** 2)).
+///
+/// Shapes: [*S] to a scalar, or to *S without the axes. Source: torch.linalg.vector_norm.
 fn norm(x, axis = None, keepdims: bool = false) = sqrt(sum(x ** 2, axis: axis, keepdims: keepdims))
 
 /// log(sum(exp(x))), shifted by the maximum so that nothing overflows.
+///
+/// Shapes: [*S] to a scalar, or to *S without the axes. Source: Blanchard et al. (2021); torch.logsumexp.
 fn logsumexp(x, axis = None, keepdims: bool = false) {
     let top = stop_gradient(max(x, axis: axis, keepdims: true))
     let shift = where(abs(top) < infinity, top, 0.0)
@@ -24,15 +34,22 @@ fn logsumexp(x, axis = None, keepdims: bool = false) {
     if keepdims { total } else { sum(total, axis: axis) }
 }
 
-/// Limits every element to low..high.
+/// min(max(x, low), high).
+///
+/// Shapes: [*S] to [*S]. Source: numpy.clip.
 fn clip(x, low, high) = min(max(x, low), high)
 
-/// A square matrix with `x` on its diagonal.
+/// A square matrix with y[i, i] = x[i], and 0 elsewhere.
+///
+/// Shapes: [N] to [N, N]. Source: numpy.diag.
 fn diag<E: float>(x: E[N]) -> E[N, N] {
     where(iota(N)[:, None] == iota(N)[None, :], x[:, None], 0.0)
 }
 
-/// A lower triangle filled row by row from `x`, up to the diagonal `offset` (-1: strictly below), zero elsewhere.
+/// A lower triangle filled row by row from `x`, up to the diagonal `offset` (-1: strictly below), zero elsewhere: with offset
+/// 0, y[i, j] = x[i * (i + 1) / 2 + j] for j <= i.
+///
+/// Shapes: [n (n + 1) / 2] to [n, n]. Source: numpy.tril_indices.
 fn lower_triangle(x, n: int, offset: int = 0) {
     let row = iota(n)[:, None]
     let column = iota(n)[None, :]
@@ -42,7 +59,9 @@ fn lower_triangle(x, n: int, offset: int = 0) {
     where(inside, x[where(inside, start + column, 0)], 0.0)
 }
 
-/// c[0] x^n + c[1] x^(n - 1) + … + c[n] for a list of numbers, by Horner's scheme.
+/// c[0] * x ** n + c[1] * x ** (n - 1) + … + c[n] for a list of numbers, by Horner's scheme.
+///
+/// Shapes: [*S] to [*S]. Source: Knuth, The Art of Computer Programming 2, section 4.6.4; numpy.polyval.
 fn polynomial(x, c) {
     let mut y = c[0] * x + c[1]
     for a in c[2:] { y = y * x + a }
@@ -74,7 +93,9 @@ const far_erfinv = [
     2.83297682,
 ]
 
-/// The inverse of erf in -1..1: the polynomials of Giles (GPU Computing Gems, 2012), and two steps of Newton.
+/// y with erf(y) = x, for x in -1..1: polynomials, and two steps of Newton.
+///
+/// Shapes: [*S] to [*S]. Source: Giles, GPU Computing Gems (2012), chapter 10; torch.erfinv.
 fn erfinv<E: float>(x: E[*S]) -> E[*S] {
     let w = -log((1.0 - x) * (1.0 + x))
     let near = polynomial(min(w, 5.0) - 2.5, near_erfinv)
@@ -85,5 +106,7 @@ fn erfinv<E: float>(x: E[*S]) -> E[*S] {
 /// One step of Newton from y towards erf(y) = x.
 fn newton_of_erf(y, x) = y - (erf(y) - x) * exp(y * y) * 0.886226925452758
 
-/// Whether every |a - b| is at most atol + rtol * |b|.
+/// Whether every |a - b| <= atol + rtol * |b|.
+///
+/// Shapes: any that broadcast, to a truth value. Source: numpy.allclose.
 fn close(a, b, rtol: float = 1e-5, atol: float = 1e-6) = all(abs(a - b) <= atol + rtol * abs(b))

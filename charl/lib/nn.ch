@@ -10,7 +10,9 @@ from recurrent import Rnn, Lstm, Gru, Bidirectional
 from transformer import MultiHeadAttention, TransformerBlock, DecoderBlock
 from resnet import BasicBlock, Bottleneck
 
-/// activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986).
+/// activation(x @ w + b) over the last dimension.
+///
+/// Shapes: [*S, i] to [*S, o]. Source: Rumelhart et al. (1986); torch.nn.Linear, whose weight is w transposed.
 model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity) {
     param w: f32[i, o] = glorot_uniform()
     param b: f32[o] = zeros() if bias
@@ -21,22 +23,28 @@ model Dense(i: int, o: int, bias: bool = true, activation: fn(f32[*S]) -> f32[*S
     }
 }
 
-/// A table of `d` numbers for each of `n` indices: i32[*S] to [*S, d], y = table[x] (Bengio et al., 2003).
+/// y = table[x]: a table of `d` numbers for each of `n` indices.
+///
+/// Shapes: i32[*S] to [*S, d]. Source: Bengio et al. (2003), section 2; torch.nn.Embedding.
 model Embedding(n: int, d: int) {
     param table: f32[n, d] = normal()
 
     fn forward(ids: i32[*S]) -> f32[*S, d] = table[ids]
 }
 
-/// Sets elements to zero with probability `rate` in training, and scales the others by 1 / (1 - rate), so that the mean stays
-/// (Srivastava et al., 2014).
+/// x * kept / (1 - rate) in training, where `kept` is 0 with probability `rate`, else 1, so that the mean stays; else x.
+///
+/// Shapes: [*S] to [*S]. Source: Srivastava et al. (2014), section 4; torch.nn.Dropout.
 model Dropout(rate: float = 0.5) {
     fn forward(x: f32[*S]) -> f32[*S] {
         if training { dropout(x, rate, mut rng) } else { x }
     }
 }
 
-/// `Dense` whose weights, not its inputs, are dropped in training with probability `rate` (Wan et al., 2013); the same ones for all rows.
+/// activation(x @ (w * kept / (1 - rate)) + b): `Dense` whose weights, not its inputs, are dropped in training with probability
+/// `rate`; the same ones for all rows.
+///
+/// Shapes: [*S, i] to [*S, o]. Source: Wan et al. (2013).
 model DropConnect(
     i: int, o: int, rate: float = 0.5, bias: bool = true, activation: fn(f32[*S]) -> f32[*S] = identity
 ) {
@@ -49,12 +57,16 @@ model DropConnect(
     }
 }
 
-/// Joins all dimensions but the first: [N, *S] to [N, prod(*S)].
+/// y = x.reshape(N, prod(*S)): joins all dimensions but the first.
+///
+/// Shapes: [N, *S] to [N, prod(*S)]. Source: torch.nn.Flatten.
 model Flatten() {
     fn forward(x: f32[N, *S]) -> f32[N, prod(*S)] = x.reshape(N, prod(*S))
 }
 
-/// x + block(x), for a block that keeps the shape: `Residual(Dense(64, 64, activation: relu))` (He et al., 2016).
+/// x + block(x), for a block that keeps the shape: `Residual(Dense(64, 64, activation: relu))`.
+///
+/// Shapes: [*S] to [*S]. Source: He et al. (2016), equation 1.
 model Residual(block) {
     inner: block
 
@@ -62,6 +74,8 @@ model Residual(block) {
 }
 
 /// second(first(x)). More in a row are a model of your own with `layers { … }`.
+///
+/// Shapes: those of `first` and `second`. Source: torch.nn.Sequential.
 model Sequential(first, second) {
     one: first
     two: second

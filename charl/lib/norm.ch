@@ -1,6 +1,8 @@
 //! Normalising layers: each makes mean 0 and variance 1 over some of the axes, then scales and shifts by parameters.
 
-/// (x - mean) / sqrt(variance + eps) * scale + shift over the last dimension (Ba et al., 2016).
+/// (x - mean) / sqrt(variance + eps) * scale + shift over the last dimension.
+///
+/// Shapes: [*S, d] to [*S, d]. Source: Ba et al. (2016), equations 3 and 4; torch.nn.LayerNorm.
 model LayerNorm(d: int, eps: float = 1e-5) {
     param scale: f32[d] = ones()
     param shift: f32[d] = zeros()
@@ -12,15 +14,19 @@ model LayerNorm(d: int, eps: float = 1e-5) {
     }
 }
 
-/// x / sqrt(mean(x ** 2) + eps) * scale over the last dimension (Zhang and Sennrich, 2019).
+/// x / sqrt(mean(x ** 2) + eps) * scale over the last dimension.
+///
+/// Shapes: [*S, d] to [*S, d]. Source: Zhang and Sennrich (2019), equation 4; torch.nn.RMSNorm.
 model RmsNorm(d: int, eps: float = 1e-6) {
     param scale: f32[d] = ones()
 
     fn forward(x: f32[*S, d]) -> f32[*S, d] = x * rsqrt(mean(x ** 2, axis: -1, keepdims: true) + eps) * scale
 }
 
-/// Over each of `groups` groups of the channels of [N, channels, *S], with all of the space (Wu and He, 2018); one group is layer norm over
-/// everything, as many as channels is instance norm.
+/// (x - mean) / sqrt(variance + eps) * scale + shift over each of `groups` groups of the channels, with all of the space; one
+/// group is layer norm over everything, as many as channels is instance norm.
+///
+/// Shapes: [N, channels, *S] to the same. Source: Wu and He (2018), section 3.1; torch.nn.GroupNorm.
 model GroupNorm(groups: int, channels: int, eps: float = 1e-5) {
     param scale: f32[channels] = ones()
     param shift: f32[channels] = zeros()
@@ -38,8 +44,10 @@ model GroupNorm(groups: int, channels: int, eps: float = 1e-5) {
 /// b [C] as [C, 1, …], to meet x [N, C, *S] along its channels.
 fn over_channels(b, x) = b.reshape(shape(b), each(1, rank(x) - 2))
 
-/// Normalises every channel of [N, channels, *S] (Ioffe and Szegedy, 2015): by the batch in training, where the running mean and variance move by
-/// `momentum`, else by those. The running variance is the unbiased one, as in PyTorch.
+/// (x - mean) / sqrt(variance + eps) * scale + shift for every channel: by the batch in training, where the running mean and
+/// variance move by `momentum`, else by those. The running variance is the unbiased one, as in PyTorch.
+///
+/// Shapes: [N, channels, *S] to the same. Source: Ioffe and Szegedy (2015), algorithms 1 and 2; torch.nn.BatchNorm2d.
 model BatchNorm(channels: int, eps: float = 1e-5, momentum: float = 0.1) {
     param scale: f32[channels] = ones()
     param shift: f32[channels] = zeros()

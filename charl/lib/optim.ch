@@ -1,6 +1,8 @@
 //! Optimizers: structs of their state with a method `update`, and what is done to gradients before it. `lr` may come from a schedule.
 
-/// Stochastic gradient descent with momentum (Polyak, 1964), also Nesterov's (1983), and weight decay, as in PyTorch.
+/// Stochastic gradient descent with momentum, also Nesterov's, and weight decay.
+///
+/// Shapes: velocity as the parameters of M. Source: Polyak (1964); Nesterov (1983); torch.optim.SGD.
 struct Sgd<M> {
     velocity: Grad<M>
 
@@ -33,7 +35,9 @@ fn adapted(mut a, mut b, d, betas: (float, float), rate, scale, eps: float) {
     rate * a / (sqrt(b) * scale + eps)
 }
 
-/// Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0.
+/// Running means m of g and v of g ** 2, corrected for their start at 0.
+///
+/// Shapes: m and v as the parameters of M. Source: Kingma and Ba (2015), algorithm 1; torch.optim.Adam.
 struct Adam<M> {
     m: Grad<M>
     v: Grad<M>
@@ -59,7 +63,9 @@ struct Adam<M> {
     }
 }
 
-/// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+/// Adam with decoupled weight decay.
+///
+/// Shapes: m and v as the parameters of M. Source: Loshchilov and Hutter (2019), algorithm 2; torch.optim.AdamW.
 struct AdamW<M> {
     m: Grad<M>
     v: Grad<M>
@@ -91,7 +97,9 @@ struct AdamW<M> {
     }
 }
 
-/// RMSprop (Tieleman and Hinton, 2012), as in PyTorch.
+/// Steps along g divided by the root of a running mean of g ** 2.
+///
+/// Shapes: square as the parameters of M. Source: Tieleman and Hinton (2012), lecture 6.5; torch.optim.RMSprop.
 struct RmsProp<M> {
     square: Grad<M>
 
@@ -107,7 +115,9 @@ struct RmsProp<M> {
     }
 }
 
-/// AdaGrad (Duchi et al., 2011), as in PyTorch.
+/// Steps along g divided by the root of the sum of g ** 2 so far.
+///
+/// Shapes: square as the parameters of M. Source: Duchi et al. (2011); torch.optim.Adagrad.
 struct AdaGrad<M> {
     square: Grad<M>
 
@@ -123,7 +133,9 @@ struct AdaGrad<M> {
     }
 }
 
-/// Adam whose step in every tensor is as long as the tensor itself allows, for large batches (You et al., 2020).
+/// Adam whose step in every tensor is as long as the tensor itself allows, for large batches; phi of the paper is the identity.
+///
+/// Shapes: m and v as the parameters of M. Source: You et al. (2020), algorithm 2; optax.lamb.
 struct Lamb<M> {
     m: Grad<M>
     v: Grad<M>
@@ -158,7 +170,9 @@ struct Lamb<M> {
     }
 }
 
-/// The sign of an interpolated momentum, one state for each parameter (Chen et al., 2023).
+/// The sign of an interpolated momentum, one state for each parameter.
+///
+/// Shapes: m as the parameters of M. Source: Chen et al. (2023), algorithm 2; optax.lion.
 struct Lion<M> {
     m: Grad<M>
 
@@ -178,8 +192,11 @@ struct Lion<M> {
     }
 }
 
-/// net moved by `rho` against its gradient's will: where sharpness-aware minimisation takes the gradient that it then follows from `net`
-/// (Foret et al., 2021): `let (loss, g) = value_and_grad(f)(net, x); sgd.update(mut net, grad(f)(sharpest(net, g), x), lr)`.
+/// net + rho * g / |g|: net moved by `rho` against its gradient's will, where sharpness-aware minimisation takes the gradient
+/// that it then follows from `net`: `let (loss, g) = value_and_grad(f)(net, x); sgd.update(mut net, grad(f)(sharpest(net, g),
+/// x), lr)`.
+///
+/// Shapes: net and g of one shape, to the same. Source: Foret et al. (2021), algorithm 1; optax.contrib.sam.
 fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
     let long = global_norm(g) + 1e-12
     net + rho / long * g
@@ -187,35 +204,46 @@ fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
 
 // ---- gradients
 
-/// The Euclidean norm of all leaves together: sqrt(sum of g ** 2).
+/// sqrt(sum of g ** 2): the Euclidean norm of all leaves together.
+///
+/// Shapes: leaves of any shape, to a scalar. Source: optax.global_norm.
 fn global_norm<G>(g: G) -> f32 {
     let mut total = 0.0
     for x in leaves(g) { total = total + sum(x ** 2) }
     sqrt(total)
 }
 
-/// g scaled down to a Euclidean norm over all leaves of at most `limit` (Pascanu et al., 2013; PyTorch's eps).
+/// min(limit / (|g| + 1e-6), 1) * g, with the Euclidean norm |g| over all leaves.
+///
+/// Shapes: leaves of any shape, to the same. Source: Pascanu et al. (2013), algorithm 1; torch.nn.utils.clip_grad_norm_.
 fn clip_by_norm<G>(g: G, limit: f32) -> G {
     let mut total = 0.0
     for x in leaves(g) { total = total + sum(x ** 2) }
     min(limit / (sqrt(total) + 1e-6), 1.0) * g
 }
 
-/// Every leaf of g by itself scaled down to a Euclidean norm of at most `limit` (Pascanu et al., 2013).
+/// min(limit / (|x| + 1e-6), 1) * x for every leaf x of g by itself.
+///
+/// Shapes: leaves of any shape, to the same. Source: Pascanu et al. (2013), algorithm 1; torch.nn.utils.clip_grad_norm_ of one
+/// tensor.
 fn clip_leaves_by_norm<G>(g: G, limit: f32) -> G {
     let mut out = g
     for x in leaves(out) { x = min(limit / (norm(x) + 1e-6), 1.0) * x }
     out
 }
 
-/// Every element of g limited to -limit..limit (Graves, 2013).
+/// min(max(x, -limit), limit) for every element x of g.
+///
+/// Shapes: leaves of any shape, to the same. Source: Graves (2013); torch.nn.utils.clip_grad_value_.
 fn clip_by_value<G>(g: G, limit: f32) -> G {
     let mut out = g
     for x in leaves(out) { x = clip(x, -limit, limit) }
     out
 }
 
-/// Gradients of several small batches, for one step with their mean.
+/// (g1 + g2 + … + gn) / n: gradients of several small batches, for one step with their mean.
+///
+/// Shapes: total as the parameters of M. Source: PyTorch's `.grad`, to which each backward pass adds; optax.MultiSteps.
 struct Accumulator<M> {
     total: Grad<M>
     count: i32

@@ -1,6 +1,9 @@
 //! Order: sorting, the greatest elements, products along an axis.
 
-/// Indices that put `x` in order along an axis; equal elements keep their order, and NaN counts as the greatest number.
+/// Indices i with x[i[0]] <= x[i[1]] <= … along an axis; equal elements keep their order, and NaN counts as the greatest
+/// number.
+///
+/// Shapes: any; i32 of the same shape. Source: numpy.argsort(kind="stable").
 fn argsort(x, axis: int = -1, descending: bool = false) {
     let last = swapaxes(x, axis, -1)
     let n = shape(last)[-1]
@@ -95,10 +98,14 @@ fn by_merging<E: int>(x: E[M, N]) -> i32[M, N] {
     order
 }
 
-/// The elements of `x` in order along an axis, NaN last (first where `descending`).
+/// x[argsort(x)]: the elements of `x` in order along an axis, NaN last (first where `descending`).
+///
+/// Shapes: any; the shape stays. Source: numpy.sort.
 fn sort(x, axis: int = -1, descending: bool = false) = take_along_axis(x, argsort(x, axis, descending), axis)
 
-/// The k greatest elements along the last axis, greatest first, and their indices; of equal ones the first.
+/// (x[i], i) with the indices i of the k greatest elements along the last axis, greatest first; of equal ones the first.
+///
+/// Shapes: [*S, n] to [*S, k] and i32[*S, k]. Source: torch.topk, jax.lax.top_k.
 fn top_k(x, k: int) {
     let n = shape(x)[-1]
     let (keys, bytes) = sort_keys(stop_gradient(x.reshape(prod(shape(x)[:-1]), n)), true)
@@ -138,7 +145,9 @@ fn by_insertion<E: int>(keys: E[N], k: int) {
     order
 }
 
-/// Products of everything up to and including each element along an axis.
+/// y[i] = x[0] * x[1] * … * x[i] along an axis.
+///
+/// Shapes: any; the shape stays. Source: numpy.cumprod.
 fn cumprod(x, axis: int) {
     let mut product = ones_like(swapaxes(x, axis, 0)[0])
     let all = for row in swapaxes(x, axis, 0) {

@@ -2,7 +2,9 @@
 //!
 //! `net(x)` starts at zero and gives the hidden state after every step; `net.run(x, …)` takes the first state and gives the last one too.
 
-/// h' = tanh(x wx + h wh + b) (Elman, 1990): [B, T, i] to [B, T, h].
+/// h' = activation(x wx + h wh + b).
+///
+/// Shapes: [B, T, i] to [B, T, h]. Source: Elman (1990); torch.nn.RNN.
 model Rnn(i: int, h: int, activation: fn(f32[*S]) -> f32[*S] = tanh) {
     param wx: f32[i, h] = glorot_uniform()
     param wh: f32[h, h] = orthogonal()
@@ -22,10 +24,12 @@ model Rnn(i: int, h: int, activation: fn(f32[*S]) -> f32[*S] = tanh) {
     }
 }
 
-/// Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate: Gers et al., 2000): [B, T, i] to [B, T, h].
+/// Long short-term memory with a forget gate: cell' = sigmoid(f) * cell + sigmoid(a) * tanh(g) and h' = sigmoid(o) *
+/// tanh(cell').
 ///
-/// cell' = sigmoid(f) cell + sigmoid(a) tanh(g); h' = sigmoid(o) tanh(cell') with [a, f, g, o] = x wx + h wh + b, in PyTorch's order; our b is the
-/// sum of its two.
+/// [a, f, g, o] = x wx + h wh + b, in PyTorch's order; our b is the sum of its two.
+///
+/// Shapes: [B, T, i] to [B, T, h]. Source: Hochreiter and Schmidhuber (1997); Gers et al. (2000); torch.nn.LSTM.
 model Lstm(i: int, h: int) {
     param wx: f32[i, 4 * h] = glorot_uniform()
     param wh: f32[h, 4 * h] = orthogonal()
@@ -48,9 +52,10 @@ model Lstm(i: int, h: int) {
     }
 }
 
-/// Gated recurrent unit (Cho et al., 2014), as PyTorch and cuDNN have it: [B, T, i] to [B, T, h].
+/// Gated recurrent unit: h' = (1 - z) * n + z * h with r and z the sigmoids of their parts of x wx + h wh + b, and n = tanh(x
+/// wx + b + r * (h wh + bn)), as PyTorch and cuDNN have it.
 ///
-/// h' = (1 - z) n + z h with r and z the sigmoids of their parts of x wx + h wh + b, and n = tanh(x wx + b + r (h wh + bn)).
+/// Shapes: [B, T, i] to [B, T, h]. Source: Cho et al. (2014), equations 5 to 8; torch.nn.GRU.
 model Gru(i: int, h: int) {
     param wx: f32[i, 3 * h] = glorot_uniform()
     param wh: f32[h, 3 * h] = orthogonal()
@@ -75,8 +80,10 @@ model Gru(i: int, h: int) {
     }
 }
 
-/// Two layers of one kind, one of which reads the sequence from its end, side by side: `Bidirectional(Lstm(8, 16))` gives [B, T, 32]
-/// (Schuster and Paliwal, 1997).
+/// concat(ahead(x), flip(back(flip(x)))): two layers of one kind side by side, one of which reads the sequence from its end:
+/// `Bidirectional(Lstm(8, 16))` gives [B, T, 32].
+///
+/// Shapes: [B, T, i] to [B, T, 2 h]. Source: Schuster and Paliwal (1997); torch.nn.LSTM(bidirectional=True).
 model Bidirectional(layer) {
     ahead: layer
     back: layer

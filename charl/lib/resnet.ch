@@ -3,8 +3,11 @@
 from conv import Conv2d
 from norm import BatchNorm
 
-/// Two 3 x 3 convolutions with batch norm, added to their input (He et al., 2016): [N, i, H, W] to [N, o, H / stride, W / stride]. Where the shape
-/// changes, the input goes through a 1 x 1 convolution (`project`: shortcut B).
+/// relu(x + f(x)) with two 3 x 3 convolutions with batch norm as f. Where the shape changes, the input goes through a 1 x 1
+/// convolution (`project`: shortcut B).
+///
+/// Shapes: [N, i, H, W] to [N, o, H / stride, W / stride]. Source: He et al. (2016), equation 2 and figure 5; torchvision's
+/// BasicBlock.
 model BasicBlock(i: int, o: int, stride: int = 1, project: bool = i != o or stride != 1) {
     conv1: Conv2d(i, o, 3, stride: stride, padding: 1, bias: false)
     norm1: BatchNorm(o)
@@ -19,8 +22,11 @@ model BasicBlock(i: int, o: int, stride: int = 1, project: bool = i != o or stri
     }
 }
 
-/// A 1 x 1 convolution to `width` channels, a 3 x 3 one that carries the stride (as in PyTorch), and a 1 x 1 one to `o` (He et al., 2016), each
-/// with batch norm, added to their input: [N, i, H, W] to [N, o, H / stride, W / stride].
+/// relu(x + f(x)) with a 1 x 1 convolution to `width` channels, a 3 x 3 one that carries the stride (as in PyTorch), and a 1 x
+/// 1 one to `o`, each with batch norm, as f.
+///
+/// Shapes: [N, i, H, W] to [N, o, H / stride, W / stride]. Source: He et al. (2016), equation 2 and figure 5; torchvision's
+/// Bottleneck.
 model Bottleneck(i: int, width: int, o: int, stride: int = 1, project: bool = i != o or stride != 1) {
     conv1: Conv2d(i, width, 1, bias: false)
     norm1: BatchNorm(width)

@@ -2,9 +2,10 @@
 
 from norm import LayerNorm
 
-/// Attention of `heads` heads with its projections (Vaswani et al., 2017): [B, T, d] to [B, T, d].
+/// Attention of `heads` heads with its projections: q, k, v = x w + b, parted into heads; then `attention`, and a last
+/// projection. `causal` hides what comes later.
 ///
-/// q, k, v = x w + b, parted into heads; then `attention`, and a last projection. `causal` hides what comes later.
+/// Shapes: [B, T, d] to [B, T, d]. Source: Vaswani et al. (2017), section 3.2.2; torch.nn.MultiheadAttention.
 model MultiHeadAttention(d: int, heads: int, causal: bool = false, bias: bool = true) {
     param wq: f32[d, d] = glorot_uniform()
     param wk: f32[d, d] = glorot_uniform()
@@ -32,7 +33,9 @@ model MultiHeadAttention(d: int, heads: int, causal: bool = false, bias: bool = 
         x.reshape(B, T, heads, d / heads).transpose(0, 2, 1, 3)
 }
 
-/// Two dense layers, the first to `hidden` features (Vaswani et al., 2017): [*S, d] to [*S, d].
+/// activation(x w1 + b1) w2 + b2: two dense layers, the first to `hidden` features.
+///
+/// Shapes: [*S, d] to [*S, d]. Source: Vaswani et al. (2017), equation 2.
 model FeedForward(d: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu) {
     param w1: f32[d, hidden] = glorot_uniform()
     param b1: f32[hidden] = zeros()
@@ -42,8 +45,10 @@ model FeedForward(d: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu
     fn forward(x: f32[*S, d]) -> f32[*S, d] = activation(x @ w1 + b1) @ w2 + b2
 }
 
-/// x + attention(norm(x)), then x + feed-forward(norm(x)): the order that trains without warm-up (Xiong et al., 2020). `dropout` of both branches
-/// in training.
+/// y = x + attention(norm(x)), then y + feed-forward(norm(y)): the order that trains without warm-up. `dropout` of both
+/// branches in training.
+///
+/// Shapes: [B, T, d] to [B, T, d]. Source: Xiong et al. (2020), section 3; torch.nn.TransformerEncoderLayer(norm_first=True).
 model TransformerBlock(
     d: int,
     heads: int,
@@ -65,8 +70,11 @@ model TransformerBlock(
     }
 }
 
-/// `TransformerBlock` that is causal and between its branches attends to a memory, as an encoder's result (Vaswani et al., 2017): [B, T, d] and
-/// [B, L, d] to [B, T, d].
+/// x + attention(norm(x)), then that + attention(norm of it to the memory), then that + feed-forward(norm of it):
+/// `TransformerBlock` that is causal and between its branches attends to a memory, as an encoder's result.
+///
+/// Shapes: x [B, T, d] and memory [B, L, d], to [B, T, d]. Source: Vaswani et al. (2017), section 3.1;
+/// torch.nn.TransformerDecoderLayer(norm_first=True).
 model DecoderBlock(d: int, heads: int, hidden: int, activation: fn(f32[*S]) -> f32[*S] = gelu) {
     norm1: LayerNorm(d)
     attend: MultiHeadAttention(d, heads, causal: true)
@@ -82,8 +90,9 @@ model DecoderBlock(d: int, heads: int, hidden: int, activation: fn(f32[*S]) -> f
     }
 }
 
-/// The sines and cosines of positions 0 to n - 1 (Vaswani et al., 2017): f32[n, d] with even d. Column 2k is sin(p / 10000 ** (2k / d)), 2k + 1 its
-/// cosine.
+/// y[p, 2k] = sin(p / 10000 ** (2k / d)), y[p, 2k + 1] its cosine: the sines and cosines of positions 0 to n - 1.
+///
+/// Shapes: f32[n, d] with even d. Source: Vaswani et al. (2017), section 3.5.
 fn positions(n: int, d: int) {
     let rate = exp((iota(d / 2) as f32) * (-2.0 * log(10000.0) / d))
     let angle = (iota(n) as f32)[:, None] * rate
