@@ -281,7 +281,7 @@ export fn step(mut net: Net, mut sgd: Sgd<Net>, x: f32[8, 70, 7, 7], d: f32[8, 2
 
 @pytest.mark.parametrize("isa", build.ISA)
 def test_panels(isa: str, tmp_path: Path) -> None:
-    """Register tiles over taps, places or rows of places: uneven tiles, chunks and blocks of the sum, strides, updates in place."""
+    """Register tiles over taps, places or rows of places: uneven tiles, chunks, blocks of the sum, strides, updates."""
     if reason := build.missing(isa):
         pytest.skip(reason)
     (tmp_path / "taps.ch").write_text(PANELS)
