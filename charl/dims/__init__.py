@@ -20,6 +20,7 @@ from charl.dims.functions import (
     mod,
     nonnegative,
     recombined,
+    sampled,
     simplify,
     substitute,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "product",
     "recombined",
     "render",
+    "sampled",
     "simplify",
     "substitute",
     "sym",

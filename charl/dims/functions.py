@@ -405,6 +405,12 @@ def _nested_floordiv(a: int | Dim, b: int | Dim) -> int | Dim:
     return floordiv(a, b)
 
 
+@lru_cache(maxsize=1 << 16)
+def sampled(x: int | Dim, size: int) -> int:
+    """The value of `x` where every symbol is `size`, to compare what cannot be proved."""
+    return evaluate(x, dict.fromkeys(symbols(x), size))
+
+
 def evaluate(x: int | Dim, env: Mapping[str, int]) -> int:
     """The integer that `x` is under `env`.
 

@@ -68,8 +68,10 @@ def live_bytes(lives: Sequence[Life]) -> Size:
     """The largest sum of live buffers over the steps: no arena can be smaller."""
     kinds = list(_by_unit(lives, {}))
     sums = [_sum(counts, kinds) for counts in peaks(kinds)]
-    found: list[Size] = []  # sums of which none is provably above another
-    for total in sorted(sums, key=_typical, reverse=True):  # the likely ones first: they rule out most others
+    found: list[Size] = (
+        []
+    )  # sums of which none is provably above another; the likely ones first rule out most others
+    for total in sorted(sums, key=lambda s: dims.sampled(s, 256), reverse=True):
         if not any(dims.nonnegative(other - total) for other in found):
             found = [other for other in found if not dims.nonnegative(total - other)] + [total]
     return _largest(found)
@@ -89,11 +91,6 @@ def _sum(counts: Sequence[int], kinds: Sequence[Kind]) -> Size:
     for n, kind in zip(counts, kinds, strict=True):
         out = out + n * kind.unit
     return out
-
-
-def _typical(x: Size) -> int:
-    """The value of a size at sizes of some hundred."""
-    return dims.evaluate(x, dict.fromkeys(dims.symbols(x), 256)) if isinstance(x, Dim) else x
 
 
 # ---------------------------------------------------------------- what is measured in one unit

@@ -276,6 +276,7 @@ class Fusion(Expansion):
         for node in other.members:
             self.group_of[node] = into
         into.members += other.members
+        fresh = other.latest == other.first == self._made and not other.before & ~(into.before | bit)
         into.reads |= other.reads
         into.shapes |= other.shapes
         into.reduced |= other.reduced
@@ -286,6 +287,8 @@ class Fusion(Expansion):
         self.groups[into.id] = self.groups.pop(
             into.id
         )  # in order of the latest member, so that the search may end
+        if fresh:
+            return  # nobody runs behind `other` yet, and it adds nothing that runs before
         for g in reversed(self.groups.values()):
             if g.latest < into.first:
                 break  # made whole before the first of them
@@ -346,8 +349,9 @@ class Fusion(Expansion):
                 if source is not None and source not in live:
                     live.add(source)
                     todo.append(source)
-        self.groups = {k: g for k, g in self.groups.items() if g in live}
-        self.group_of = {n: g for n, g in self.group_of.items() if g in live}
+        if len(live) < len(self.groups):
+            self.groups = {k: g for k, g in self.groups.items() if g in live}
+            self.group_of = {n: g for n, g in self.group_of.items() if g in live}
 
     def _bound(self, groups: Sequence[Group], inside: set[Node], stored: Iterable[Node]) -> set[Node]:
         """What is read from outside and what is stored; an update shares the buffer of its parameter."""

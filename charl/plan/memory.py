@@ -66,7 +66,4 @@ class Memory:
 
 
 def _bytes(node: Node) -> int:
-    size = product(node.shape)
-    if not isinstance(size, int):
-        size = dims.evaluate(size, dict.fromkeys(dims.symbols(size), _USUAL))
-    return size * max(node.dtype.bits // 8, 1)
+    return dims.sampled(product(node.shape), _USUAL) * max(node.dtype.bits // 8, 1)

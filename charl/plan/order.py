@@ -83,20 +83,24 @@ def _reads_own_element(fusion: Fusion, head: Node, value: Node, parameter: Node)
     if head is not value:
         value = head
     inner = {n.shape for n in group.stored if n.rank > group.rows}
-    holding: set[Node] = set()  # members made of the parameter: evaluated again wherever they are read
-    for node in group.members:
-        fact = fusion.fact(node)
-        for read in fact.reads:
-            if read.node in holding and (read.reduced or fact.prefix(read) != read.node.rank):
-                return False
-            if read.node is parameter or read.node in holding:
-                holding.add(node)
-            if read.node is not parameter:
+    holding = [parameter]  # … and members made of it: evaluated again wherever they are read
+    met = {parameter}
+    for held in holding:
+        for node in fusion.readers.get(held, ()):
+            if fusion.group_of.get(node) is not group:
                 continue
-            own = fact.prefix(read) == parameter.rank == node.rank and not read.reduced
-            own = own or product(parameter.shape) == product(node.shape) == 1
-            if not own or (value.rank > group.rows and len(inner) > 1):
-                return False
+            fact = fusion.fact(node)
+            for read in (r for r in fact.reads if r.node is held):
+                own = fact.prefix(read) == held.rank and not read.reduced
+                if held is parameter:
+                    own = own and node.rank == held.rank
+                    own = own or product(held.shape) == product(node.shape) == 1
+                    own = own and not (value.rank > group.rows and len(inner) > 1)
+                if not own:
+                    return False
+            if node not in met:
+                met.add(node)
+                holding.append(node)
     return True
 
 

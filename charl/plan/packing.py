@@ -23,7 +23,7 @@ _SAMPLES = tuple(2**k for k in range(13))
 
 def samples(size: Size) -> list[int]:
     """What a size is at the samples."""
-    return [dims.evaluate(size, dict.fromkeys(dims.symbols(size), s)) for s in _SAMPLES]
+    return [dims.sampled(size, s) for s in _SAMPLES]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Workspace:
         self._spell = spell
         self._parts: dict[Size, str] = {}  # offset → the pointer to it
         self.declarations: list[str] = []
-        offsets = sorted({p.offset for p in places}, key=lambda o: (_typical(o), str(o)))
+        offsets = sorted({p.offset for p in places}, key=lambda o: (dims.sampled(o, _USUAL), str(o)))
         steps = {b: b - a for a, b in pairwise(offsets)}
         long = [o for o in offsets if _terms(o) > _SHORT]
         sizes = self._sizes([steps[o] for o in long if o in steps], names)
@@ -61,7 +61,3 @@ class Workspace:
 
 def _terms(offset: Size) -> int:
     return len(offset.terms) if isinstance(offset, Dim) else 0
-
-
-def _typical(offset: Size) -> int:
-    return dims.evaluate(offset, dict.fromkeys(dims.symbols(offset), _USUAL))
