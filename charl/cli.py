@@ -7,6 +7,7 @@ path of a reproducer, unless CHARL_DEBUG=1 asks for more. What is slow to import
 
 from __future__ import annotations
 
+import atexit
 import re
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import click
 
 from charl import console
+from charl.collecting import ending
 from charl.console import Sizes, reporting, show
 from charl.errors import CharlError
 from charl.profile.command import profile
@@ -60,6 +62,7 @@ def main() -> None:
 
     `charl COMMAND --help` explains each.
     """
+    atexit.register(ending)
 
 
 # ---------------------------------------------------------------- options
