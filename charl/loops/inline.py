@@ -72,6 +72,7 @@ class Inliner:
         self.flat = flat
         self.wrap = wrap
         self._elements: dict[tuple[Node, Index], Expr] = {}
+        self.places: dict[Load, tuple[Node, Index]] = {}  # of the loads: what they are elements of
 
     def element(self, node: Node, index: Index) -> Expr:
         """Element `index` of `node`."""
@@ -90,6 +91,8 @@ class Inliner:
             where = (offset(index, node.shape),) if self.flat else index
             stored = Load(target, where, getattr(target, "dtype", node.dtype))
             load = self.registers.settled(stored, stored)
+            if isinstance(load, Load):
+                self.places[load] = node, index
             return self.wrap(target, load, node) if self.wrap else load
         return self.map(OPS[node.op].at(node, index), Memo())
 

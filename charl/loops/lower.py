@@ -15,7 +15,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim, product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, Load, Reduce
+from charl.graph.scalar import Apply, Const, Expr, Index, Load, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
@@ -30,6 +30,7 @@ from charl.ops.record import OPS
 from charl.plan.access import nodes_of
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Place
+from charl.plan.masks import Conditions, Reading, both
 from charl.source import Span
 
 Size = int | Dim
@@ -155,6 +156,7 @@ class Lowering:
         parts: dict[tuple[Size, ...], list[Sink]] = {}
         axes: dict[tuple[Size, ...], tuple[Axis, ...]] = {}
         waiting: list[Part] = []
+        written: list[tuple[Node, Index, Expr]] = []
         last = set(kept.values())  # what overwrites a kept value comes behind all that reads it
         for node in (*kept, *sorted(group.stored, key=last.__contains__)):
             inner = node.shape[group.rows :]
@@ -168,6 +170,7 @@ class Lowering:
                 waiting.append(Part(axes[inner], (self._kept(node, kept[node], index, inliner),)))
             else:
                 parts.setdefault(inner, []).append(self._sink(node, index, inliner))
+                written.append((node, index, parts[inner][-1].value))
         hints = {id(e): n.name for (n, _), e in inliner._elements.items() if n.name}
         emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers, self.bound.scratch)
         rows = tuple(a for a in rows if a.extent != 1)
@@ -176,9 +179,25 @@ class Lowering:
         for p in built:
             merged.setdefault(p.inner, []).extend(p.sinks)
         ordered = [Part(k, tuple(v)) for k, v in merged.items()]
-        nest = build_nest(emitter, self.caps, rows, ordered, group.heavy, waiting)
+        limits = self._limits(written, inliner) if group.heavy and emitter.vectors else ()
+        nest = build_nest(emitter, self.caps, rows, ordered, group.heavy, waiting, limits)
         nest = threaded(nest, self.caps)
         return (*self._checks(group.members, nest), *nest)
+
+    def _limits(self, written: Sequence[tuple[Node, Index, Expr]], inliner: Inliner) -> tuple[Size, ...]:
+        """Sizes at least 0 wherever a term of the group's one sum is not 0 and the sum is looked at."""
+        reading = Reading(self.fusion.masks, inliner.places.get, inliner.ranges)
+        roots: list[tuple[Expr, Conditions]] = []
+        for node, index, value in written:
+            needed = self.fusion.masks.needed(node) if _harmless(value) else ()
+            env = {f"@{d}": i for d, i in enumerate(index)}
+            roots.append((value, needed and tuple(dims.substitute(f, env) for f in needed)))
+        sums = {e: where for e, where in reading.uses(roots).items() if isinstance(e, Reduce)}
+        if len(sums) != 1:
+            return ()
+        ((total, where),) = sums.items()
+        assert isinstance(total, Reduce)
+        return both(where, reading.outside(total.body, 0.0)) or ()
 
     def block(self, groups: Sequence[Group], wanted: Sequence[Node]) -> tuple[Stmt, ...]:
         """Groups of few elements without loops: each element of what is wanted is written out, the rest stands in these."""
@@ -279,6 +298,18 @@ class Lowering:
             met.update(new)
             waiting += new
         return index_checks(members, self.fusion, self.read, self.inliner, self.outer, nest)
+
+
+# Functions that leave finite numbers finite.
+_HARMLESS = frozenset(
+    ("add", "sub", "mul", "neg", "abs", "min", "max", "select", "cast", "ne", "eq", "le", "lt", "ge", "gt")
+)
+
+
+def _harmless(e: Expr) -> bool:
+    """Whether an expression stays finite where its sum is 0 instead of what it would be."""
+    inside = {id(x) for r in nodes_of(e) if isinstance(r, Reduce) for x in nodes_of(r.body)}
+    return all(x.fn in _HARMLESS for x in nodes_of(e) if isinstance(x, Apply) and id(x) not in inside)
 
 
 def truth(load: Expr) -> Expr:

@@ -188,6 +188,7 @@ class Facts:
     def __init__(self, node: Node, free: Callable[[Node], bool]) -> None:
         self.node = node
         form, sources = _form(node, free)
+        self.form, self.sources = form, sources
         self.own, self.expr, self.cost = form.own, form.expr, form.cost
         self.reduces, self.heavy, self.mixed, self.slides = form.reduces, form.heavy, form.mixed, form.slides
         self.reads = [Read(sources[k], index, reduced) for k, index, reduced in form.reads]

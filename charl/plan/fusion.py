@@ -21,6 +21,7 @@ from charl.graph.ir import Node, Shape, Size
 from charl.plan.access import Facts, LoopFacts, Read
 from charl.plan.conditions import Conditions, conditions
 from charl.plan.expansion import Expansion
+from charl.plan.masks import Masks
 
 # Additions that may stand under a condition on the index, such as the parts of a concatenation.
 _GUARDED = 48
@@ -92,6 +93,11 @@ class Fusion(Expansion):
     def conditions(self) -> dict[Node, Conditions]:
         """Value → what holds whenever it is needed."""
         return conditions(self.graph)
+
+    @cached_property
+    def masks(self) -> Masks:
+        """Where values are 0, and where they are looked at."""
+        return Masks(self)
 
     def cut(self, nodes: set[Node]) -> None:
         """Group again, with these nodes apart from what they read."""

@@ -46,6 +46,8 @@ class Signature:
                 numbers[node] = len(lines)
                 lines.append(self._computed(node, numbers) if computed else self._at(node))
         stored = tuple((numbers[n], self._at(n)) for n in group.stored)
+        if group.heavy:  # sums leave out what masks hide
+            lines += [self._fusion.masks.key(n) for n in numbers if n not in inside or n in group.stored]
         members = tuple(numbers[n] for n in group.members)
         return group.rows, group.space, group.heavy, members, stored, tuple(lines)
 

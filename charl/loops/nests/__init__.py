@@ -7,8 +7,10 @@ row), rows with inner axes, lanes along the last output axis, plain elements wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
 from charl.graph.scalar import Reduce
 from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
@@ -29,6 +31,8 @@ from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
 
+Size = int | Dim
+
 __all__ = ["Axis", "Part", "build_nest"]
 
 # Elements of a reduction below which lanes do not pay along it: those of a pool's window.
@@ -42,12 +46,16 @@ def build_nest(
     parts: Sequence[Part],
     heavy: bool,
     kept: Sequence[Part] = (),
+    limits: Sequence[Size] = (),
 ) -> tuple[Stmt, ...]:
-    """The loops of one group. `kept`: what passes of a row over its inner axes read again, of one sink each."""
+    """The loops of one group. `kept`: what passes of a row over its inner axes read again, of one sink each.
+
+    `limits`: sizes that are at least 0 wherever a term of the group's sum counts.
+    """
     if caps.grid or kept:
         return wrap(rows, row(emitter, parts, kept))
     if len(parts) == 1 and not parts[0].inner:
-        return _full(emitter, caps, list(rows), parts[0].sinks, heavy)
+        return _full(emitter, caps, list(rows), parts[0].sinks, heavy, limits=limits)
     few = written_out(parts) if rows and emitter.vectors else None
     if few is not None and store_width(emitter, rows[-1], few, HOPS) is not None:
         return _full(emitter, caps, list(rows), few, heavy)
@@ -78,6 +86,7 @@ def _full(
     sinks: Sequence[Sink],
     heavy: bool,
     cut: bool = False,
+    limits: Sequence[Size] = (),
 ) -> tuple[Stmt, ...]:
     """Values with one element a row; `cut`: where guards change, the axes have been cut."""
     reduces = [e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)]
@@ -88,9 +97,11 @@ def _full(
     if not reduces:
         rows, sinks = collapse(rows, sinks)
     if heavy and emitter.vectors:
-        found = contraction(emitter, rows, sinks)
+        found = contraction(emitter, rows, sinks, limits)
         schedule = _scheduled(found, caps) if found else None
         if found and schedule:
+            if schedule.windows or schedule.panels or schedule.also:
+                found = replace(found, limits=())
             return _writer(schedule)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):
             return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)

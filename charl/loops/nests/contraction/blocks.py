@@ -22,6 +22,7 @@ from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Kind, Let, Local, Simd, Stmt, Store, Transpose
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.form import Contraction, stride
+from charl.loops.nests.contraction.limits import SumLoop, limited
 from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
 from charl.loops.nests.contraction.tiles import register_tile
 from charl.loops.sinks import Sink, identity, lanes
@@ -65,6 +66,7 @@ class Blocks:
         self.emitter, self.c, self.s = emitter, c, s
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
+        self.ranges |= {a.name: (0, a.extent - 1) for a in s.outer}
         self.waiting: Buffer | None = None  # an array of sums that no result can hold
         self.shared: list[Buffer] = []  # packed operands in the workspace
         # what all numbers of lanes divide
@@ -156,7 +158,9 @@ class Blocks:
         if dims.nonnegative(start + step - stop) and dims.nonnegative(stop - start - 1):
             return body(start)
         index = self.emitter.name(axis.name.split(".")[0])
-        self.ranges[index] = (start, stop - 1)
+        known = isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)
+        last = stop - 1 - (stop - 1 - start) % step if known else stop - 1  # type: ignore[operator]
+        self.ranges[index] = (start, last)
         return (For(index, stop, body(dims.sym(index)), kind, start, step),)
 
     def _tiles(self, extent: Size, size: int, body: Tiled, first: int = 0) -> tuple[Stmt, ...]:
@@ -254,13 +258,26 @@ class Blocks:
         self, strip: Strip, sinks: Sequence[Sink], rows: Values, keep: Keep | None = None
     ) -> tuple[Stmt, ...]:
         """A register tile of whole sums, and what is done with them. `keep`: adds what packs the operands as they are read."""
-        lane = self.s.lane.name
+        lane, axis = self.s.lane.name, self.c.over[0]
 
         def tile(at: list[Size], name: str) -> tuple[Stmt, ...]:
             body = register_tile(self.emitter, sinks, {**rows, lane: at}, name, self.lanes)
             return keep(body, at) if keep else body
 
-        return self._region(strip, tile)
+        out = self._region(strip, tile)
+        whole = SumLoop(axis.name, axis.name, 0, axis.extent)
+        return out if keep else self._limited(out, strip, rows, whole)
+
+    def _limited(self, tile: tuple[Stmt, ...], strip: Strip, rows: Values, loop: SumLoop) -> tuple[Stmt, ...]:
+        """A register tile without the terms of its sums that count for none of them."""
+        if not self.c.limits:
+            return tile
+        over = strip.start + self._width(strip) - self.s.lane.extent
+        first = strip.start - over if isinstance(over, int) and over > 0 else strip.start
+        spans: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in self.c.over[1:]}
+        spans |= {name: (values[0], values[-1]) for name, values in rows.items()}
+        spans[self.s.lane.name] = first, strip.start + self._width(strip) - 1
+        return limited(tile, self.c.limits, spans, loop, self.ranges)
 
     # ------------------------------------------------------------ sums that grow in memory
 
@@ -305,9 +322,9 @@ class Blocks:
         def tile(one: Strip, rows: Values, packs: bool) -> tuple[Stmt, ...]:
             body = self.c.total.body if packs else self._body(one, kept, at)
             part = Reduce("add", over, substitute(body, env, Memo()), self.c.total.dtype)
-            return self._added(
-                one, part, rows, partial(self._keep, one, kept, env=env, inner=inner) if packs else None
-            )
+            if packs:
+                return self._added(one, part, rows, partial(self._keep, one, kept, env=env, inner=inner))
+            return self._limited(self._added(one, part, rows), one, rows, SumLoop(inner, axis.name, k, count))
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
 

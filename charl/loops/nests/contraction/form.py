@@ -12,8 +12,10 @@ from itertools import pairwise
 
 from charl import dims
 from charl.dims import Dim
+from charl.dtypes import i32
 from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.emit import Emitter
+from charl.loops.inline import Memo
 from charl.loops.nests.axes import Axis, collapse
 from charl.loops.sinks import Sink
 from charl.loops.vectors import lane_width
@@ -32,6 +34,7 @@ class Contraction:
     sinks: tuple[Sink, ...]
     loads: tuple[Load, ...]
     guarded: bool  # some operand is read only where a guard holds
+    limits: tuple[Size, ...] = ()  # at least 0 wherever a term of the sum counts
 
     @property
     def plain(self) -> bool:
@@ -69,12 +72,16 @@ class Contraction:
         return width == self.width and all(s.value.dtype.bits == width for s in self.sinks)
 
 
-def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -> Contraction | None:
+def contraction(
+    emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink], limits: Sequence[Size] = ()
+) -> Contraction | None:
     """The contraction that the sinks are, with neighbouring loops merged."""
     totals = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
     if len(totals) != 1 or totals[0].fn != "add" or not rows:
         return None
-    merged, moved = collapse(list(rows), sinks)
+    bounds = [Sink(IndexValue(f, i32)) for f in limits]
+    merged, moved = collapse(list(rows), [*sinks, *bounds])
+    moved, bounds = list(moved[: len(sinks)]), list(moved[len(sinks) :])
     total = next(e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce))
     inside = nodes_of(total.body)
     names = {a.name for a in merged} | {n for n, _ in total.over}
@@ -86,13 +93,14 @@ def contraction(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -
         return None  # a running sum
     if any(extent == 0 for _, extent in total.over) or any(a.extent == 0 for a in merged):
         return None
-    flat = fewer_loops(total)
+    flat, bounds = merged_loops(total, bounds)
     places = [e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce)]
     moved = emitter.replaced(moved, {id(e): flat for e in places}) if flat is not total else moved
     loads = tuple(dict.fromkeys(e for e in nodes_of(flat.body) if isinstance(e, Load)))
     over = tuple(Axis(n, extent) for n, extent in flat.over)
     guarded = any(isinstance(e, Guard) for e in inside)
-    return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded)
+    ends = tuple(i for b in bounds for i in b.value.indices())
+    return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded, ends)
 
 
 def _opaque(index: Size, names: set[str]) -> bool:
@@ -109,16 +117,25 @@ def _symbols(a: dims.Func) -> set[str]:
 
 def fewer_loops(total: Reduce) -> Reduce:
     """The sum with neighbouring indices made one where every load runs through both as through one."""
+    return merged_loops(total, ())[0]
+
+
+def merged_loops(total: Reduce, beside: Sequence[Sink]) -> tuple[Reduce, list[Sink]]:
+    """The same where what is `beside` runs through both as through one, too; and what is beside, at the indices that are left."""
     over = list(total.over)
-    body = total.body
+    body, also = total.body, list(beside)
     i = len(over) - 2
     while i >= 0:
         (outer, n), (inner, m) = over[i], over[i + 1]
-        if all(_merges(x, outer, inner, m) for e in nodes_of(body) for x in e.indices()):
+        parts = (e for root in (body, *(s.value for s in also)) for e in nodes_of(root))
+        if all(_merges(x, outer, inner, m) for e in parts for x in e.indices()):
             body = body.substitute({outer: 0})
+            also = [s.at({outer: 0}, Memo()) for s in also]
             over[i : i + 2] = [(inner, n * m)]
         i -= 1
-    return total if len(over) == len(total.over) else Reduce(total.fn, tuple(over), body, total.dtype)
+    if len(over) == len(total.over):
+        return total, also
+    return Reduce(total.fn, tuple(over), body, total.dtype), also
 
 
 def _merges(index: Size, outer: str, inner: str, extent: Size) -> bool:

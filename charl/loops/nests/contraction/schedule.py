@@ -159,8 +159,9 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         movable = []
     columns = _known(lane.extent)
     shape, cycles, moves = best_tile(
-        Extents(rows, columns, depth, tile is None or _whole(tile)), caps, c.width, len(far), len(movable)
-    )
+        Extents(rows, columns, depth, tile is None or _whole(tile), _masked(c, lane, tile)),
+        caps, c.width, len(far), len(movable),
+    )  # fmt: skip
     vectors = -(-columns // lanes_of(caps, c.width))
     tiles = -(-rows // shape.rows)
     cycles += hops * tiles * vectors * depth
@@ -173,6 +174,17 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     if moves:
         base = replace(base, packed=(*base.packed, *movable))
     yield _blocked(c, caps, base, far)
+
+
+def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int], ...]:
+    """What `Extents` knows of masks: those whose edge runs across the tiles, or across the sum."""
+    out = []
+    for limit in c.limits:
+        rows, columns = (a is not None and a.name in dims.symbols(limit) for a in (tile, lane))
+        crossed = [a.extent for a in (*c.rows, *c.over) if a.name in dims.symbols(limit)]
+        if len(crossed) > 1:
+            out.append((rows, columns, max(map(_known, crossed))))
+    return tuple(out)
 
 
 def _tile_axis(c: Contraction, lane: Axis, reads: list[Load], flipped: bool) -> Axis | None:
@@ -341,12 +353,21 @@ def lanes_of(caps: Capabilities, width: int) -> int:
 
 @dataclass(frozen=True)
 class Extents:
-    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known."""
+    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known.
+
+    `masked`: for each triangle of terms that count (whether rows, and columns, move its edge, and how long that is).
+    """
 
     rows: int
     columns: int
     depth: int
     even: bool
+    masked: tuple[tuple[bool, bool, int], ...] = ()
+
+    def counted(self, rows: int, columns: int) -> int:
+        """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
+        shares = (0.5 + (rows * r + columns * c) / (2 * edge) for r, c, edge in self.masked)
+        return max(round(self.depth * min(1.0, *shares)), 1) if self.masked else self.depth
 
 
 @lru_cache(maxsize=4096)
@@ -368,7 +389,8 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
         for count, strip in strips_of(e.columns, lanes, vectors):
             first = e.columns  # the first tile takes the operand from where all of it lies
             for number, height in _heights(e.rows, size):
-                cost = partial(tile_cycles, height, strip, e.depth, caps=caps, bits=width)
+                deep = e.counted(height, strip * lanes)
+                cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
                 near = cost(columns=strip * lanes)
                 cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
                 visits += count * number * e.depth

@@ -6,7 +6,7 @@ Enters: sinks, and the values that the tile's indices take. Leaves: the statemen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 from charl import dims
@@ -38,27 +38,35 @@ def register_tile(
     cost = sum(expr_cost(s.value) - sum(expr_cost(r.body) for r in reduces if r is s.value) for s in sinks)
     if nested or count < 4 or cost < _LONG_EPILOGUE:
         return emitter.block(instances(sinks, values))
-    loops = [(n, v, emitter.name(n.split(".")[0])) for n, v in values.items() if len(v) > 1]
-    slot: Size = 0
-    for _, v, index in loops:
-        slot = slot * len(v) + dims.sym(index)
-    declared: list[Stmt] = []
-    sums: list[Sink] = []
-    table: dict[int, Expr] = {}
-    for r in reduces:
-        kept = Buffer("sums", r.dtype, lanes * count, "scratch")
-        declared.append(Local(kept))
-        table[id(r)] = Load(kept, (slot * lanes + dims.sym(lane),), r.dtype)
-        for i, chosen in enumerate(product(*values.values())):
-            env = dict(zip(values, chosen, strict=True))
-            sums.append(Sink(substitute(r, env, Memo()), kept, lanes * i + dims.sym(lane)))
-    env = {n: v[0] for n, v in values.items()}
-    env |= {n: v[0] + (v[1] - v[0]) * dims.sym(index) for n, v, index in loops}
-    memo = Memo()
-    moved = [s.at(env, memo) for s in emitter.replaced(sinks, table)]
+    loops = [(n, v, emitter.name(n.split(".")[0])) for n, v in values.items() if len(v) > 1 and _evenly(v)]
+    index = {n: dims.sym(name) for n, _, name in loops}
+    held = [Buffer("sums", r.dtype, lanes * count, "scratch") for r in reduces]
+    sums = [
+        Sink(substitute(r, dict(zip(values, chosen, strict=True)), Memo()), kept, lanes * i + dims.sym(lane))
+        for r, kept in zip(reduces, held, strict=True)
+        for i, chosen in enumerate(product(*values.values()))
+    ]
+    moved: list[Sink] = []
+    for chosen in product(*([0] if n in index else range(len(v)) for n, v in values.items())):
+        env: dict[str, Size] = {}
+        slot: Size = 0
+        for (n, v), i in zip(values.items(), chosen, strict=True):
+            env[n] = v[0] + (v[1] - v[0]) * index[n] if n in index else v[i]
+            slot = slot * len(v) + index.get(n, i)
+        table: dict[int, Expr] = {
+            id(r): Load(kept, (slot * lanes + dims.sym(lane),), r.dtype)
+            for r, kept in zip(reduces, held, strict=True)
+        }
+        memo = Memo()
+        moved += [s.at(env, memo) for s in emitter.replaced(sinks, table)]
     sums_first = emitter.block(sums)
-    lets, moved = emitter.hoist(moved, frozenset(index for _, _, index in loops))
+    lets, moved = emitter.hoist(moved, frozenset(name for _, _, name in loops))
     body = emitter.block(moved)
-    for _, v, index in reversed(loops):
-        body = (For(index, len(v), body),)
-    return (*declared, *sums_first, *lets, *body)
+    for _, v, name in reversed(loops):
+        body = (For(name, len(v), body),)
+    return (*(Local(kept) for kept in held), *sums_first, *lets, *body)
+
+
+def _evenly(values: Sequence[Size]) -> bool:
+    """Whether each is as far from the one before: the last vector of a strip may begin earlier than that."""
+    return len({b - a for a, b in pairwise(values)}) == 1

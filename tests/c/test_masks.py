@@ -1,0 +1,99 @@
+"""Products with masks in C against NumPy: what a mask hides is left out of the loops, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charl import dims
+from charl.backends.capabilities import AVX512
+from charl.graph.evaluate import evaluate
+from charl.graph.ir import Graph
+from charl.loops.ir import For, If, Stmt
+from charl.loops.walk import statements
+from charl.passes import optimise
+from tests.c import build
+from tests.c.test_contractions import EXACT, _tiny
+from tests.elaborate.programs import program
+
+HEAD = "let row = iota(100)[:, None]; let column = iota(100)[None, :]"
+ATTENTION = "einsum('bqk,bkd->bqd', softmax(where({mask}, einsum('bqd,bkd->bqk', q, k) * 0.2, -infinity)), v)"
+ARGUMENTS = "q: f32[2, 100, 24], k: f32[2, 100, 24], v: f32[2, 100, 24]"
+
+# name: (arguments, body, kernels of which a mask shortens the loops)
+CASES = {
+    "causal": (ARGUMENTS, ATTENTION.format(mask="column <= row"), 2),
+    "window": (ARGUMENTS, ATTENTION.format(mask="(column <= row) and (column > row - 7)"), 2),
+    "later": (ARGUMENTS, ATTENTION.format(mask="not (column < row + -3)"), 2),
+    # no key is seen by the first query, whose results are NaN
+    "blind": (ARGUMENTS, ATTENTION.format(mask="column < row"), 1),
+    "gradient": (
+        ARGUMENTS,
+        f"grad(|q, k, v| sum(sin({ATTENTION.format(mask='column <= row')})), wrt: (0, 1, 2))(q, k, v)",
+        6,
+    ),
+    "lower": ("a: f32[100, 100], x: f32[100, 50]", "where(column <= row, a, 0.0) @ x", 1),
+    "upper": ("a: f32[100, 100], x: f32[50, 100]", "x @ where(column >= row, a, 0.0)", 1),
+    "triangles": (
+        "a: f32[100, 100], b: f32[100, 100]",
+        "where(column <= row, a, 0.0) @ where(column < row, b, 0.0)",
+        1,
+    ),
+    "half of it": ("a: f32[100, 30]", "where(column <= row, 2.0 * (a @ a.T), 0.0)", 1),
+    "gradient of a triangle": (
+        "a: f32[100, 100], x: f32[100, 50]",
+        "grad(|a| sum(sin(where(column <= row, a, 0.0) @ x)))(a)",
+        2,
+    ),
+    "whole": ("a: f32[100, 100], x: f32[100, 50]", "where(column <= row + 100, a, 0.0) @ x", 0),
+}  # fmt: skip
+
+
+def _graph(name: str) -> Graph:
+    arguments, body, _ = CASES[name]
+    body = body.replace("'", '"')
+    lines = "\n".join(HEAD.split("; "))
+    return optimise(program(f"export fn f({arguments}) {{\n{lines}\n{body}\n}}").exports[0].graph)
+
+
+def _shortened(nest: tuple[Stmt, ...]) -> bool:
+    """Whether a loop ends or begins where an index around it says, or a test decides whether it runs."""
+    around: set[str] = set()
+    for s in statements(nest):
+        if isinstance(s, If):
+            return True
+        if isinstance(s, For):
+            bounds = dims.symbols(s.start) | dims.symbols(s.stop or 0)
+            if bounds & around:
+                return True
+            around.add(s.index)
+    return False
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_mask_hides_is_left_out(name: str) -> None:
+    plan = build.plan_graph(_graph(name), AVX512)
+    shortened = [c for c in plan.calls if any(map(_shortened, c.kernel.nests))]
+    assert len(shortened) == CASES[name][2]
+
+
+@pytest.mark.parametrize("isa", build.ISA)
+def test_masks(isa: str, tmp_path: Path) -> None:
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    library = build.Library("masks", tmp_path)
+    kinds = {"exact": EXACT[isa], "tiny": _tiny(EXACT[isa])}
+    for name in CASES:
+        for kind, caps in kinds.items():
+            library.add_plan(f"{name} {kind}", build.plan_graph(_graph(name), caps))
+    library.build(isa, ["-O1", *build.WARNINGS])
+    rng = np.random.default_rng(5)
+    for name in CASES:
+        graph = _graph(name)
+        arrays = [rng.standard_normal([int(n) for n in p.shape]).astype(np.float32) for p in graph.params]
+        wanted = evaluate(graph, arrays)
+        for kind in kinds:
+            for got, right in zip(library.run_plan(isa, f"{name} {kind}", arrays), wanted, strict=True):
+                np.testing.assert_allclose(got, right, rtol=2e-4, atol=2e-5, err_msg=f"{name} {kind}")
