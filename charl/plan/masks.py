@@ -1,4 +1,4 @@
-"""Where values are 0 whatever their operands are, and where nobody looks at them: what masks leave, triangles and bands for example.
+"""Where values are 0 whatever their operands are, and where nobody looks at them: what masks leave, such as triangles.
 
 Enters: the facts of a fusion. Leaves: conditions on an index, each an affine size that is at least 0 wherever a value may be
 anything but 0, or wherever an element is looked at. As in rules that hold for finite numbers, 0 times anything is 0, and a
@@ -28,25 +28,10 @@ Conditions: TypeAlias = tuple[Size, ...] | None
 
 _COMPARISONS = frozenset(("le", "lt", "ge", "gt", "eq"))
 # Functions that are 0 at 0.
-_ODD = frozenset(
-    (
-        "neg",
-        "abs",
-        "sign",
-        "sqrt",
-        "sin",
-        "tan",
-        "asin",
-        "atan",
-        "sinh",
-        "tanh",
-        "expm1",
-        "log1p",
-        "erf",
-        "cast",
-    )
-    + ("floor", "ceil", "round", "trunc")
-)
+_AT_ZERO = frozenset(
+    ("neg", "abs", "sign", "sqrt", "sin", "tan", "asin", "atan", "sinh", "tanh", "expm1", "log1p", "erf", "cast",
+     "floor", "ceil", "round", "trunc")
+)  # fmt: skip
 
 
 def both(a: Conditions, b: Conditions) -> Conditions:
@@ -83,7 +68,8 @@ class Masks:
 
     @cached_property
     def _values(self) -> dict[tuple[Node, float], Conditions]:
-        self._values = out = {}  # what is known so far, while it grows
+        out: dict[tuple[Node, float], Conditions] = {}
+        self._values = out  # what is known so far, while it grows
         for node in self._nodes:
             fact = self._fusion.fact(node)
             if isinstance(fact, Facts) and self._masked(fact):
@@ -182,7 +168,7 @@ class Reading:
             return both(first, *rest)
         if e.fn in ("exp", "exp2"):
             return self.outside(e.args[0], -math.inf)
-        return first if e.fn == "div" or e.fn in _ODD else ()
+        return first if e.fn == "div" or e.fn in _AT_ZERO else ()
 
     def _of_infinite(self, e: Apply, first: Conditions) -> Conditions:
         """The same of -infinity, where the first operand is it."""
@@ -272,7 +258,7 @@ def _affine(e: Expr) -> Size | None:
 
 
 def _turned(conditions: Conditions, index: Index) -> Conditions:
-    """Conditions on the index of a reader as conditions on the index at which it reads; those that it does not tell are left out."""
+    """Conditions on the index of a reader as conditions on the index at which it reads; what that does not tell is left out."""
     if conditions is None:
         return None
     env: dict[str, Size] = {}

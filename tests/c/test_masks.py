@@ -15,7 +15,7 @@ from charl.loops.ir import For, If, Stmt
 from charl.loops.walk import statements
 from charl.passes import optimise
 from tests.c import build
-from tests.c.test_contractions import EXACT, _tiny
+from tests.c.test_contractions import EXACT, tiny
 from tests.elaborate.programs import program
 
 HEAD = "let row = iota(100)[:, None]; let column = iota(100)[None, :]"
@@ -84,7 +84,7 @@ def test_masks(isa: str, tmp_path: Path) -> None:
     if reason := build.missing(isa):
         pytest.skip(reason)
     library = build.Library("masks", tmp_path)
-    kinds = {"exact": EXACT[isa], "tiny": _tiny(EXACT[isa])}
+    kinds = {"exact": EXACT[isa], "tiny": tiny(EXACT[isa])}
     for name in CASES:
         for kind, caps in kinds.items():
             library.add_plan(f"{name} {kind}", build.plan_graph(_graph(name), caps))

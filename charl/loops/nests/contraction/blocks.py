@@ -199,13 +199,16 @@ class Blocks:
         rest = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)), size)
         return (*packing, *rest)
 
+    def _again(self, strip: Strip) -> int:
+        """Elements of the last vector of a strip that the one before has, too."""
+        over = strip.start + self._width(strip) - self.s.lane.extent
+        return max(over, 0) if strip.count is None and isinstance(over, int) else 0
+
     def _region(self, strip: Strip, body: Callable[[list[Size], str], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
         """A vector region over a strip; `body` is given the lane axis's index in each vector, and the lane."""
         lane = self.emitter.name("lane")
         at = [strip.start + self.lanes * v + dims.sym(lane) for v in range(strip.vectors)]
-        over = strip.start + self._width(strip) - self.s.lane.extent
-        if strip.count is None and isinstance(over, int) and over > 0:  # the last vector begins earlier
-            at[-1] = at[-1] - over
+        at[-1] = at[-1] - self._again(strip)  # the last vector may begin earlier
         return (self.emitter.region(lane, self.c.width, strip.count, lambda: body(at, lane)),)
 
     # ------------------------------------------------------------ one strip
@@ -272,11 +275,9 @@ class Blocks:
         """A register tile without the terms of its sums that count for none of them."""
         if not self.c.limits:
             return tile
-        over = strip.start + self._width(strip) - self.s.lane.extent
-        first = strip.start - over if isinstance(over, int) and over > 0 else strip.start
         spans: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in self.c.over[1:]}
         spans |= {name: (values[0], values[-1]) for name, values in rows.items()}
-        spans[self.s.lane.name] = first, strip.start + self._width(strip) - 1
+        spans[self.s.lane.name] = strip.start - self._again(strip), strip.start + self._width(strip) - 1
         return limited(tile, self.c.limits, spans, loop, self.ranges)
 
     # ------------------------------------------------------------ sums that grow in memory
@@ -308,7 +309,8 @@ class Blocks:
 
     def _each(self, strip: Strip, rows: Values, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         lane = self.s.lane.name
-        return self._region(strip, lambda at, _: self.emitter.block(instances(sinks, {**rows, lane: at})))
+        block = self.emitter.simultaneous if self._again(strip) else self.emitter.block
+        return self._region(strip, lambda at, _: block(instances(sinks, {**rows, lane: at})))
 
     def _block(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
         """Add one block of the sum to a strip of the results."""

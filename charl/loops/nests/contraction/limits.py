@@ -22,7 +22,7 @@ Ranges = Mapping[str, tuple[Size, Size]]
 
 @dataclass(frozen=True)
 class SumLoop:
-    """The loop over a sum, or over a block of it: its index runs from 0 to `turns`, and with `first` added is `axis` of the limits."""
+    """The loop over a sum, or a block of it: its index runs from 0 to `turns`, and with `first` added is `axis` of the limits."""
 
     index: str
     axis: str
@@ -33,7 +33,7 @@ class SumLoop:
 def limited(
     tile: tuple[Stmt, ...], limits: Sequence[Size], spans: Ranges, loop: SumLoop, ranges: Ranges
 ) -> tuple[Stmt, ...]:
-    """The tile with a shorter loop. `spans`: bounds of the other indices that a tile has many of; `ranges`: of those around it."""
+    """The tile with a shorter loop. `spans`: bounds of indices of which a tile has many; `ranges`: of those around it."""
     start: Size = 0
     stop = loop.turns
     tests: list[Expr] = []
