@@ -32,6 +32,7 @@ _VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far
 _KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
+_FOLDED = 3  # rows up to which compilers take the vectors from memory for every multiply-add
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
@@ -434,7 +435,8 @@ def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabil
     vectors come from where `columns` of it do not stay in the nearest cache; then its results.
     """
     work = rows * vectors
-    step = max(work / caps.ports, (rows + vectors) / caps.ports, caps.latency)
+    loads = rows + (work if rows <= _FOLDED else vectors)
+    step = max(work / caps.ports, loads / caps.ports, caps.latency)
     strip = vectors * lanes_of(caps, bits) * bits // 8
     for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
         if columns * bits // 8 * depth > size:
