@@ -16,9 +16,10 @@ from charl.format.layout import Layout
 from charl.format.roles import Roles, roles
 from charl.format.tree import Reader
 from charl.source import Source
+from charl.syntax.automaton import tables
 from charl.syntax.layout import arrange
 from charl.syntax.lexer import Lexed, lex
-from charl.syntax.parser import parse_words, tables
+from charl.syntax.parser import parse_words
 from charl.syntax.tokens import CLOSERS, OPENERS, SEP, Token
 
 

@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from charl.errors import CharlError, Diagnostic
 from charl.source import Source, Span
 from charl.syntax import ast, declarations, parse
+from charl.syntax.automaton import tables
 from charl.syntax.layout import begins_item
 from charl.syntax.lexer import lex
-from charl.syntax.parser import tables
 from charl.syntax.tokens import CLOSERS, OPENERS
 
 _HEAD, _TAIL = "fn main() {\n", "\n}\n"

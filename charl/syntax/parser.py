@@ -1,4 +1,4 @@
-"""Tokens to a module: the LALR automaton that Lark makes of grammar.lark, and what happens when it gets stuck.
+"""Tokens to a module: the LALR automaton of the grammar (see `automaton`), and what happens when it gets stuck.
 
 Enters a source, leave its AST and every syntax error of the file. Where the text does not continue as the grammar
 allows, the parser gives up on the innermost statement, member, match arm or item, goes on behind it (panic mode, with
@@ -7,14 +7,14 @@ the ERROR token of the grammar in its place), and leaves the item out of the mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from charl.errors import Diagnostic
 from charl.source import Source
 from charl.syntax import declarations
+from charl.syntax.automaton import Reduction, Tables, tables
 from charl.syntax.build_items import Builder
 from charl.syntax.expectations import MEMBER, unexpected
 from charl.syntax.layout import arrange, begins_item
@@ -23,76 +23,6 @@ from charl.syntax.mistakes import bounded, independent, without_broken
 from charl.syntax.tokens import CLOSERS, END, ERROR, OPENERS, SEP, Token
 
 _RESTART = frozenset({"LET", "RETURN", "YIELD", "ASSERT", "FN", "FOR", "WHILE", "STRUCT", "CONST"})
-
-
-class Reduction(NamedTuple):
-    """To take the last `size` parts for a `symbol`, by what the builder calls `alias`."""
-
-    size: int
-    symbol: str
-    alias: str
-
-
-class Tables(NamedTuple):
-    """What an LALR parser needs to know: per state and symbol, to shift to a state (or to go there) or to reduce."""
-
-    states: Mapping[Any, Mapping[str, Any]]
-    start: Any
-    end: Any
-    terminals: Mapping[str, str]  # spelling -> terminal
-    aliases: frozenset[str]  # what the alternatives are called
-
-
-def construct(debug: bool = False) -> Any:
-    """Lark's parser of the grammar; with `debug` it logs conflicts."""
-    import lark
-    from lark.lexer import Lexer
-
-    class NoLexer(Lexer):
-        """Lark is asked for the automaton only."""
-
-        def __init__(self, conf: object) -> None:
-            pass
-
-        def lex(self, lexer_state: object, parser_state: object) -> Any:
-            return iter(())
-
-    grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
-    return lark.Lark(
-        grammar,
-        parser="lalr",
-        lexer=NoLexer,
-        start="module",
-        keep_all_tokens=True,
-        maybe_placeholders=False,
-        debug=debug,
-    )
-
-
-@lru_cache(maxsize=1)
-def tables() -> Tables:
-    """The automaton of the grammar, made once in a process."""
-    made = construct()
-    from lark.parsers.lalr_analysis import Shift
-
-    configuration = made.parse_interactive().parser_state.parse_conf
-    # Lark's names are strings that compare slowly
-    reductions = {r: Reduction(len(r.expansion), str(r.origin.name), r.alias) for r in made.rules}
-    states = {
-        state: {
-            str(symbol): target if action is Shift else reductions[target]
-            for symbol, (action, target) in actions.items()
-        }
-        for state, actions in configuration.states.items()
-    }
-    terminals = {str(t.pattern.value): str(t.name) for t in made.terminals if t.pattern is not None}
-    return Tables(
-        states,
-        configuration.start_state,
-        configuration.end_state,
-        terminals,
-        frozenset(r.alias for r in made.rules),
-    )
 
 
 def parse(source: Source) -> tuple[declarations.Module, list[Diagnostic]]:

@@ -16,9 +16,9 @@ from charl.format.comments import comments
 from charl.format.doc import WIDTH
 from charl.source import Source
 from charl.syntax import ast, parse
+from charl.syntax.automaton import tables
 from charl.syntax.layout import arrange
 from charl.syntax.lexer import lex
-from charl.syntax.parser import tables
 from charl.syntax.tokens import SEP
 from tests.format.variants import variant
 

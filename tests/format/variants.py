@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from charl.source import Source
+from charl.syntax.automaton import tables
 from charl.syntax.layout import _ENDERS, arrange
 from charl.syntax.lexer import lex
-from charl.syntax.parser import tables
 from charl.syntax.tokens import CLOSERS, OPENERS, SEP, Token
 
 

@@ -10,8 +10,8 @@ import pytest
 from charl.elaborate import elaborate
 from charl.errors import CharlError, render
 from charl.source import Source
+from charl.syntax.automaton import tables
 from charl.syntax.lexer import lex
-from charl.syntax.parser import tables
 
 TOUR = sorted((Path(__file__).resolve().parents[2] / "examples" / "tour").glob("*.ch"))
 

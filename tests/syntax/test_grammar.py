@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from charl.syntax.automaton import MADE, construct, made, tables
 from charl.syntax.build_items import Builder
-from charl.syntax.parser import construct, tables
 from charl.syntax.tokens import HARD_KEYWORDS, SOFT_KEYWORDS
 from tests.work import calls
 
@@ -29,6 +29,10 @@ def test_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
     finally:
         lark.logger.setLevel(before)
     assert "conflict" not in caplog.text
+
+
+def test_the_automaton_is_that_of_the_grammar() -> None:
+    assert MADE.read_text(encoding="utf-8") == made(), "run `python -m charl.syntax`"
 
 
 def test_every_alternative_has_a_builder() -> None:
