@@ -18,7 +18,7 @@ class Capabilities:
     indices.
 
     What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
-    and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the two nearest caches; `bandwidth`,
+    and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the three nearest caches; `bandwidth`,
     bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
     scattered over pages; `stack`, bytes that a kernel may take for packed operands; `packed`, bytes that these may take of the
     workspace, half of the second cache so that they stay there; `thread_work`, operations of vectors from which on threads pay;
@@ -36,8 +36,8 @@ class Capabilities:
     max_buffers: int = 1 << 30
     ports: int = 2
     latency: int = 4
-    cache: tuple[int, int] = (32 << 10, 1 << 20)
-    bandwidth: tuple[float, float] = (20, 6)
+    cache: tuple[int, int, int] = (32 << 10, 1 << 20, 32 << 20)
+    bandwidth: tuple[float, float, float] = (20, 6, 3)
     far: int = 1 << 10
     stack: int = 128 << 10
     packed: int = 512 << 10

@@ -7,6 +7,7 @@ thread in the order of the serial program, so results are the same for any numbe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from charl import dims
@@ -27,25 +28,27 @@ def threaded(nest: tuple[Stmt, ...], caps: Capabilities) -> tuple[Stmt, ...]:
     """The nest with at most one parallel loop around each statement."""
     if caps.grid:
         return nest
-    return tuple(_outermost(s, caps, frozenset()) for s in nest)
+    return tuple(_outermost(s, caps, {}) for s in nest)
 
 
-def _outermost(s: Stmt, caps: Capabilities, around: frozenset[str]) -> Stmt:
-    """`around`: the indices of the loops around."""
+def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
+    """`around`: the indices of the loops around, and where they begin."""
     if not isinstance(s, For):
         return s
     few = isinstance(turns := trips(s), int) and turns < _FEW
     if s.kind == "parallel" and not (few and _better(s, turns)):
         if _meet(s):
             return serial(s)
-        done = work(s)
+        done = dims.substitute(work(s), around)  # of the first turn of the loops around
         known = isinstance(done, int)
         if known and (done < caps.thread_work or turns == 1):  # type: ignore[operator]
             return serial(s)
-        if dims.symbols(done) & around:
+        if dims.symbols(done) & around.keys():
             return serial(s)
         return replace(s, body=tuple(serial(x) for x in s.body), pays=0 if known else done - caps.thread_work)
-    return replace(s, kind="serial", body=tuple(_outermost(x, caps, around | {s.index}) for x in s.body))
+    return replace(
+        s, kind="serial", body=tuple(_outermost(x, caps, {**around, s.index: s.start}) for x in s.body)
+    )
 
 
 def _meet(loop: For) -> bool:

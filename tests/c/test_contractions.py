@@ -95,7 +95,7 @@ def _cases(count: int) -> list[Case]:
 
 
 def tiny(caps: Capabilities) -> Capabilities:
-    return replace(caps, cache=(1 << 10, 2 << 10), stack=8 << 10, packed=16 << 10, far=16)
+    return replace(caps, cache=(1 << 10, 2 << 10, 64 << 10), stack=8 << 10, packed=16 << 10, far=16)
 
 
 def large_cases() -> Iterator[Case]:
@@ -126,7 +126,7 @@ def test_products(isa: str, tmp_path: Path) -> None:
             shared = any(p.kind == "scratch" for c in library.plans[f"{i} {kind}"].calls for p in c.places)
             assert not shared or ("tiny" in kind and case.m > 100)
             blocks += shared
-    assert blocks >= 4
+    assert blocks >= 2
     library.build(isa, ["-O1", *build.WARNINGS])
     for i, case in enumerate(cases):
         arrays = case.arrays()

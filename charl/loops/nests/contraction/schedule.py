@@ -36,9 +36,9 @@ _FOLDED = 3  # rows up to which compilers take the vectors from memory for every
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
-_MANY = (
-    24  # tiles from which on threads share what is packed for them, as two more parallel loops cost little
-)
+_LEAST = 128  # elements of the sum in a block in the workspace, at least where there are as many
+_AGAIN = 4  # times as long results take to come as an operand that is read in order: a tile waits for them
+_MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
 _DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
@@ -159,22 +159,30 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     if flipped or not _packable(c) or any(tile and tile.name in x.symbols() for x in movable):
         movable = []
     columns = _known(lane.extent)
-    shape, cycles, moves = best_tile(
-        Extents(rows, columns, depth, tile is None or _whole(tile), _masked(c, lane, tile)),
-        caps, c.width, len(far), len(movable),
-    )  # fmt: skip
+    extents = Extents(
+        rows,
+        columns,
+        depth,
+        tile is None or _whole(tile),
+        _masked(c, lane, tile),
+        bool(packed) and not flipped,
+    )
+    shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
     vectors = -(-columns // lanes_of(caps, c.width))
     tiles = -(-rows // shape.rows)
     cycles += hops * tiles * vectors * depth
+    cycles += len(packed) * TURN * columns * depth + (TURN + 0.1) * rows * columns * flipped
+    base = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
+    s = _blocked(c, caps, base, far)
     others = [x for x in c.loads if x not in reads]
+    turns = -(
+        -vectors // (shape.vectors * (s.strips if s.shared else 1))
+    )  # in which all tiles come to their rows
     lines = [_lines(x, tile, shape.rows) for x in _far(c, caps, others, [])]
     visit = _FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else _VISIT
-    cycles += visit * sum(lines) * tiles * -(-vectors // shape.vectors) * depth
-    cost = cycles + len(packed) * TURN * columns * depth + (TURN + 0.1) * rows * columns * flipped
-    base = replace(base, shape=shape, cost=cost * prod(_known(a.extent) for a in outer))
-    if moves:
-        base = replace(base, packed=(*base.packed, *movable))
-    yield _blocked(c, caps, base, far)
+    cycles += visit * sum(lines) * tiles * turns * depth
+    cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
+    yield replace(s, cost=s.cost + cycles * prod(_known(a.extent) for a in outer))
 
 
 def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int], ...]:
@@ -276,29 +284,45 @@ def _as_read(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
 
 
 def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Schedule | None:
-    """Blocks in the workspace, for as many rows as make up for it, of which the operands leave the second cache: the whole sum
-    of a strip if that fits, so that no result is visited twice, else as deep as fits; of short sums several strips.
+    """Blocks in the workspace, for so many rows that threads can divide them: the whole sum of a strip if that fits, so that no
+    result is visited twice, else as deep as fits; of short sums several strips. They are for rows that leave the second cache
+    until the next strip: what another core has packed comes from there.
     """
-    rows, tiles = _known(s.tile.extent if s.tile else 1), 0
-    tiles = -(-rows // s.shape.rows)
-    if (
-        tiles < _MANY
-        or turn > caps.packed
-        or rows * prod(_known(a.extent) for a in c.over) * c.total.dtype.bytes < caps.cache[1]
-    ):
+    rows = _known(s.tile.extent) if s.tile else 1
+    inside = prod(_known(a.extent) for a in c.over[1:])
+    away = rows * _known(c.over[0].extent) * inside * c.total.dtype.bytes >= caps.cache[1]
+    if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not away:
         return None
     extent, most = c.over[0].extent, caps.packed // turn
-    others = [x for x in c.loads if stride(x, s.lane.name) == 0]
-    if _far(
-        c, caps, others, []
-    ):  # a line of each of their rows stays in the nearest cache until the next tile takes its rest
-        most = min(most, max(caps.cache[0] // 2 // _LINE // prod(_known(a.extent) for a in c.over[1:]), 1))
-    depth = split(extent, most)
-    whole = isinstance(extent, int) and depth == extent
-    if not whole and c.home() is None:
+    if _far(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []):
+        # a line of each of their rows stays in the nearest cache until the next tile takes its rest
+        most = min(most, max(caps.cache[0] // 2 // _LINE // inside, 1))
+    everywhere = -(-_known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
+    best: tuple[float, int, int] | None = None
+    for strips in range(1, everywhere + 1):
+        depth = split(extent, max(min(most, caps.packed // (turn * strips)), 1))
+        blocks = -(-_known(extent) // depth)
+        if strips > 1 and depth * inside < min(_LEAST, _known(extent) * inside):
+            break
+        if blocks > 1 and c.home() is None:
+            continue
+        operand = moved(caps, rows * _known(extent) * inside * c.total.dtype.bytes, -(-everywhere // strips))
+        results = rows * strips * s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes
+        again = 2 * (blocks - 1) * everywhere / strips
+        wait = _AGAIN if results > caps.cache[1] else 1
+        cost = operand + wait * moved(caps, results, again)
+        if best is None or cost < best[0]:
+            best = cost, depth, strips
+    if best is None:
         return None
-    strips = max(caps.packed // (turn * depth), 1)
-    return replace(s, depth=None if whole else depth, strips=strips, shared=True)
+    _, depth, strips = best
+    return replace(s, depth=None if depth == extent else depth, strips=strips, shared=True)
+
+
+def moved(caps: Capabilities, size: int, times: float) -> float:
+    """Cycles in which an array of `size` bytes comes so often from the cache that holds it."""
+    near = next((n for n, cache in enumerate(caps.cache) if size <= cache), len(caps.cache))
+    return times * size / caps.bandwidth[near - 1] if near else 0.0
 
 
 def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:
@@ -354,7 +378,8 @@ def lanes_of(caps: Capabilities, width: int) -> int:
 
 @dataclass(frozen=True)
 class Extents:
-    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known.
+    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known, `packed` where the
+    operand along the columns is packed in any case.
 
     `masked`: for each triangle of terms that count (whether rows, and columns, move its edge, and how long that is).
     """
@@ -364,6 +389,7 @@ class Extents:
     depth: int
     even: bool
     masked: tuple[tuple[bool, bool, int], ...] = ()
+    packed: bool = False
 
     def counted(self, rows: int, columns: int) -> int:
         """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
@@ -385,30 +411,46 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
         # a single row's multiply-adds take the vectors from memory
         limit = max((caps.registers - 1 - vectors) // vectors, 1)
         limit = min(limit, 12 if vectors == 2 else 14)
-        size = min(limit, e.rows) if e.even else 1 << (limit.bit_length() - 1)
-        cycles, kinds, visits = 0.0, 0, 0
-        for count, strip in strips_of(e.columns, lanes, vectors):
-            first = e.columns  # the first tile takes the operand from where all of it lies
-            for number, height in _heights(e.rows, size):
-                deep = e.counted(height, strip * lanes)
-                cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
-                near = cost(columns=strip * lanes)
-                cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
-                visits += count * number * e.depth
-                kinds += 1
-                first = 0
-        cycles *= 1 + _KIND * kinds
-        plain = cycles + _VISIT * visits * far
-        copy = (_COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY) * e.columns
-        if e.even:
-            copy = _FETCH[e.columns * e.depth * width // 8 > caps.cache[1]] * -(-most // vectors)
-        moved = cycles + copy * e.depth * movable + _VISIT * visits * (far - movable)
-        packs = movable > 0 and e.depth >= 16 and moved < plain
-        cycles = moved if packs else plain
-        if best is None or cycles < best[0]:
-            best = (cycles, Tile(size, vectors), packs)
+        for size in _sizes(e, limit):
+            cycles, visits = _all_tiles(e, size, vectors, caps, width)
+            plain = cycles + _VISIT * visits * far
+            cycles, visits = _all_tiles(replace(e, packed=True), size, vectors, caps, width)
+            copy = (_COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY) * e.columns
+            if e.even:
+                copy = _FETCH[e.columns * e.depth * width // 8 > caps.cache[1]] * -(-most // vectors)
+            copied = cycles + copy * e.depth * movable + _VISIT * visits * (far - movable)
+            packs = movable > 0 and e.depth >= 16 and copied < plain
+            cycles = copied if packs else plain
+            if best is None or cycles < best[0]:
+                best = (cycles, Tile(size, vectors), packs)
     assert best is not None
     return best[1], best[0], best[2]
+
+
+def _sizes(e: Extents, limit: int) -> list[int]:
+    """Rows of a tile to look at: as many as can be, and those that divide all rows, whose tiles threads can share evenly."""
+    if not e.even:
+        return [1 << (limit.bit_length() - 1)]
+    most = min(limit, e.rows)
+    return [most, *(n for n in range(most - 1, 2 * most // 3, -1) if e.rows % n == 0)]
+
+
+def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: int) -> tuple[float, int]:
+    """Cycles of all tiles, and how often one of them comes to a row of an operand along the lanes."""
+    lanes = lanes_of(caps, width)
+    cycles, kinds, visits = 0.0, 0, 0
+    for count, strip in strips_of(e.columns, lanes, vectors):
+        first = e.columns  # the first tile takes the operand from where all of it lies
+        for number, height in _heights(e.rows, size):
+            deep = e.counted(height, strip * lanes)
+            cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
+            block = max(caps.packed // (e.depth * width // 8), 1) if e.packed else strip * lanes
+            near = cost(columns=min(strip * lanes, block))
+            cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
+            visits += count * number * e.depth
+            kinds += 1
+            first = 0
+    return cycles * (1 + _KIND * kinds), visits
 
 
 def strips_of(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
