@@ -53,13 +53,14 @@ def leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, TensorType]]:
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter of an export; `mut` means in-out."""
+    """A parameter of an export; `mut` means in-out. `default` is that of a number, where the program gives one."""
 
     name: str
     type: Tree
     mut: bool = False
     doc: str = ""
     span: Span | None = field(default=None, repr=False, compare=False)
+    default: bool | int | float | None = None
 
 
 @dataclass(frozen=True)

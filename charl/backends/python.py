@@ -215,7 +215,13 @@ class Loader:
         local = Names(_RESERVED | ({"self"} if method else set()))
         given = [a for a in f.export.arguments if any(True for _ in leaves(a.type))]
         names = {a.name: local.allocate(a.name, "argument") for a in given}
-        parts = [f"{names[a.name]}: {self.annotation(a.type, a.mut)}" for a in given]
+        last = max(
+            (i for i, a in enumerate(given) if a.default is None), default=-1
+        )  # none is left out before it
+        parts = [
+            f"{names[a.name]}: {self.annotation(a.type, a.mut)}" + (f" = {a.default!r}" if i > last else "")
+            for i, a in enumerate(given)
+        ]
         result = self.annotation(f.export.result)
         name = self.functions[f.name]
         head = Call(f"{name}(", ("self", *parts) if method else tuple(parts))

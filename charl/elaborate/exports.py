@@ -83,7 +83,8 @@ def export_function(
     add_comparisons(el.obligations, symbolic, bounds)
     add_obligations(topological(results, params), symbolic, bounds)
     arguments = tuple(
-        Argument(p.name.name, tree(x, f), p.mut, "", p.span) for p, x in zip(f.params, values, strict=True)
+        Argument(p.name.name, tree(x, f), p.mut, "", p.span, _default(el, p, x, scope))
+        for p, x in zip(f.params, values, strict=True)
     )
     return Export(
         f.name,
@@ -95,6 +96,16 @@ def export_function(
         tuple(bounds.constraints),
         item.name.span,
     )
+
+
+def _default(el: Elaborator, p: Any, value: Any, scope: Scope) -> bool | int | float | None:
+    """The number that a parameter of rank 0 is by itself."""
+    if p.default is None or p.mut or not isinstance(value, Node) or value.rank:
+        return None
+    found = el.known(p.default, scope)
+    if not isinstance(found, (bool, int, float)) or isinstance(found, bool) != (value.dtype.kind == "bool"):
+        return None
+    return float(found) if value.dtype.is_float else found
 
 
 def _dim_var(name: str, b: Bounds) -> DimVar:

@@ -33,12 +33,12 @@ SHORT = 16  # arrays of at most so many elements are spelled as numbers, larger 
 # ---------------------------------------------------------------- printing
 
 
-def print_graph(graph: Graph, spans: bool = True) -> str:
-    """The text of `graph`; `spans` adds file and line of every value as a comment."""
-    return "\n".join(_graph_lines(graph, "", spans)) + "\n"
+def print_graph(graph: Graph, spans: bool = True, hints: bool = True) -> str:
+    """The text of `graph`; `spans` adds file and line of every value as a comment, `hints` its name in the program."""
+    return "\n".join(_graph_lines(graph, "", spans, hints)) + "\n"
 
 
-def _graph_lines(graph: Graph, indent: str, spans: bool) -> list[str]:
+def _graph_lines(graph: Graph, indent: str, spans: bool, hints: bool) -> list[str]:
     lines = [f"{indent}graph {_quoted(graph.name)} {{"]
     numbers: dict[Node, str] = {}
     for node in graph.nodes():
@@ -54,11 +54,11 @@ def _graph_lines(graph: Graph, indent: str, spans: bool) -> list[str]:
         notes = []
         if spans and node.span is not None:
             notes.append(f"{node.span.source.path}:{node.span.line}")
-        if node.name is not None and node.op != "parameter":
+        if hints and node.name is not None and node.op != "parameter":
             notes.append(f"name={json.dumps(node.name)}")
         lines.append(text + ("  // " + " ".join(notes) if notes else ""))
         for region in node.regions:
-            lines += _graph_lines(region, indent + "    ", spans)
+            lines += _graph_lines(region, indent + "    ", spans, hints)
     lines.append(f"{indent}  return {', '.join(numbers[r] for r in graph.results)}".rstrip())
     return [*lines, f"{indent}}}"]
 

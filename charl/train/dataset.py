@@ -66,7 +66,8 @@ class Dataset:
 
 
 def read(given: Sequence[str]) -> dict[str, Array]:
-    """Arrays by name of what `--data` says: FILE, NAME=FILE (of one array) or NAME=FILE:ARRAY. Raises CharlError."""
+    """Arrays by name of what `--data` says: FILE, NAME=FILE (of one array), NAME=FILE:ARRAY, or NAME=FILE:A,B,C of columns that
+    stand side by side. Raises CharlError."""
     out: dict[str, Array] = {}
     for text in given:
         name, equals, where = text.partition("=")
@@ -90,9 +91,11 @@ def read(given: Sequence[str]) -> dict[str, Array]:
 def _chosen(found: Mapping[str, Array], path: str, array: str, name: str) -> Array:
     known = ", ".join(found)
     if array:
-        if array not in found:
-            raise fail(E_DATA, f"{path} holds no `{array}`", help=f"it holds {known}")
-        return found[array]
+        columns = [array] if array in found else [c.strip() for c in array.split(",")]
+        for c in columns:
+            if c not in found:
+                raise fail(E_DATA, f"{path} holds no `{c}`", help=f"it holds {known}")
+        return found[array] if array in found else _side_by_side(found, columns, path)
     if len(found) != 1:
         raise fail(
             E_DATA,
@@ -100,6 +103,17 @@ def _chosen(found: Mapping[str, Array], path: str, array: str, name: str) -> Arr
             help=f"choose one: {name}={path}:{next(iter(found))}",
         )
     return next(iter(found.values()))
+
+
+def _side_by_side(found: Mapping[str, Array], columns: Sequence[str], path: str) -> Array:
+    """Columns as one array of two dimensions."""
+    shapes = {c: found[c].shape for c in columns}
+    if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) != 1:
+        told = ", ".join(f"`{c}` {list(shape)}" for c, shape in shapes.items())
+        raise fail(
+            E_DATA, f"columns of {path} that stand side by side have one length each, the same: {told}"
+        )
+    return np.stack([found[c] for c in columns], axis=-1)
 
 
 def fit(

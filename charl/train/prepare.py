@@ -6,7 +6,7 @@ person would mend it: program, data, options, folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,11 +117,17 @@ def _schedule(request: Request, step: Step, per_epoch: int) -> Schedule | None:
                 help="give it a parameter `lr: f32`, or leave `--lr` out",
             )
         return None
-    if request.lr is None:
+    lr = _rate(request, step)
+    if lr is None:
         raise fail(
             E_SCHEDULE, f"`{name}` takes a learning rate `lr`", step.rate.span, help="pass `--lr 1e-3`"
         )
-    return schedule(request.schedule, request.lr, per_epoch, per_epoch * request.epochs)
+    return schedule(request.schedule, lr, per_epoch, per_epoch * request.epochs)
+
+
+def _rate(request: Request, step: Step) -> float | None:
+    """The learning rate that was asked for, else the program's own."""
+    return request.lr if request.lr is not None or step.rate is None else step.rate.default
 
 
 def _numbers(request: Request, step: Step) -> dict[str, Any]:
@@ -136,6 +142,9 @@ def _numbers(request: Request, step: Step) -> dict[str, Any]:
             )
     for a in step.numbers:
         if a is step.rate and a.name not in request.numbers:
+            continue
+        if a.name not in request.numbers and a.default is not None:
+            out[a.name] = a.default
             continue
         if a.name not in request.numbers:
             help_ = f"pass `--arg {a.name}=VALUE`"
@@ -157,18 +166,27 @@ def _number(a: Argument, value: float) -> Any:
     return bool(value) if kind == "bool" else int(value)
 
 
+_LESS = ("loss", "error", "mse", "mae", "entropy", "perplexity")
+_MORE = ("acc", "precision", "recall", "f1", "r2", "auc", "right", "correct", "hits")
+
+
 def _best(request: Request, found: list[Metric]) -> tuple[str, bool]:
     """What makes an epoch the best, and whether more of it is better."""
     names = ["loss", *(n for m in found for n in m.names)]
     if request.best is None:
-        name = next((n for n in names[1:] if "loss" in n), names[1] if len(names) > 1 else "loss")
-        less = any(word in name for word in ("loss", "error", "mse", "mae", "entropy", "perplexity"))
-        return name, not less
+        measured = next((n for n in names[1:] if "loss" in n), None)
+        name = measured or next((n for n in names[1:] if _says(n, _LESS + _MORE)), "loss")
+        return name, not _says(name, _LESS)
     name, _, way = request.best.partition(":")
     if name not in names or way not in ("", "max", "min"):
         help_ = f"there are {', '.join(names)}; behind a colon `max` or `min`"
         raise fail(E_METRICS, f"`--best {request.best}` names no number of an epoch", help=help_)
-    return name, way == "max" or (way == "" and name != "loss")
+    return name, way == "max" or (way == "" and not _says(name, _LESS))
+
+
+def _says(name: str, words: Sequence[str]) -> bool:
+    """Whether the name of a number says what it is."""
+    return any(word in name.lower() for word in words)
 
 
 # ---------------------------------------------------------------- package, state, checkpoint
@@ -203,7 +221,9 @@ def _identity(
     """What a run must have in common with the one that it goes on with."""
     from charl.graph.text import print_graph
 
-    graphs = [print_graph(e.graph) for e in program.exports if e is step.export or e.role == "init"]
+    # what is computed: comments, lines and the names of values may change on the way
+    asked = [e for e in program.exports if e is step.export or e.role == "init"]
+    graphs = [print_graph(e.graph, spans=False, hints=False) for e in asked]
     return {
         "program": sha256("\0".join(graphs).encode()).hexdigest(),
         "step": step.export.name,
@@ -213,10 +233,11 @@ def _identity(
         "seed": request.seed,
         "backend": request.backend,
         "flush-subnormals": request.flush,
-        "lr": request.lr,
+        "lr": _rate(request, step) if rates is not None else None,
         "schedule": request.schedule,
         "epochs": request.epochs if rates is not None and rates.needs_total else None,
-        "numbers": dict(request.numbers),
+        "numbers": {a.name: a.default for a in step.numbers if a.default is not None and a is not step.rate}
+        | dict(request.numbers),
         "best": request.best,
         "valid": list(request.valid),
         **{f"`{name}`": _digest(value) for name, value in kept.items()},
