@@ -78,7 +78,7 @@ def _initial(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     multiple=True,
     required=True,
     metavar="FILE",
-    help="Arrays to train on: FILE, NAME=FILE (of one array), NAME=FILE:ARRAY or NAME=FILE:A,B,C (columns). May be given several times.",
+    help="Arrays to train on: FILE, NAME=FILE (of one array), NAME=FILE:ARRAY or NAME=FILE:A,B,C (columns); several times.",
 )
 @click.option(
     "--valid",
