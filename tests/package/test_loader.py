@@ -333,6 +333,14 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(package: Path, tmp_path:
     assert path.stat().st_mtime_ns == stamp  # compiled once
 
 
+@needs_cc
+def test_the_first_answer_needs_little_besides_numpy(package: Path, tmp_path: Path) -> None:
+    code = "import sys, numpy; had = set(sys.modules); import linear; linear.load(); print(*(set(sys.modules) - had))"
+    start(package, code, XDG_CACHE_HOME=str(tmp_path))  # compiles
+    ran = start(package, code, XDG_CACHE_HOME=str(tmp_path))
+    assert set(ran.stdout.split()) <= {"linear", "numpy.typing", "threading", "weakref", "zlib"}
+
+
 # ---------------------------------------------------------------- charl.load
 
 PROGRAM = """

@@ -11,11 +11,10 @@ from typing import Any
 from charl import templating
 
 HEAD = """from __future__ import annotations
-import json, math, operator, os, pathlib, tempfile, threading, weakref
+import math, operator, os, threading, weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 _NAME = "test"
@@ -26,7 +25,7 @@ PARTS = ("py/_errors.py.j2", "py/_core.py.j2", "py/_sizes.py.j2", "py/_wgpu.py.j
 def module() -> Any:
     """The classes of the template."""
     found = types.ModuleType("loader")
-    sys.modules["loader"] = found  # dataclasses look their module up
+    sys.modules["loader"] = found
     text = HEAD + "\n".join(templating.load(part).render() for part in PARTS)
     exec(compile(text, "loader.py", "exec"), found.__dict__)
     return found
