@@ -338,7 +338,8 @@ def test_the_first_answer_needs_little_besides_numpy(package: Path, tmp_path: Pa
     code = "import sys, numpy; had = set(sys.modules); import linear; linear.load(); print(*(set(sys.modules) - had))"
     start(package, code, XDG_CACHE_HOME=str(tmp_path))  # compiles
     ran = start(package, code, XDG_CACHE_HOME=str(tmp_path))
-    assert set(ran.stdout.split()) <= {"linear", "numpy.typing", "threading", "weakref", "zlib"}
+    heavy = {"dataclasses", "hashlib", "json", "pathlib", "shutil", "subprocess", "tempfile"}
+    assert "linear" in ran.stdout.split() and not heavy & set(ran.stdout.split())
 
 
 # ---------------------------------------------------------------- charl.load
