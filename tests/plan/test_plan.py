@@ -8,7 +8,7 @@ from charl import dims, ops
 from charl.backends.capabilities import PORTABLE_C, SCALAR, WGSL
 from charl.dtypes import f32, f64
 from charl.graph.scalar import Apply
-from charl.loops.ir import Stmt
+from charl.loops.ir import For, Stmt
 from charl.loops.walk import expressions, statements
 from charl.plan.access import nodes_of
 from charl.plan.build import plan_export
@@ -56,6 +56,17 @@ def _functions(nest: tuple[Stmt, ...], name: str) -> int:
     """How often a function stands in a nest."""
     found = [e for s in statements(nest) for root in expressions(s) for e in nodes_of(root)]
     return sum(isinstance(e, Apply) and e.fn == name for e in found)
+
+
+@pytest.mark.parametrize(
+    ("n", "length", "together"), [(64, 768, 4), (6, 30, 2), (7, 30, 1), (64, 4096, 1), (N, 30, 1)]
+)
+@pytest.mark.parametrize("function", [softmax, layer_norm])
+def test_short_rows_are_computed_several_at_once(function, n, length, together) -> None:
+    x = parameter("x", n, length)
+    (call,) = plan_export(export([x], [function(x)], dims=["N"]), PORTABLE_C).calls
+    ((rows,),) = call.kernel.nests
+    assert isinstance(rows, For) and rows.step == together
 
 
 def test_what_two_passes_of_a_row_read_is_computed_once() -> None:

@@ -25,7 +25,7 @@ from charl.loops.nests.contraction.schedule import Schedule, along_the_sum, choo
 from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
-from charl.loops.nests.rows import row
+from charl.loops.nests.rows import row, row_loops
 from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
@@ -52,14 +52,16 @@ def build_nest(
 
     `limits`: sizes that are at least 0 wherever a term of the group's sum counts.
     """
-    if caps.grid or kept:
+    if caps.grid:
         return wrap(rows, row(emitter, parts, kept))
+    if kept:
+        return row_loops(emitter, rows, parts, kept)
     if len(parts) == 1 and not parts[0].inner:
         return _full(emitter, caps, list(rows), parts[0].sinks, heavy, limits=limits)
     few = written_out(parts) if rows and emitter.vectors else None
     if few is not None and store_width(emitter, rows[-1], few, HOPS) is not None:
         return _full(emitter, caps, list(rows), few, heavy)
-    return wrap(rows, row(emitter, parts))
+    return row_loops(emitter, rows, parts)
 
 
 def _scheduled(c: Contraction, caps: Capabilities) -> Schedule | None:

@@ -8,16 +8,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from charl import dims
+from charl.graph.scalar import Reduce
 from charl.loops.emit import Emitter
 from charl.loops.ir import For, Stmt
-from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width
+from charl.loops.nests.axes import HOPS, Axis, Part, collapse, instances, store_width, wrap
 from charl.loops.nests.phases import phased
 from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
+from charl.loops.vectors import contiguous_loads, strided_loads
+from charl.plan.access import nodes_of
+
+# Elements of a row up to which so many are computed at once: a row of 64 waits for its sums most of the time.
+_ROWS = ((1024, 4), (2048, 2))
+_STORES = 16  # values of all of these rows, at most
+_SUMS = ("add", "mul", "max", "min")
+
+
+def row_loops(
+    emitter: Emitter, rows: Sequence[Axis], parts: Sequence[Part], kept: Sequence[Part] = ()
+) -> tuple[Stmt, ...]:
+    """The loops over rows; several rows at once where one would wait for its sums longer than it computes them."""
+    count = _together(emitter, rows, [s for p in (*kept, *parts) for s in p.sinks])
+    if count == 1:
+        return wrap(rows, row(emitter, parts, kept))
+    *before, axis = rows
+    body = row(emitter, _of_each(parts, axis, count), _of_each(kept, axis, count))
+    return wrap(before, (For(axis.name, axis.extent, body, "parallel", step=count),))
+
+
+def _of_each(parts: Sequence[Part], axis: Axis, count: int) -> list[Part]:
+    """The parts of `count` rows, those of each on their own: rows that are written in turns are not put together to lines."""
+    rows = [{axis.name: [dims.sym(axis.name) + n]} for n in range(count)]
+    return [Part(p.inner, tuple(instances(p.sinks, at))) for p in parts for at in rows]
+
+
+def _together(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -> int:
+    """Rows at once: as many as leave no rest, where all sums run on lanes along short rows."""
+    totals = [e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)]
+    if not (rows and totals and emitter.vectors and isinstance(rows[-1].extent, int)):
+        return 1
+    longest = 0
+    for total in totals:
+        name, extent = total.over[-1]
+        apart = strided_loads([total.body], name) or not contiguous_loads([total.body], name)
+        if len(total.over) > 1 or not isinstance(extent, int) or apart or total.fn not in _SUMS:
+            return 1
+        longest = max(longest, extent)
+    most = next((n for elements, n in _ROWS if longest <= elements), 1)
+    most = min(most, _STORES // len(sinks))
+    return next((n for n in (4, 2) if n <= most and rows[-1].extent % n == 0), 1)
 
 
 def row(emitter: Emitter, parts: Sequence[Part], kept: Sequence[Part] = ()) -> tuple[Stmt, ...]:
-    """Everything of one row: its reductions, then each part over its inner axes.
+    """Everything of one row, or of several at once: its reductions, then each part over its inner axes.
 
     What is `kept` is computed first, each with the reductions that it needs, and read by what comes after.
     """
