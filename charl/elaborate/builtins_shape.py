@@ -269,8 +269,11 @@ def _split(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """Equal parts along an axis."""
     x, parts = tensor("split", p["x"]), constant(p["parts"], "int", "parts")
     axis = axis_of(x, p["axis"].value if isinstance(p["axis"], Argument) else 0, c.span)
-    part = dims.exact_div(x.shape[axis], parts) if parts else None
-    if part is None or not isinstance(parts, int) or not dims.integral(part):
+    whole = x.shape[axis]
+    part = dims.exact_div(whole, parts) if parts else None
+    # Of a size that is a quotient itself, `d / heads`, it is checked where that is known whether the parts are integers too.
+    integral = part is not None and (dims.integral(part) or not dims.integral(whole))
+    if part is None or not isinstance(parts, int) or not integral:
         raise fail(
             DIVISION, f"dimension {x.shape[axis]} of {x.type} does not split into {parts} parts", c.span
         )

@@ -17,7 +17,7 @@ from charl.dims import Dim, learn_multiple
 from charl.elaborate import branches, calls, facts, indexing, instances, loops, methods, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.modules import help_for
-from charl.elaborate.names import suggest
+from charl.elaborate.names import suggest_member
 from charl.elaborate.operators import Operand
 from charl.elaborate.reuse import Reuse
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
@@ -336,7 +336,7 @@ class Elaborator:
             UNKNOWN_MEMBER,
             f"{v.describe_value(value)} has no member `{e.name}`",
             e.name.span,
-            help=suggest(e.name.name, known),
+            help=suggest_member(e.name.name, known),
         )
 
     # ------------------------------------------------------------ places

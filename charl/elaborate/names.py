@@ -22,6 +22,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
+def suggest_member(name: str, known: Iterable[str]) -> str | None:
+    """The nearest member, or all of them."""
+    names = list(dict.fromkeys(known))
+    every = f"its members are {', '.join(f'`{n}`' for n in names)}" if names else None
+    return suggest(name, names) or every
+
+
 def suggest_parameter(name: str, known: Iterable[str]) -> str:
     """The nearest parameter, and all of them."""
     names = [f"`{n}`" for n in known if n]

@@ -395,7 +395,15 @@ def check_run(length: Any, span: Span) -> None:
 def differs(d: Any, want: Any, actual: Any) -> str:
     """Why two sizes do not fit."""
     text = d.span.text
-    return f"{actual} differs from {want}" if text == str(want) else f"`{text}` is {want}, not {actual}"
+    if text == str(want):
+        return f"{actual} differs from {want}"
+    owner, dot, parameter = str(want).rpartition(".")
+    if dot and isinstance(want, Dim) and owner.isidentifier() and isinstance(actual, int):
+        fixed = f"`{owner}({parameter}: {actual})`"
+        return (
+            f"`{text}` is {want}, not {actual}: the signature's `{owner}` leaves it open, {fixed} would not"
+        )
+    return f"`{text}` is {want}, not {actual}"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 Enters: a graph with loops and branches. Leaves: the same results from loops without what nobody asks for: yields that are
 not read, carried values that reach nothing but themselves, carried values that never change (they are captured), captured
-values that are not read. Constants and views of captured values move inside, where they cost nothing. Never looks at what a
-loop computes; branches are judged in `branches`.
+values that are not read. A loop of one iteration is that one. Constants and views of captured values move inside, where they
+cost nothing. Never looks at what a loop computes; branches are judged in `branches`.
 """
 
 from __future__ import annotations
 
+from charl import ops
+from charl.dtypes import i32
 from charl.graph.ir import Graph, Node, topological
 from charl.ops.regions import closed, item, over, substituted
 from charl.passes import branches
@@ -48,6 +50,8 @@ def prune(graph: Graph) -> Graph:
 
 def _smaller(node: Node, used: set[int]) -> dict[int, Node] | None:
     """What replaces the used results of a loop, or None where it stays."""
+    if node.attrs["extent"] in (0, 1):
+        return _run(node, used)
     (body,) = node.regions
     count = node.attrs["carried"]
     index, carried, captured = body.params[0], body.params[1 : 1 + count], body.params[1 + count :]
@@ -83,6 +87,20 @@ def _smaller(node: Node, used: set[int]) -> dict[int, Node] | None:
     loop.span, loop.name = node.span, node.name
     out = {k: item(loop, i) for i, k in enumerate((*keep, *yields)) if k in used}
     return out | {k: node.inputs[k] for k in fixed if k in used}
+
+
+def _run(node: Node, used: set[int]) -> dict[int, Node]:
+    """The used results of a loop of no iteration, or of one: what it was given, or what its body makes of that."""
+    (body,) = node.regions
+    count = node.attrs["carried"]
+    if node.attrs["extent"] == 0:
+        types = node.attrs["types"]
+        return {k: node.inputs[k] if k < count else ops.zeros(types[k]) for k in used}
+    table = dict(zip(body.params, (ops.constant(0, i32), *node.inputs), strict=True))
+    after = substituted([body.results[k] for k in sorted(used)], table)
+    return {
+        k: x if k < count else ops.reshape(x, (1, *x.shape)) for k, x in zip(sorted(used), after, strict=True)
+    }
 
 
 def _saved(node: Node, keep: list[int], yields: list[int]) -> int:

@@ -107,7 +107,7 @@ class Expansion:
             if node in self.views or self.leaf(node) or node in self.results or node in spoiled:
                 continue
             facts = self._through_views(node)
-            if facts.reduces:
+            if facts.reduces or self.writes(node):  # the second is stored, where what it takes over lies
                 continue
             inputs = {r.node for r in facts.reads}
             cost = facts.cost + sum(total.get(i, 0) for i in inputs)
@@ -139,7 +139,7 @@ class Expansion:
                 uses[i].append(node)
         settled = self.results | spoiled | self.cheap
         for node in self.order:
-            if node in self.views or node in settled or self.leaf(node):
+            if node in self.views or node in settled or self.leaf(node) or self.writes(node):
                 continue
             last = node
             while (

@@ -264,3 +264,13 @@ fn log_pivots(x: f64[n, n]) -> f64 {
 export fn pivots_of_one(x: f64[1, 1]) -> (f64[1, 1], f64[1, 1, 1, 1]) {
     (grad(log_pivots)(x), jacobian(grad(log_pivots))(x))
 }
+
+/// Elements are written one by one before a loop: what is behind each in the gradient is written over what the loop leaves.
+fn started(x: f64[N], w: f64[T]) -> f64 where N >= 2 {
+    let mut a = zeros(N) as f64
+    a[0] = x[0]
+    a[1] = x[1] * 2.0
+    for t in 0..T { a = sin(a) * w[t] + concat([zeros(1) as f64, a[:-1]]) }
+    a[N - 1]
+}
+export fn slope_of_started(x: f64[N], w: f64[T]) -> f64[N] where N >= 2 = grad(started)(x, w)

@@ -302,3 +302,16 @@ def test_a_loop_that_has_no_turn(case: Case) -> None:
     slope, second = case("pivots_of_one", np.array([[4.0]]))
     case.close(slope, [[0.25]])
     case.close(second, [[[[-0.0625]]]])
+
+
+def test_elements_written_before_a_loop(case: Case) -> None:
+    def started(x: Array) -> float:
+        a = np.array([x[0], 2 * x[1], 0.0, 0.0])
+        for w in P:
+            a = np.sin(a) * w + np.concatenate([[0.0], a[:-1]])
+        return float(a[-1])
+
+    x = np.array([0.3, -0.4, 0.1, 0.2])
+    numeric = [(started(x + 1e-6 * e) - started(x - 1e-6 * e)) / 2e-6 for e in np.eye(4)]
+    found = case("slope_of_started", x, P)
+    np.testing.assert_allclose(found, numeric, rtol=max(case.tolerance, 1e-7), atol=max(case.tolerance, 1e-7))
