@@ -17,11 +17,12 @@ from charl.loops.ir import Stmt
 from charl.loops.nests.axes import HOPS, Axis, Part, collapse, store_width, wrap
 from charl.loops.nests.columns import lane_rows
 from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.choice import along_the_sum, choose, schedules
 from charl.loops.nests.contraction.flipped import Flipped
 from charl.loops.nests.contraction.form import Contraction, contraction
 from charl.loops.nests.contraction.panels import Panelled, panels
 from charl.loops.nests.contraction.planes import Planes, planes
-from charl.loops.nests.contraction.schedule import Schedule, along_the_sum, choose, schedules
+from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows

@@ -6,30 +6,29 @@ otherwise stands in the schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
-from types import MappingProxyType
 from typing import Protocol
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Reduce, Ref
+from charl.graph.scalar import Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.inline import Memo, rewrite, substitute
-from charl.loops.ir import Buffer, For, Kind, Let, Local, Simd, Stmt, Store, Transpose
+from charl.loops.inline import Memo, substitute
+from charl.loops.ir import Buffer, For, Kind, Local, Stmt
 from charl.loops.nests.axes import Axis, instances, wrap
-from charl.loops.nests.contraction.form import Contraction, stride
+from charl.loops.nests.contraction.cycles import even, rows_of
+from charl.loops.nests.contraction.form import Contraction
 from charl.loops.nests.contraction.limits import SumLoop, limited
-from charl.loops.nests.contraction.schedule import Schedule, even, rows_of
+from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested
+from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.nests.contraction.tiles import register_tile
-from charl.loops.sinks import Sink, identity, lanes
+from charl.loops.sinks import Sink, identity
 
 Size = int | Dim
-Values = Mapping[str, Sequence[Size]]
-
 
 # What is added to a register tile whose vectors stand at the given places of the lane axis.
 Keep = Callable[[tuple[Stmt, ...], Sequence[Size]], tuple[Stmt, ...]]
@@ -45,30 +44,14 @@ class Tiled(Protocol):
 Segment = tuple[Size, Size, int, bool]
 
 
-@dataclass(frozen=True)
-class Strip:
-    """A strip of the lane axis: its first index, its vectors, and how many elements it has where it is not full.
-
-    `many` strips beside one another share a block of the sum; `place` is that of one of them.
-    """
-
-    start: Size
-    vectors: int
-    count: Size | None
-    many: int = 1
-    place: Size = 0
-
-
-class Blocks:
+class Blocks(Packing):
     """Emits one contraction."""
 
     def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
-        self.emitter, self.c, self.s = emitter, c, s
-        self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
+        super().__init__(emitter, caps, c, s)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
         self.ranges |= {a.name: (0, a.extent - 1) for a in s.outer}
         self.waiting: Buffer | None = None  # an array of sums that no result can hold
-        self.shared: list[Buffer] = []  # packed operands in the workspace
         # what all numbers of lanes divide
         self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
 
@@ -232,10 +215,6 @@ class Blocks:
         return (*local, *self._packed_and_used(strip, pack, tile))
 
     @property
-    def _depth(self) -> Size:
-        return dims.product(a.extent for a in self.c.over)
-
-    @property
     def _written_out(self) -> bool:
         """Whether blocks are so small that no loop runs over their elements: those of thin products."""
         return not self.s.packed and self.s.windows is None
@@ -330,59 +309,6 @@ class Blocks:
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
 
-    def _keep(
-        self,
-        strip: Strip,
-        kept: Sequence[Buffer],
-        tile: tuple[Stmt, ...],
-        at: Sequence[Size],
-        env: Mapping[str, Size] = MappingProxyType({}),
-        inner: str = "",
-    ) -> tuple[Stmt, ...]:
-        """A register tile whose loop stores what it reads of the operands to their packed blocks, which begin at `env`."""
-        axis, lane = self.c.over[0], self.s.lane.name
-        place = self._position({axis.name: dims.sym(inner)} if inner else {})
-        stores: list[tuple[Load, Store]] = []
-        for load, buffer in zip(self.s.packed, kept, strict=True):
-            slot = self._slot(strip, buffer, place, load)
-            for vector in at:
-                here = {**env, lane: vector}
-                read = Load(load.source, (dims.substitute(load.index[0], here),), load.dtype)
-                stores.append((read, Store(buffer, dims.substitute(slot.index[0], here), read)))
-        innermost = self.c.over[-1].name if len(self.c.over) > 1 or not inner else inner
-        return tuple(_storing(s, innermost, stores) for s in tile)
-
-    def _position(self, names: Mapping[str, Size]) -> Size:
-        """The place of an element of the sum in its block. `names`: indices that stand for the loops of the sum."""
-        at: Size = 0
-        for axis in self.c.over:
-            at = at * axis.extent + names.get(axis.name, dims.sym(axis.name))
-        return at
-
-    def _body(self, strip: Strip, kept: Sequence[Buffer], at: Size) -> Expr:
-        """What is summed, with packed operands read at place `at` of their block."""
-        table = {x: self._slot(strip, b, at, x) for x, b in zip(self.s.packed, kept, strict=True)}
-        return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, Memo())
-
-    def _slot(self, strip: Strip, kept: Buffer, at: Size, load: Load) -> Load:
-        here = at * self._width(strip) + dims.sym(self.s.lane.name) - strip.start
-        return Load(kept, (self._room(strip) * strip.place + here,), load.dtype)
-
-    def _room(self, strip: Strip) -> Size:
-        """Elements of one strip's packed block."""
-        inside = dims.product(a.extent for a in self.c.over[1:])
-        return (self._depth if self.s.depth is None else self.s.depth * inside) * self._width(strip)
-
-    def _width(self, strip: Strip) -> Size:
-        return self.lanes * strip.vectors
-
-    def _length(self, strip: Strip) -> Size:
-        """Elements of a strip."""
-        if strip.count is not None:
-            return strip.count
-        left, width = self.s.lane.extent - strip.start, self._width(strip)
-        return min(left, width) if isinstance(left, int) and isinstance(width, int) else width
-
     def _added(self, strip: Strip, part: Reduce, rows: Values, keep: Keep | None = None) -> tuple[Stmt, ...]:
         home = self._home(strip)
 
@@ -408,96 +334,6 @@ class Blocks:
         sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting})
         sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
         return self._one_by_one(strip, sinks)
-
-    # ------------------------------------------------------------ packed operands
-
-    def _arrays(self, strip: Strip) -> list[Buffer]:
-        """An array for each packed load: its block of the sum × the strip; the same for all strips where threads share it."""
-        if not self.s.shared:
-            size = self._room(strip) * strip.many
-            return [Buffer("packed", x.dtype, size, "scratch") for x in self.s.packed]
-        if not self.shared:
-            assert self.emitter.scratch is not None
-            widest = self._room(Strip(0, self.s.shape.vectors, None)) * self.s.strips
-            most = dims.evaluate(widest, {"VL32": 16, "VL64": 8})
-            self.shared = [self.emitter.scratch("packed", x.dtype, most) for x in self.s.packed]
-        return self.shared
-
-    def _packed(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Fill the arrays with `count` elements of the sum from `k` on."""
-        out: list[Stmt] = []
-        for load, buffer in zip(self.s.packed, kept, strict=True):
-            copy = self._turned if load in self.s.turned else self._copied
-            out += copy(strip, load, buffer, k, count)
-        return tuple(out)
-
-    def _turned(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Copy what lies along the innermost loop of the sum."""
-        loops, names = self._loops_of(count)
-        columns: Size = 1
-        while loops and dims.coefficient(load.index[0], self.c.over[len(loops) - 1].name) == columns:
-            names[self.c.over[len(loops) - 1].name] = 0
-            columns = loops.pop()[1] * columns
-        to = self._room(strip) * strip.place + self._position(names) * self._width(strip)
-        env = {**names, self.c.over[0].name: k + names[self.c.over[0].name], self.s.lane.name: strip.start}
-        step = stride(load, self.s.lane.name)
-        assert step is not None
-        first = dims.substitute(load.index[0], env)
-        turn = Transpose(kept, to, self._width(strip), load.source, first, step, self._length(strip), columns)
-        return nested(loops, (turn,))
-
-    def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Copy what lies along the lanes."""
-        loops, names = self._loops_of(count)
-        slot = self._slot(strip, kept, self._position(names), load)
-        first = self.c.over[0].name
-        value = substitute(load, {**names, first: k + names[first]}, Memo())
-        sink = Sink(value, kept, slot.index[0])
-        return nested(loops, self._each(strip, {}, [sink]))
-
-    def _loops_of(self, count: Size) -> tuple[list[tuple[str, Size]], dict[str, Size]]:
-        """Loops of their own over `count` turns of the sum's outermost loop and all of the others, and the indices."""
-        loops: list[tuple[str, Size]] = []
-        names: dict[str, Size] = {}
-        for n, axis in enumerate(self.c.over):
-            index = self.emitter.name(axis.name.split(".")[0])
-            loops.append((index, axis.extent if n else count))
-            names[axis.name] = dims.sym(index)
-        return loops, names
-
-    def _with_packed(self, strip: Strip, kept: Sequence[Buffer]) -> Sequence[Sink]:
-        if not kept:
-            return self.c.sinks
-        total = self.c.total
-        packed = replace(total, body=self._body(strip, kept, self._position({})))
-        return self.emitter.replaced(self.c.sinks, {id(total): packed})
-
-
-def _storing(s: Stmt, index: str, stores: Sequence[tuple[Load, Store]]) -> Stmt:
-    """The statement with `stores` in the loop over `index`, each behind what it stores where that has a name."""
-    if isinstance(s, For) and s.index == index:
-        named = {
-            (e.source, e.index): x for x in s.body if isinstance(x, Let) and isinstance(e := x.value, Load)
-        }
-        behind: dict[str, list[Stmt]] = {}
-        first: list[Stmt] = []
-        for read, store in stores:
-            let = named.get((read.source, read.index))
-            if let is None:
-                first.append(store)
-            else:
-                behind.setdefault(let.name, []).append(replace(store, value=Ref(let.name, read.dtype)))
-        body = [y for x in s.body for y in (x, *(behind.get(x.name, ()) if isinstance(x, Let) else ()))]
-        return replace(s, body=(*first, *body))
-    if isinstance(s, (For, Simd)):
-        return replace(s, body=tuple(_storing(x, index, stores) for x in s.body))
-    return s
-
-
-def nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    for index, extent in reversed(loops):
-        body = (For(index, extent, body),)
-    return body
 
 
 def exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:

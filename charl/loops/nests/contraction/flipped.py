@@ -14,7 +14,8 @@ from charl.dims import Dim
 from charl.graph.scalar import Expr, Load
 from charl.loops.inline import Memo
 from charl.loops.ir import Buffer, For, Local, Stmt, Transpose
-from charl.loops.nests.contraction.blocks import Blocks, Strip
+from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.packing import Strip
 from charl.loops.sinks import Sink
 
 Size = int | Dim

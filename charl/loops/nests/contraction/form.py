@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from charl import dims
+from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.dtypes import i32
 from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
@@ -189,3 +190,13 @@ def stride(e: Expr, name: str) -> Size | None:
     if len(found) > 1:
         return None
     return found.pop() if found else 0
+
+
+def far_loads(c: Contraction, caps: Capabilities, reads: list[Load], packed: list[Load]) -> list[Load]:
+    """Loads along the lanes whose neighbours along the sum lie on other pages."""
+    found = []
+    for x in reads:
+        step = stride(x, c.over[-1].name)
+        if x not in packed and (isinstance(step, Dim) or (step or 0) * c.total.dtype.bytes >= caps.far):
+            found.append(x)
+    return found

@@ -15,9 +15,11 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.loops.ir import Stmt
 from charl.loops.nests.axes import Axis
-from charl.loops.nests.contraction.blocks import Blocks, Values
+from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.cycles import LANE_LOAD, ROW_LOAD, even, rows_of
 from charl.loops.nests.contraction.form import Contraction
-from charl.loops.nests.contraction.schedule import LANE_LOAD, ROW_LOAD, Schedule, even, rows_of
+from charl.loops.nests.contraction.packing import Values
+from charl.loops.nests.contraction.schedule import Schedule
 
 Size = int | Dim
 

@@ -21,16 +21,11 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
-from charl.loops.nests.contraction.blocks import Blocks, Segment, Strip, Values, exact_segments, nested
+from charl.loops.nests.contraction.blocks import Blocks, Segment, exact_segments
+from charl.loops.nests.contraction.cycles import Extents, best_tile, lanes_of, split
 from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
-from charl.loops.nests.contraction.schedule import (
-    Extents,
-    Schedule,
-    Windows,
-    best_tile,
-    lanes_of,
-    split,
-)
+from charl.loops.nests.contraction.packing import Strip, Values, nested
+from charl.loops.nests.contraction.schedule import Schedule, Windows
 from charl.loops.sinks import Sink, identity
 from charl.plan.access import nodes_of
 

@@ -1,0 +1,188 @@
+"""What register tiles cost, in cycles, and how axes are divided among them.
+
+Enters: the extents of a contraction and capabilities. Leaves: the tile with which all sums take the fewest cycles, and what an
+array costs that comes from a cache again and again. A size that is not known counts as `_UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+from charl import dims
+from charl.backends.capabilities import Capabilities
+from charl.dims import Dim
+
+Size = int | Dim
+
+_UNKNOWN = 256
+_COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
+_PAIR = 128  # bytes of two cache lines, which come together
+# Of a row of a strip that is packed, from the second cache and from behind it.
+FETCH = (5.0, 24.0)
+VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
+_KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
+ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
+_FOLDED = 3  # rows up to which compilers take the vectors from memory for every multiply-add
+
+
+@dataclass(frozen=True)
+class Tile:
+    """`rows` of the tile axis × `vectors` of the lane axis in registers."""
+
+    rows: int
+    vectors: int
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known, `packed` where the
+    operand along the columns is packed in any case.
+
+    `masked`: for each triangle of terms that count (whether rows, and columns, move its edge, and how long that is).
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    even: bool
+    masked: tuple[tuple[bool, bool, int], ...] = ()
+    packed: bool = False
+
+    def counted(self, rows: int, columns: int) -> int:
+        """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
+        shares = (0.5 + (rows * r + columns * c) / (2 * edge) for r, c, edge in self.masked)
+        return max(round(self.depth * min(1.0, *shares)), 1) if self.masked else self.depth
+
+
+@lru_cache(maxsize=4096)
+def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int) -> tuple[Tile, float, bool]:
+    """The tile with which all sums take the fewest cycles, these, and whether operands are packed for it.
+
+    `far`: loads along the lanes whose rows lie far apart; `movable`: those among them that may be packed. Where the number of
+    rows is not known the tile is a power of two, which leaves simple remainders.
+    """
+    lanes = lanes_of(caps, width)
+    best: tuple[float, Tile, bool] | None = None
+    most = max(1, -(-e.columns // lanes))
+    for vectors in range(1, min(most, caps.registers // 2 if caps.exact else 2) + 1):
+        # a single row's multiply-adds take the vectors from memory
+        limit = max((caps.registers - 1 - vectors) // vectors, 1)
+        limit = min(limit, 12 if vectors == 2 else 14)
+        for size in _sizes(e, limit):
+            cycles, visits = _all_tiles(e, size, vectors, caps, width)
+            plain = cycles + VISIT * visits * far
+            cycles, visits = _all_tiles(replace(e, packed=True), size, vectors, caps, width)
+            copy = (_COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY) * e.columns
+            if e.even:
+                copy = FETCH[e.columns * e.depth * width // 8 > caps.cache[1]] * -(-most // vectors)
+            copied = cycles + copy * e.depth * movable + VISIT * visits * (far - movable)
+            packs = movable > 0 and e.depth >= 16 and copied < plain
+            cycles = copied if packs else plain
+            if best is None or cycles < best[0]:
+                best = (cycles, Tile(size, vectors), packs)
+    assert best is not None
+    return best[1], best[0], best[2]
+
+
+def _sizes(e: Extents, limit: int) -> list[int]:
+    """Rows of a tile to look at: as many as can be, and those that divide all rows, whose tiles threads can share evenly."""
+    if not e.even:
+        return [1 << (limit.bit_length() - 1)]
+    most = min(limit, e.rows)
+    return [most, *(n for n in range(most - 1, 2 * most // 3, -1) if e.rows % n == 0)]
+
+
+def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: int) -> tuple[float, int]:
+    """Cycles of all tiles, and how often one of them comes to a row of an operand along the lanes."""
+    lanes = lanes_of(caps, width)
+    cycles, kinds, visits = 0.0, 0, 0
+    for count, strip in strips_of(e.columns, lanes, vectors):
+        first = e.columns  # the first tile takes the operand from where all of it lies
+        for number, height in _heights(e.rows, size):
+            deep = e.counted(height, strip * lanes)
+            cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
+            block = max(caps.packed // (e.depth * width // 8), 1) if e.packed else strip * lanes
+            near = cost(columns=min(strip * lanes, block))
+            cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
+            visits += count * number * e.depth
+            kinds += 1
+            first = 0
+    return cycles * (1 + _KIND * kinds), visits
+
+
+def strips_of(columns: int, lanes: int, vectors: int) -> list[tuple[int, int]]:
+    """(how many, vectors) of the strips that make `columns`."""
+    full, rest = divmod(-(-columns // lanes), vectors)
+    return [(n, v) for n, v in ((full, vectors), (1, rest)) if n and v]
+
+
+def _heights(rows: int, size: int) -> list[tuple[int, int]]:
+    return [(n, r) for n, r in even(rows, size) if n and r]
+
+
+def even(rows: int, size: int) -> list[tuple[int, int]]:
+    """(how many, rows) of the tiles of at most `size` rows, as even as can be."""
+    count = -(-rows // size) if rows else 0
+    if not count:
+        return []
+    low, more = divmod(rows, count)
+    return [(n, r) for n, r in ((more, low + 1), (count - more, low)) if n]
+
+
+def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabilities, bits: int) -> float:
+    """Cycles of one register tile: bound by multiply-adds, by loads, by the latency of a chain, or by the operand that the
+    vectors come from where `columns` of it do not stay in the nearest cache; then its results.
+    """
+    work = rows * vectors
+    loads = rows + (work if rows <= _FOLDED else vectors)
+    step = max(work / caps.ports, loads / caps.ports, caps.latency)
+    strip = vectors * lanes_of(caps, bits) * bits // 8
+    for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
+        if columns * bits // 8 * depth > size:
+            step = max(step, strip / bytes_per_cycle)
+    delay = ROW_LOAD * rows + LANE_LOAD * vectors
+    return (step + delay) * depth + 1.5 * work + 12
+
+
+def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
+    """(start, stop, rows of a tile) of the loops over the tile axis.
+
+    A constant extent is split evenly; one that is not known runs in tiles of `size`, a power of two, then of its quarters.
+    """
+    if isinstance(extent, int):
+        out: list[tuple[Size, Size, int]] = []
+        start = 0
+        for count, rows in even(extent, size):
+            out.append((start, start + count * rows, rows))
+            start += count * rows
+        return out
+    segments: list[tuple[Size, Size, int]] = []
+    begin: Size = 0
+    while size:
+        end = dims.floordiv(extent, size) * size
+        segments.append((begin, end, size))
+        begin, size = end, max(size // 4, 1) if size > 1 else 0
+    return segments
+
+
+def split(extent: Size, most: int) -> int:
+    """The depth of blocks of at most `most`, as even as can be."""
+    if not isinstance(extent, int):
+        return most
+    return -(-extent // -(-extent // most))
+
+
+def moved(caps: Capabilities, size: int, times: float) -> float:
+    """Cycles in which an array of `size` bytes comes so often from the cache that holds it."""
+    near = next((n for n, cache in enumerate(caps.cache) if size <= cache), len(caps.cache))
+    return times * size / caps.bandwidth[near - 1] if near else 0.0
+
+
+def lanes_of(caps: Capabilities, width: int) -> int:
+    """Lanes of `width`-bit elements: exactly, or what a target that is not known yet may be taken for."""
+    return max((caps.max_lanes if caps.exact else 8) * 32 // width, 1)
+
+
+def known(x: Size) -> int:
+    return x if isinstance(x, int) else _UNKNOWN

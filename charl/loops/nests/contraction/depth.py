@@ -1,0 +1,134 @@
+"""How deep the blocks of a sum are, how many strips share one, and where what is packed for them lies.
+
+Enters: a `Contraction` and a `Schedule` with its tile and packed operands. Leaves: the same with blocks. What is packed keeps to
+the stack that a kernel may take, an array for each thread; of many rows it lies in the workspace, and threads share it. A block
+is so deep and so wide that the least passes between the caches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from charl.backends.capabilities import Capabilities
+from charl.graph.scalar import Load
+from charl.loops.nests.contraction.cycles import Tile, known, lanes_of, moved, split
+from charl.loops.nests.contraction.form import Contraction, far_loads, stride
+from charl.loops.nests.contraction.schedule import Schedule
+
+_LINE = 64  # bytes of a cache line
+_THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
+_FEW = 4  # tiles for which packing takes as long as reading again
+_TOGETHER = 4  # strips that share a block of a large product
+_LEAST = 128  # elements of the sum in a block in the workspace, at least where there are as many
+_AGAIN = 4  # times as long results take to come as an operand that is read in order: a tile waits for them
+_MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
+_BESIDE = 16  # strips beside one another in a row of results that is written to memory
+_ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
+_DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
+
+
+def blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) -> Schedule:
+    """The depth of blocks: of few rows whose weights come from memory once, and of what is packed."""
+    rows = 1 if s.tile is None else known(s.tile.extent)
+    depth, columns = prod(known(a.extent) for a in c.over), known(s.lane.extent)
+    if far and not s.packed and not s.flipped and rows <= _THIN and len(c.over) == 1 and c.home() is not None:
+        strip = 2 * lanes_of(caps, c.width)
+        streamed = depth * columns * c.total.dtype.bytes > caps.cache[1]
+        if streamed and columns > strip and depth > 2 * _DEPTH and not c.guarded:
+            shape = Tile(s.shape.rows if s.tile is None else min(rows, _THIN), 2)
+            return replace(s, shape=shape, depth=_DEPTH, strips=max(_ROW // (strip * rows), 1))
+    return _bounded(c, caps, s)
+
+
+def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
+    """Blocks of the sum so deep that the packed strips keep to the stack they may take."""
+    if not s.packed:
+        return s
+    width = s.shape.vectors * max(caps.max_lanes * 32 // c.width, 1) * c.total.dtype.bytes
+    turn = width * len(s.packed) * prod(known(a.extent) for a in c.over[1:])  # of the sum's outermost loop
+    extent = c.over[0].extent
+    tile = s.tile.extent if s.tile is not None else 1
+    waits = c.home() is None
+    room = caps.stack
+    if waits:  # for the sums
+        room -= tile * width if isinstance(tile, int) else room
+    blocked = not s.flipped and turn <= room
+    s = replace(s, as_read=blocked and _as_read(c, caps, s))
+    if not s.flipped and (shared := _shared(c, caps, s, turn)):
+        return shared
+    if blocked and _scattered(c, caps, s):
+        many = min(_TOGETHER, -(-known(s.lane.extent) * c.total.dtype.bytes // width))
+        many = max(min(many, caps.stack // 2 // (known(tile) * width)), 1) if waits else many
+        room = caps.stack - (known(tile) * width * many if waits else 0)
+        most = max(room // turn // many, 1)
+        return replace(s, depth=split(extent, most), strips=many, waits=waits)
+    tiles = -(-known(tile) // s.shape.rows)
+    most = caps.stack // turn
+    if blocked and not waits and 1 < tiles <= _FEW and known(extent) * turn > caps.cache[0]:
+        most = max(caps.cache[0] // turn, 1)  # what is packed for few tiles does not leave the nearest cache
+    if isinstance(extent, int) and extent <= most:
+        return replace(s, strips=_side_by_side(c, caps, s, turn * extent)) if not s.flipped else s
+    if not blocked:
+        return replace(s, packed=(), turned=(), cost=float("inf")) if s.turned else replace(s, packed=())
+    return replace(s, depth=split(extent, max(min(most, room // turn), 1)), waits=waits)
+
+
+def _as_read(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
+    """Whether the first tile of a block packs it. For many tiles of an operand that comes from behind the second cache a loop
+    of its own is better: it waits for more rows at once.
+    """
+    if s.turned or s.tile is None or not isinstance(s.tile.extent, int) or s.shape.rows < 2:
+        return False
+    near = known(s.lane.extent) * prod(known(a.extent) for a in c.over) * c.total.dtype.bytes <= caps.cache[1]
+    return near or s.tile.extent < _MANY * s.shape.rows
+
+
+def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Schedule | None:
+    """Blocks in the workspace, for so many rows that threads can divide them: the whole sum of a strip if that fits, so that no
+    result is visited twice, else as deep as fits; of short sums several strips. They are for rows that leave the second cache
+    until the next strip: what another core has packed comes from there.
+    """
+    rows = known(s.tile.extent) if s.tile else 1
+    inside = prod(known(a.extent) for a in c.over[1:])
+    away = rows * known(c.over[0].extent) * inside * c.total.dtype.bytes >= caps.cache[1]
+    if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not away:
+        return None
+    extent, most = c.over[0].extent, caps.packed // turn
+    if far_loads(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []):
+        # a line of each of their rows stays in the nearest cache until the next tile takes its rest
+        most = min(most, max(caps.cache[0] // 2 // _LINE // inside, 1))
+    everywhere = -(-known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
+    best: tuple[float, int, int] | None = None
+    for strips in range(1, everywhere + 1):
+        depth = split(extent, max(min(most, caps.packed // (turn * strips)), 1))
+        blocks = -(-known(extent) // depth)
+        if strips > 1 and depth * inside < min(_LEAST, known(extent) * inside):
+            break
+        if blocks > 1 and c.home() is None:
+            continue
+        operand = moved(caps, rows * known(extent) * inside * c.total.dtype.bytes, -(-everywhere // strips))
+        results = rows * strips * s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes
+        again = 2 * (blocks - 1) * everywhere / strips
+        wait = _AGAIN if results > caps.cache[1] else 1
+        cost = operand + wait * moved(caps, results, again)
+        if best is None or cost < best[0]:
+            best = cost, depth, strips
+    if best is None:
+        return None
+    _, depth, strips = best
+    return replace(s, depth=None if depth == extent else depth, strips=strips, shared=True)
+
+
+def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:
+    """Strips that each tile takes in turn, where results go to memory: rows of them are then written in longer runs."""
+    results = prod(known(a.extent) for a in c.rows) * c.total.dtype.bytes
+    return max(min(caps.cache[0] // 2 // packed, _BESIDE), 1) if results > caps.cache[1] else 1
+
+
+def _scattered(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
+    """Whether what the rows of a tile read is too much to stay in a cache until the next strip."""
+    if s.tile is None:
+        return False
+    rows, depth = known(s.tile.extent), prod(known(a.extent) for a in c.over)
+    return rows * depth * c.total.dtype.bytes > caps.cache[1] and rows > s.shape.rows
