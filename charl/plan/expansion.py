@@ -12,15 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
+from charl.graph.scalar import Const, Guard, Load, Reduce
 from charl.ops.record import OPS
-from charl.plan.access import REGIONS, Facts, LoopFacts, is_rearranged, is_view
+from charl.plan.access import REGIONS, Facts, LoopFacts, is_rearranged, is_view, nodes_of
 from charl.plan.widened import loads_convert, seldom
 
+# Elements of a window up to which it is written out, and read around its borders rather than from a padded copy.
+TAPS = 32
+# Places along the last axis from which on their borders are few.
+_WIDE = 12
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
 
@@ -125,7 +131,27 @@ class Expansion:
         while at in self.views and len(at.inputs) == 1:
             at = at.inputs[0]
         converted = loads_convert(at, self.caps) and seldom(node, side, self.caps)
-        return at.inputs[0] if converted else operand
+        return at.inputs[0] if converted or (self._bordered(at) and self._alone(node, at)) else operand
+
+    def _bordered(self, node: Node) -> bool:
+        """Whether a value is another with something around it."""
+        if self.leaf(node) or len(node.inputs) != 1 or node.regions:
+            return False
+        e = self._through_views(node).expr
+        return isinstance(e, Guard) and isinstance(e.then, Load) and isinstance(e.other, Const)
+
+    def _alone(self, node: Node, operand: Node) -> bool:
+        """Whether short windows over an operand are reduced, each element of the result by a window of its own."""
+        facts = self._through_views(node)
+        total = [e for e in nodes_of(facts.expr) if isinstance(e, Reduce)]
+        sizes = [*node.shape, *(n for e in total for _, n in e.over)]
+        if self.caps.max_lanes == 1 or len(total) != 1 or not all(isinstance(n, int) for n in sizes):
+            return False
+        extents = [n for _, n in total[0].over if isinstance(n, int)]
+        own = {str(i) for i in facts.own if not isinstance(i, int)}
+        used = [{s for i in r.index for s in dims.symbols(i)} for r in facts.reads if r.node is operand]
+        wide = isinstance(node.shape[-1], int) and node.shape[-1] >= _WIDE
+        return wide and prod(extents) <= TAPS and len(used) == 1 and own <= used[0]
 
     def _reads_again(self, node: Node) -> bool:
         facts = self._through_views(node)

@@ -40,6 +40,21 @@ export fn conv_after(x: f32[1, 4, 10, 10], w: f32[4, 4, 3, 3], b: f32[4]) -> f32
     pad(relu(convolve(x, w, padding: 1) + b[:, None, None] + x), low: (0, 0, 2, 2), high: (0, 0, 2, 2))
 }
 
+/// Each element by a window of its own: read around the borders, no padded copy.
+fn depthwise(x: f32[N, C, H, W], w: f32[C, 3, 3], stride: int) {
+    einsum("cuv,ncpquv->ncpq", w, windows(x, [3, 3], stride: stride, padding: 1))
+}
+export fn own_same(x: f32[2, 5, 20, 50], w: f32[5, 3, 3]) = relu(depthwise(clip(x, -0.5, 0.5), w, 1) + 0.1)
+export fn own_strided(x: f32[2, 5, 30, 112], w: f32[5, 3, 3]) = depthwise(x, w, 2)
+export fn own_narrow(x: f32[2, 5, 7, 13], w: f32[5, 3, 3]) = depthwise(x, w, 1)
+export fn own_dilated(x: f32[3, 8, 20, 40], w: f32[8, 1, 3, 3]) = convolve(x, w, padding: 2, dilation: 2, groups: 8)
+export fn own_line(x: f32[2, 4, 90], w: f32[4, 5]) {
+    einsum("ck,ncpk->ncp", w, windows(x, [5], stride: 1, padding: [(4, 0)], axes: [2]))
+}
+export fn own_pool(x: f32[2, 3, 35, 77]) = max_pool(relu(x - 0.5), 3, stride: 2, padding: 1)
+export fn own_space(x: f32[2, 3, 4, 7, 34]) = max_pool(x, 2, stride: 1, padding: 1)
+export fn own_x(x: f32[2, 5, 20, 33], w: f32[5, 3, 3]) = grad(|x| sum(depthwise(x, w, 1) ** 2))(x)
+
 export fn conv_deep_w(x: f32[3, 5, 14, 14], d: f32[3, 6, 10, 10]) = grad(|w| sum(convolve(x, w) * d))(zeros(6, 5, 5, 5))
 """
 

@@ -28,6 +28,7 @@ from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row, row_loops
 from charl.loops.nests.segments import segmented
+from charl.loops.nests.taps import taps
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
@@ -99,6 +100,8 @@ def _full(
         return segmented(emitter, rows, sinks, lambda r, s: _full(emitter, caps, list(r), s, heavy, True))
     if not reduces:
         rows, sinks = collapse(rows, sinks)
+    if reduces and (written := taps(emitter, rows, sinks)) is not None:
+        return written
     if heavy and emitter.vectors:
         found = contraction(emitter, rows, sinks, limits)
         schedule = _scheduled(found, caps) if found else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 from charl import dims
@@ -26,30 +27,33 @@ Plain = Callable[[list[Axis], Sequence[Sink]], tuple[Stmt, ...]]
 _MOST = 3  # places at which an axis is cut: more would be more code than it is worth
 
 
-def segmented(emitter: Emitter, rows: list[Axis], sinks: Sequence[Sink], plain: Plain) -> tuple[Stmt, ...]:
-    """The loops over `rows`; `plain` makes those over what needs no cut any more."""
-    cut = [i for i, a in enumerate(rows) if _cuts(a, sinks)]
+def segmented(
+    emitter: Emitter, rows: list[Axis], sinks: Sequence[Sink], plain: Plain, lanes: int = 1
+) -> tuple[Stmt, ...]:
+    """The loops over `rows`; `plain` makes those over what needs no cut any more. `lanes`: what cuts of the last axis divide."""
+    cuts = partial(_cuts, last=rows[-1].name if rows else "", lanes=lanes)
+    cut = [i for i, a in enumerate(rows) if cuts(a, sinks)]
     if not cut:
         return plain(rows, sinks) if rows else emitter.block(sinks)
     axis, rest = rows[0], rows[1:]
     if cut[0] > 0:
-        return (For(axis.name, axis.extent, segmented(emitter, rest, sinks, plain), "parallel"),)
+        return (For(axis.name, axis.extent, segmented(emitter, rest, sinks, plain, lanes), "parallel"),)
     out: tuple[Stmt, ...] = ()
     assert isinstance(axis.extent, int)
-    for start, stop in pairwise((0, *_cuts(axis, sinks), axis.extent)):
+    for start, stop in pairwise((0, *cuts(axis, sinks), axis.extent)):
         if stop - start == 1:
-            out += segmented(emitter, rest, _moved(sinks, axis.name, start, None, 1), plain)
+            out += segmented(emitter, rest, _moved(sinks, axis.name, start, None, 1), plain, lanes)
             continue
         piece = Axis(emitter.name(axis.name.split(".")[0]), stop - start)
         moved = _moved(sinks, axis.name, start, piece.name, stop - start)
-        if any(_cuts(a, moved) for a in rest):
-            out += (For(piece.name, piece.extent, segmented(emitter, rest, moved, plain), "parallel"),)
+        if any(cuts(a, moved) for a in rest):
+            out += (For(piece.name, piece.extent, segmented(emitter, rest, moved, plain, lanes), "parallel"),)
         else:
             out += plain([piece, *rest], moved)
     return out
 
 
-def _cuts(axis: Axis, sinks: Sequence[Sink]) -> tuple[int, ...]:
+def _cuts(axis: Axis, sinks: Sequence[Sink], last: str = "", lanes: int = 1) -> tuple[int, ...]:
     """Where along an axis of known extent guards change; none where that is no constant, or too many places."""
     if not isinstance(axis.extent, int):
         return ()
@@ -63,8 +67,18 @@ def _cuts(axis: Axis, sinks: Sequence[Sink]) -> tuple[int, ...]:
                 if places is None:
                     return ()
                 found |= places
+    if axis.name == last and lanes > 1:
+        found = _whole(found, axis.extent, lanes)
     inside = sorted(x for x in found if 0 < x < axis.extent)
     return tuple(inside) if len(inside) <= _MOST else ()
+
+
+def _whole(places: set[int], extent: int, lanes: int) -> set[int]:
+    """From where to where whole vectors lie between all places; those around them keep their guards, two elements at least."""
+    first = max((x for x in places if 0 < x < extent / 2), default=0)
+    last = min((x for x in places if extent / 2 <= x < extent), default=extent)
+    low, high = -(-first // lanes) * lanes, last // lanes * lanes
+    return {low, high - lanes if extent - high == 1 else high}
 
 
 def _places(index: Size, name: str, low: Size, high: Size) -> set[int] | None:
