@@ -273,16 +273,21 @@ def is_view(node: Node) -> bool:
         return False
     if node.op == "constant":
         return True
+    return found_alike(_VIEWS, node, _is_view)
+
+
+_VIEWS: dict[Hashable, bool] = {}
+
+
+def found_alike(known: dict[Hashable, bool], node: Node, find: Callable[[Node], bool]) -> bool:
+    """What `find` says of an operation; `known` has what it has said of equal ones."""
     key = (node.op, tuple(node.attrs.items()), node.type, *(i.type for i in node.inputs))
-    found = _VIEWS.get(key)
+    found = known.get(key)
     if found is None:
-        if len(_VIEWS) >= _MANY:
-            _VIEWS.clear()
-        found = _VIEWS[key] = _is_view(node)
+        if len(known) >= _MANY:
+            known.clear()
+        found = known[key] = find(node)
     return found
-
-
-_VIEWS: dict[Hashable, bool] = {}  # what has been found for equal operations
 
 
 def _is_view(node: Node) -> bool:

@@ -11,8 +11,9 @@ result is added up over the blocks).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
 
 from charl import dims
 from charl.dims import nonnegative, product
@@ -62,7 +63,7 @@ def _chains(graph: Graph) -> list[_Chain]:
     tried: set[Node] = set()
     for node in order:
         if node not in tried and _is_start(node, SMALL):
-            chain = _grown(order, node)
+            chain = _grown(order, users, node)
             tried |= {n for n in chain.large if n.op == "contract"}
             if _closed(graph, chain, users) and _pays(chain):
                 chain.layers = _layers(graph, chain)
@@ -80,28 +81,40 @@ def _is_start(node: Node, small: int) -> bool:
     return free == [1, 1] and (not isinstance(size, int) or size > small)
 
 
-def _grown(order: Sequence[Node], start: Node) -> _Chain:
+def _grown(order: Sequence[Node], users: Mapping[Node, Sequence[Node]], start: Node) -> _Chain:
     """Everything that has the axes of `start`, and their row values, found forwards from all contractions like it."""
     together = [k for k, n in enumerate(start.shape[:-2]) if n != 1]
     first = [k if k in together else Part.ONE for k in range(start.rank - 2)]
     labels: dict[Node, Labels] = {start: (*first, Part.ROWS, Part.ALL)}
-    wide = [n for n in start.shape if n != 1]
     chain = _Chain(labels, {start})
-    for n in order:
-        if n in labels:
+    position = {n: k for k, n in enumerate(order)}
+    waiting = [k for k, n in enumerate(order) if n is not start and _is_alike(n, start)]
+    waiting += [position[n] for n in users[start]]
+    heapify(waiting)
+    last = -1
+    while waiting:
+        at = heappop(waiting)
+        if at == last:
             continue
+        last, n = at, order[at]
         inside = [x for x in n.inputs if x in labels]
-        if n.op == "contract" and not inside and _is_start(n, 0) and [s for s in n.shape if s != 1] == wide:
-            if n.shape[-2:] == start.shape[-2:]:
-                labels[n] = axis_order(n.shape, start.shape, labels[start])
-                chain.large.add(n)
-        elif inside:
-            found = _followed(n, inside, labels)
-            if found is not None:
-                labels[n] = found
-                if found.count(Part.ALL) and Part.ROWS in found and product(n.shape) == product(start.shape):
-                    chain.large.add(n)
+        found = _followed(n, inside, labels) if inside else axis_order(n.shape, start.shape, labels[start])
+        if found is None:
+            continue
+        labels[n] = found
+        whole = found.count(Part.ALL) and Part.ROWS in found and product(n.shape) == product(start.shape)
+        if whole or not inside:
+            chain.large.add(n)
+        for user in users[n]:
+            heappush(waiting, position[user])
     return chain
+
+
+def _is_alike(n: Node, start: Node) -> bool:
+    """Whether a contraction makes the same axes, but for those of one element."""
+    if n.op != "contract" or n.shape[-2:] != start.shape[-2:] or not _is_start(n, 0):
+        return False
+    return [s for s in n.shape if s != 1] == [s for s in start.shape if s != 1]
 
 
 def _followed(n: Node, inside: list[Node], labels: dict[Node, Labels]) -> Labels | None:

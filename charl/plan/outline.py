@@ -6,7 +6,7 @@ value of its old shape. Whatever else the body reads is sliced, which costs noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -18,7 +18,7 @@ from charl.graph.scalar import Load, Reduce
 from charl.ops.record import OPS, make
 from charl.ops.regions import counter, item, over, parameter_like, rebuilt
 from charl.ops.source import size_value, zeros
-from charl.plan.access import nodes_of
+from charl.plan.access import found_alike, nodes_of
 
 
 class Part(Enum):
@@ -38,8 +38,20 @@ _VIEWS = ("reshape", "transpose", "slice", "broadcast", "reverse")
 
 def elementwise(n: Node) -> bool:
     """Whether each element is made of the same element of every input."""
-    if n.op in ("parameter", "loop", "item") or not n.inputs or any(x.shape != n.shape for x in n.inputs):
+    if (
+        n.op in ("parameter", "loop", "item")
+        or n.regions
+        or not n.inputs
+        or any(x.shape != n.shape for x in n.inputs)
+    ):
         return False
+    return found_alike(_ELEMENTWISE, n, _elementwise)
+
+
+_ELEMENTWISE: dict[Hashable, bool] = {}
+
+
+def _elementwise(n: Node) -> bool:
     index = tuple(dims.sym(f"@{d}") for d in range(n.rank))
     found = nodes_of(OPS[n.op].at(n, index), indices=True)
     return not any(isinstance(e, Reduce) or (isinstance(e, Load) and e.index != index) for e in found)
