@@ -65,6 +65,8 @@ class Copies:
 
     def static(self, x: Any) -> Any:
         """What is known at compile time, in the new symbols."""
+        if not self.symbols:
+            return x
         if isinstance(x, (TensorType, Results, Dim)):
             found = self.types.get(x)
             if found is None:
@@ -80,24 +82,24 @@ class Copies:
         return Results(self.static(x.items))
 
     def value(self, x: Any) -> Any:
-        """A value with the copies of its tensors."""
-        table = self.table
-        if not self.symbols:
-            return v.rebuild(x, lambda _, n: table.get(n, n))
+        """A value with the copies of its tensors, in the new symbols."""
         if isinstance(x, Node):
-            return table.get(x, x)
-        if isinstance(x, Dim):
-            return self.static(x)
+            return self.table.get(x, x)
         if isinstance(x, v.Instance):
-            return v.Instance(self.type(x.type), {n: self.value(y) for n, y in x.members.items()})
-        if isinstance(x, v.Maybe):
-            return v.Maybe(x.name, self.value(x.value), x.condition)
-        if isinstance(x, v.Named):
-            return v.Named({n: self.value(y) for n, y in x.members.items()})
+            t = self.type(x.type) if self.symbols else x.type
+            return v.Instance(t, {n: self.value(y) for n, y in x.members.items()})
         if isinstance(x, v.Tuple):
             return v.Tuple(tuple(map(self.value, x.items)))
         if isinstance(x, v.Run):
             return v.Run(tuple(map(self.value, x.items)), self.static(x.length))
+        if isinstance(x, v.Maybe):
+            return v.Maybe(x.name, self.value(x.value), x.condition)
+        if isinstance(x, v.Named):
+            return v.Named({n: self.value(y) for n, y in x.members.items()})
+        if not self.symbols:
+            return x
+        if isinstance(x, Dim):
+            return self.static(x)
         return self.type(x) if v.is_type(x) else x
 
     def type(self, t: Any) -> Any:

@@ -26,7 +26,7 @@ from charl.source import Span
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
 
-_ROOTED = (bool, int, str, type(None))
+_ROOTED = frozenset({bool, int, str, type(None)})
 
 
 class _Particular(Exception):
@@ -46,18 +46,19 @@ class _Reader:
 
     def form(self, x: Any) -> Any:
         """The form of a value; raises _Particular."""
-        if isinstance(x, Node):
+        kind = type(x)
+        if kind is Node:
             number = self.nodes.get(x)
             if number is not None:
                 return number
             self.nodes[x] = len(self.nodes)
             return (self._tensor(x.type), x in self.inserted, x.name is None)
-        if isinstance(x, v.Instance):
+        if kind is v.Instance:
             return (self.type(x.type), *[(n, self.form(y)) for n, y in x.members.items()])
-        if isinstance(x, float):
+        if kind in _ROOTED:
+            return (kind, x)
+        if kind is float:
             return ("float", repr(x))  # 0.0 and -0.0 differ, NaN is itself
-        if isinstance(x, _ROOTED):
-            return (type(x), x)
         if isinstance(x, Dim):
             return self._size(x)
         if isinstance(x, (v.Tuple, v.Run)):
@@ -99,7 +100,10 @@ class _Reader:
         return tuple((k, facts[n]) for n, k in self.symbols.items() if n in facts) if facts else ()
 
     def _tensor(self, t: TensorType) -> Any:
-        return (t.dtype, *[x if type(x) is int else self._size(x) for x in t.shape])
+        for x in t.shape:
+            if type(x) is not int:
+                return (t.dtype, *map(self._size, t.shape))
+        return t
 
     def _size(self, x: Size) -> Any:
         if not isinstance(x, Dim):

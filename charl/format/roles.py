@@ -50,11 +50,11 @@ class _Finder:
                 self._bars(node)
             elif isinstance(node, ast.Match):
                 out.lists.add(self.tokens[self.at[node.arms[0].span.start] - 1].start)
-            elif isinstance(node, declarations.Struct | declarations.Model | declarations.Layers):
+            elif isinstance(node, (declarations.Struct, declarations.Model, declarations.Layers)):
                 self._brace(node)
             elif isinstance(node, ast.Tuple) and len(node.elements) == 1:
                 out.ones.add(self.tokens[self.at[node.elements[0].span.start] - 1].start)
-            elif isinstance(node, ast.TupleType | ast.TuplePattern) and len(node.elements) == 1:
+            elif isinstance(node, (ast.TupleType, ast.TuplePattern)) and len(node.elements) == 1:
                 out.ones.add(self._first(node, "MUT"))
         return out
 

@@ -124,7 +124,7 @@ class _Names:
         if isinstance(item, declarations.Function):
             wanted = item.export or bool(item.decorators) or item.name.name in self.values
             self.function(item, self.top, wanted)
-        elif isinstance(item, declarations.Struct | declarations.Model):
+        elif isinstance(item, (declarations.Struct, declarations.Model)):
             self.data(item)
         elif isinstance(item, declarations.TypeAlias):
             scope = Scope(self.top)
@@ -133,7 +133,7 @@ class _Names:
                 scope.names[g.name.name] = Binding(g.name.name, g.name.span, "member")
             self.visit(item.type, scope)
             self.close(scope)
-        elif isinstance(item, declarations.Const | declarations.Test):
+        elif isinstance(item, (declarations.Const, declarations.Test)):
             scope = Scope(self.top)
             for child in ast.children(item):
                 if child is not item.name:
@@ -258,7 +258,7 @@ class _Names:
 
     def target(self, node: ast.Expr, scope: Scope) -> None:
         """The parts of a place that are read."""
-        if isinstance(node, ast.Tuple | ast.Array):
+        if isinstance(node, (ast.Tuple, ast.Array)):
             for element in node.elements:
                 self.target(element, scope)
         elif isinstance(node, ast.Index):
@@ -286,7 +286,7 @@ class _Names:
             name = pattern.name
             self.shadows(name, scope)
             scope.names[name.name] = Binding(name.name, name.span, kind, pattern.mut, sources=list(sources))
-        elif isinstance(pattern, ast.TuplePattern | ast.ArrayPattern):
+        elif isinstance(pattern, (ast.TuplePattern, ast.ArrayPattern)):
             for element in pattern.elements:
                 self.pattern(element, scope, kind, sources)
 
@@ -300,9 +300,9 @@ class _Names:
 
     def change(self, node: ast.Expr, scope: Scope) -> None:
         """The variables at the roots of a place may hold something else now."""
-        while isinstance(node, ast.Member | ast.Index):
+        while isinstance(node, (ast.Member, ast.Index)):
             node = node.value
-        if isinstance(node, ast.Tuple | ast.Array):
+        if isinstance(node, (ast.Tuple, ast.Array)):
             for element in node.elements:
                 self.change(element, scope)
         found = scope.find(node.name) if isinstance(node, ast.Name) else None
@@ -365,7 +365,7 @@ def _dimensions(f: declarations.Function, scope: Scope) -> Iterator[ast.Name]:
     params = {p.name.name for p in f.params}
     for p in f.params:
         for node in ast.walk(p.type) if p.type is not None else ():
-            if isinstance(node, ast.TensorType | ast.StackType):
+            if isinstance(node, (ast.TensorType, ast.StackType)):
                 for d in node.dims:
                     name = d.name if isinstance(d, ast.Pack) else d
                     if (

@@ -57,6 +57,8 @@ class _Streams:
         return list(self.out.values())
 
     def visit(self, node: ast.Node | None) -> None:
+        if isinstance(node, (ast.Name, ast.Int, ast.Float)):  # most nodes, and nothing is drawn there
+            return
         if isinstance(node, ast.Let):
             self.let(node)
         elif isinstance(node, ast.Assign):
@@ -73,7 +75,7 @@ class _Streams:
         elif isinstance(node, ast.Match):
             self.visit(node.subject)
             self.alternatives([arm.body for arm in node.arms])
-        elif isinstance(node, ast.For | ast.While):
+        elif isinstance(node, (ast.For, ast.While)):
             if isinstance(node, ast.For):
                 self.visit(node.iterable)
             self.visit(node.condition)
@@ -82,10 +84,11 @@ class _Streams:
         elif isinstance(node, declarations.Function):
             return
         elif node is not None:
-            streams = dict(self.state.streams)
+            ends = isinstance(node, (ast.Block, ast.Closure))  # names of the block end with it
+            streams = set(self.state.streams) if ends else set()
             for child in ast.children(node):
                 self.visit(child)
-            if isinstance(node, ast.Block | ast.Closure):  # names of the block end with it
+            if ends:
                 self.state.streams = {n: s for n, s in self.state.streams.items() if n in streams}
 
     def let(self, node: ast.Let) -> None:

@@ -392,14 +392,16 @@ def _parts(kind: type) -> tuple[str, ...]:
     return found
 
 
-def children(node: Node) -> Iterator[Node]:
+def children(node: Node) -> list[Node]:
     """The nodes directly below `node`, in the order of its fields."""
+    out: list[Node] = []
     for name in _parts(type(node)):
         value = getattr(node, name)
         if isinstance(value, Node):
-            yield value
+            out.append(value)
         elif value:
-            yield from value
+            out.extend(value)
+    return out
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -408,7 +410,7 @@ def walk(node: Node) -> Iterator[Node]:
     while stack:
         top = stack.pop()
         yield top
-        stack.extend(reversed(list(children(top))))
+        stack.extend(reversed(children(top)))
 
 
 def dump(value: object) -> str:

@@ -184,7 +184,7 @@ class Values(Base):
         if value.span.end - value.span.start < 2 * MAX_TRAILERS:
             return value
         count, inner = 0, value
-        while isinstance(inner, ast.Member | ast.Call | ast.Index):
+        while isinstance(inner, (ast.Member, ast.Call, ast.Index)):
             inner = inner.callee if isinstance(inner, ast.Call) else inner.value
             count += 1
         if count < MAX_TRAILERS:
@@ -280,9 +280,9 @@ class Values(Base):
 
 
 def _is_place(target: ast.Expr) -> bool:
-    if isinstance(target, ast.Tuple | ast.Array):
+    if isinstance(target, (ast.Tuple, ast.Array)):
         return bool(target.elements) and all(_is_place(e) for e in target.elements)
-    return isinstance(target, ast.Name | ast.Member | ast.Index)
+    return isinstance(target, (ast.Name, ast.Member, ast.Index))
 
 
 def _place_help(target: ast.Expr) -> str | None:

@@ -45,7 +45,7 @@ class Base:
 
     def over(self, parts: Parts) -> Span:
         """From the first part that stands in the text to the last one."""
-        solid = [p for p in parts if isinstance(p, Token | ast.Node)]
+        solid = [p for p in parts if isinstance(p, (Token, ast.Node))]
         return self.span(solid[0], solid[-1])
 
     def report(
