@@ -62,9 +62,7 @@ def resolve_callee(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, list[Argu
         return _callable_place(el, e, scope), []
     place = el.place(e.value, scope)
     value = el.present(place.get(), e.value.span)
-    if isinstance(value, (v.Instance, v.Tuple, v.Run)) and any(
-        n == e.name.name for n, _ in v.children(value)
-    ):
+    if _has_part(value, e.name.name):
         return _callable_place(el, e, scope), []
     member = methods.member(el, value, place, e)
     if member is not None and (isinstance(member, v.FUNCTIONS) or not isinstance(value, Node)):
@@ -74,6 +72,12 @@ def resolve_callee(el: Elaborator, e: Any, scope: Scope) -> tuple[Any, list[Argu
     if function is None:
         raise el.unknown_member(value, e)
     return function, [receiver]
+
+
+def _has_part(value: Any, name: str) -> bool:
+    if isinstance(value, v.Instance):
+        return name in value.members
+    return isinstance(value, (v.Tuple, v.Run)) and name.isdigit() and int(name) < len(value.items)
 
 
 def _function_for(value: Any, name: str, scope: Scope) -> Any:

@@ -45,8 +45,9 @@ class Base:
 
     def over(self, parts: Parts) -> Span:
         """From the first part that stands in the text to the last one."""
-        solid = [p for p in parts if isinstance(p, (Token, ast.Node))]
-        return self.span(solid[0], solid[-1])
+        solid = (Token, ast.Node)
+        first = next(p for p in parts if isinstance(p, solid))
+        return self.span(first, next(p for p in reversed(parts) if isinstance(p, solid)))
 
     def report(
         self, code: str, message: str, span: Span, labels: tuple[Label, ...] = (), help_: str | None = None
