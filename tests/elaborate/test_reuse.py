@@ -15,6 +15,7 @@ from charl.errors import CharlError
 from charl.graph.ir import Graph, topological
 from charl.program import Program
 from charl.source import Source
+from tests.work import calls
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROGRAMS = ["tour/lstm.ch", "characters/transformer.ch", "cnn/cnn.ch", "maml/maml.ch", "vae/vae.ch"]
@@ -154,3 +155,20 @@ def test_twelve_layers_cost_two(monkeypatch: pytest.MonkeyPatch) -> None:
         elaborate(Source("program.ch", text), sets={"net.depth": str(depth)})
         counts.append(calls.count("attention"))
     assert counts[0] == counts[1] > 0
+
+
+def test_the_gradient_of_a_deep_network_is_linear_in_its_depth() -> None:
+    def step(depth: int) -> str:
+        return f"""
+        from nn import Dense
+        model Net {{ blocks: [Dense(4, 4, activation: sigmoid); {depth}] }}
+        fn loss(net: Net, x: f32[N, 4]) -> f32 {{
+            let mut y = x
+            for block in net.blocks {{ y = block(y) }}
+            sum(y)
+        }}
+        export fn slope(net: Net, x: f32[N, 4]) -> Grad<Net> = grad(loss)(net, x)
+        """
+
+    few, many = (calls(lambda n=n: elaborate(Source("a.ch", step(n)))) for n in (8, 32))  # type: ignore[misc]
+    assert many < 4.4 * few
