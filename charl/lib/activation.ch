@@ -76,7 +76,8 @@ fn gelu_tanh_rule(x, result, ct) {
 }
 
 /// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
-fn gate<E: float>(x: E[*S]) -> E[*S] = sigmoid(x * (1.5957691216057308 + 0.0713548162726 * (x * x)))
+fn gate<E: float>(x: E[*S]) -> E[*S] =
+    1.0 / (1.0 + exp(x * (-1.5957691216057308 + -0.0713548162726 * (x * x))))
 
 /// The cotangent of `gate`'s argument, from its result and x.
 @gradient(of: gate)

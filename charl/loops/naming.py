@@ -86,6 +86,7 @@ class Naming:
             if isinstance(e, Guard) or not (e.children() or inside):
                 return e
             out = e.rebuild(replaced, lambda i: dims.substitute(i, {}, value=replaced) if inside else i)
+            out = self._divided(out)
             canon.keep(e, out)
             return out
 
@@ -99,6 +100,16 @@ class Naming:
                 canon.keep(e, named[e])
                 depth[e] = 0
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
+
+    def _divided(self, e: Expr) -> Expr:
+        """x * (1 / y) as x / y, where nothing else wants the reciprocal, which would have a name else."""
+        if not isinstance(e, Apply) or e.fn != "mul" or not e.dtype.is_float:
+            return e
+        for x, r in (e.args, e.args[::-1]):
+            one = isinstance(r, Apply) and r.fn == "div" and r.args[0] == Const(1.0, e.dtype)
+            if one and self.varies(r) == self.varies(x):
+                return Apply("div", (x, r.children()[1]), e.dtype)
+        return e
 
     def _index_values(self, e: Expr) -> list[Expr]:
         """Run-time values in the indices of an expression, where they are the same for all lanes."""

@@ -207,6 +207,22 @@ def test_partial_products_need_no_blend() -> None:
     assert "vf32_select(active" in print_kernel(kernels.softmax(2, 9), "p"), "exp(0 - max) must stay out"
 
 
+def test_a_literal_is_added_while_a_product_is_rounded_but_no_second_product_is() -> None:
+    x = Buffer("x", f32, N, "input")
+    at = Load(x, (sym("i.1") + sym("lane.1"),), f32)
+    square = apply("mul", at, at)
+    for value, fused in (
+        (apply("add", square, Const(2.0, f32)), True),
+        (apply("add", Const(2.0, f32), square), True),
+        (apply("add", square, apply("mul", at, Const(3.0, f32))), False),
+        (apply("sub", square, square), False),
+    ):
+        out = Buffer("out", f32, N, "output")
+        store = Store(out, sym("i.1") + sym("lane.1"), value)
+        loop = For("i.1", N, (Simd("lane.1", 32, None, (store,)),), step=sym("VL32"))
+        assert ("_fma(" in _body(Kernel("k", (x, out), ("N",), ((loop,),)))) == fused
+
+
 def test_long_lines_are_broken_where_they_nest_least() -> None:
     long = (
         "    const float value = "

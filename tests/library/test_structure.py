@@ -6,6 +6,7 @@ import pytest
 
 from charl.backends.capabilities import SCALAR
 from charl.graph.ir import Graph
+from charl.loops.text import print_kernel
 from charl.passes import optimise
 from charl.plan.build import plan_program
 from tests.elaborate.programs import program
@@ -75,3 +76,18 @@ def test_a_gradient_keeps_one_number_for_each_element_of_an_activation(activatio
     (plan,) = plan_program(out, SCALAR, lambda export, reason: None).plans
     # while the second product runs: the activation, its derivative and the product; then what goes back through it
     assert plan.arena_bytes <= 4 * (2 * 64 * 64 + 64 * 16)
+
+
+def test_what_is_multiplied_by_a_reciprocal_is_divided_where_nobody_else_wants_that() -> None:
+    out = program("""
+        export fn f(x: f32[64]) -> f32[64] = silu(x)
+        export fn g(x: f32[64], y: f32[64]) -> (f32[64], f32[64]) {
+            let r = 1.0 / x
+            (y * r, r)
+        }
+        """)
+    f, g = (
+        print_kernel(p.calls[0].kernel) for p in plan_program(out, SCALAR, lambda export, reason: None).plans
+    )
+    assert " mul(" not in f and f.count("div(") == 1
+    assert " mul(" in g and g.count("div(") == 1

@@ -203,6 +203,8 @@ class Vectors:
         source = e.args[-1].dtype
         if not all(self._fits(a.dtype) for a in e.args):
             return self.by_lane(e)
+        if terms := _literal_and_product(e):
+            return f"{self.type(e.dtype)}_fma({', '.join(map(self.vector, terms))})"
         args = [self.vector(a) for a in e.args]
         w = self.region.width
         if e.fn == "not":
@@ -381,3 +383,13 @@ class Vectors:
             else:
                 with self.host.block(f"if ({allowed}[{lane}])"):
                     yield lane
+
+
+def _literal_and_product(e: Apply) -> tuple[Expr, Expr, Expr] | None:
+    """The factors of a product that a literal is added to, and that: no difference of two products is rounded only in part."""
+    if e.fn != "add" or not e.dtype.is_float:
+        return None
+    for literal, product in (e.args, e.args[::-1]):
+        if isinstance(literal, Const) and isinstance(product, Apply) and product.fn == "mul":
+            return (*product.args, literal)
+    return None
