@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
     from charl.elaborate.modules import Module
 
+RECEIVER = code("E0411", "a method lists its receiver among its parameters")
 DECORATOR = code("E0504", "a decorator without meaning")
 NOT_LINEAR = code("E0514", "a gradient rule is not linear in its cotangent")
 RULE = code("E0515", "a gradient rule does not fit the function it belongs to")
@@ -50,7 +51,15 @@ def declare(el: Elaborator, module: Module, item: declarations.Function, rule: v
 
 
 def refuse(method: declarations.Function) -> None:
-    """Methods have no decorators."""
+    """Methods have no decorators, and do not list their receiver."""
+    for p in method.params:
+        if p.name.name == "self":
+            raise fail(
+                RECEIVER,
+                "`self` is in scope of a method by itself, and no parameter",
+                p.name.span,
+                help="leave it out: members are called by name, `w`, or as `self.w`",
+            )
     for d in method.decorators:
         raise fail(
             DECORATOR,

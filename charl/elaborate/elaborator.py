@@ -17,7 +17,7 @@ from charl.dims import Dim, learn_multiple
 from charl.elaborate import branches, calls, facts, indexing, instances, loops, methods, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.modules import help_for
-from charl.elaborate.names import suggest_member
+from charl.elaborate.names import OTHER_NAMES, suggest_member
 from charl.elaborate.operators import Operand
 from charl.elaborate.reuse import Reuse
 from charl.elaborate.scope import Journal, Part, Place, Scope, Temporary, Variable
@@ -40,6 +40,10 @@ ELSEWHERE = {
     **dict.fromkeys(("load", "save", "print", "batches"), "only `fn main()` reads, writes and prints"),
     "seeded": "streams come from the caller: add a parameter `mut rng: Rng`; `seeded` is for `main` and tests",
     "check_grad": "gradients are checked in a `test`",
+    **dict.fromkeys(("np", "jnp", "torch", "tf", "F"), "functions are in scope by themselves: `relu(x)`"),
+    "len": "a size is the name that stands in the shape, or `x.shape[0]`",
+    **dict.fromkeys(("int", "float"), "a run-time value is converted by `as`: `x as f32`"),
+    **OTHER_NAMES,
 }
 MAX_NESTING = 60
 RULE = code("E0215", "an operation refuses its operands")
@@ -332,11 +336,12 @@ class Elaborator:
             if value.type.lead and e.name.name in known:
                 message = f"`{e.name}` is a method of one element, and this is {v.describe_value(value)}"
                 return fail(UNKNOWN_MEMBER, message, e.name.span, help=instances.ELEMENTS)
+        help_ = suggest_member(e.name.name, known) or OTHER_NAMES.get(e.name.name)
         return fail(
             UNKNOWN_MEMBER,
             f"{v.describe_value(value)} has no member `{e.name}`",
             e.name.span,
-            help=suggest_member(e.name.name, known),
+            help=help_,
         )
 
     # ------------------------------------------------------------ places

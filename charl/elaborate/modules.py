@@ -118,7 +118,7 @@ def help_for(name: str, visible: Iterable[str]) -> str | None:
         near = suggest(name, visible)
         if near is not None:
             return near
-        likely = closest(name, offered)
+        likely = closest(name, offered, cutoff=0.75)
         if likely is None:
             return None
         name = likely

@@ -5,6 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# What is called otherwise in other projects.
+OTHER_NAMES = {
+    **dict.fromkeys(("view", "flatten", "ravel"), "write `x.reshape(…)`"),
+    **dict.fromkeys(("permute", "moveaxis"), "write `x.transpose(…)` with all axes in their new order"),
+    **dict.fromkeys(
+        ("unsqueeze", "expand_dims", "squeeze"),
+        "an index makes an axis and takes one: `x[:, None]`, `x[:, 0]`",
+    ),
+    **dict.fromkeys(
+        ("matmul", "mm", "bmm", "dot"), "a product of matrices is written `a @ b`, any other with `einsum`"
+    ),
+    **dict.fromkeys(("cat", "concatenate", "hstack", "vstack"), "write `concat([a, b], axis: 0)`"),
+    **dict.fromkeys(("arange", "linspace"), "write `iota(n)`, scaled: `low + step * (iota(n) as f32)`"),
+    **dict.fromkeys(("clamp", "clamp_min", "clip_by_value"), "write `clip(x, low, high)`, `max(x, low)`"),
+    **dict.fromkeys(("masked_fill", "nonzero"), "write `where(mask, x, 0.0)`: shapes do not depend on data"),
+    **dict.fromkeys(("pow", "power", "square"), "write `x ** 2`"),
+    **dict.fromkeys(("randn", "rand", "randint"), "write `normal([n], mut rng)`, `uniform([n], mut rng)`"),
+    **dict.fromkeys(
+        ("item", "numpy", "detach", "to", "astype"), "`as` converts, `stop_gradient(x)` holds a gradient back"
+    ),
+    **dict.fromkeys(("var", "std"), "write `variance(x, axis: 0)`, and `sqrt` of it"),
+    **dict.fromkeys(
+        ("expand", "repeat", "tile"), "operators broadcast by themselves; `broadcast(x, shape)` says so"
+    ),
+    "eye": "write `diag(ones(n))`",
+    "numel": "write `size(x)`",
+}
+
 
 def suggest(name: str, known: Iterable[str]) -> str | None:
     """`did you mean …?` for the nearest known name."""
@@ -12,10 +40,10 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean `{near}`?" if near is not None else None
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like another; None where none is much like it."""
     names = list(dict.fromkeys(known))
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=cutoff)
     if not near:  # other projects spell it with other capitals: `SGD`
         spelled = {n.lower(): n for n in reversed(names)}
         near = [spelled[n] for n in get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.8)]

@@ -7,6 +7,7 @@ Never guesses an element type: compile-time numbers take that of what they meet,
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
@@ -260,7 +261,8 @@ def same_dtype(el: Elaborator, operands: list[Operand], what: str, span: Span) -
 
 def _short(o: Operand) -> str:
     text = o.span.text
-    if text.isidentifier():
+    depths = list(accumulate((c == "(") - (c == ")") for c in text))
+    if text.isidentifier() or (text[0] == "(" and 0 not in depths[:-1]):
         return text
     return f"({text})" if len(text) <= 24 else "…"
 

@@ -139,7 +139,7 @@ def _rounded(size: Size) -> Size:
     """Not below `size`: a product that is divided by a number and rounded up, rounded up in its own constant instead."""
     out: Size = size
     for m, c in size.terms if isinstance(size, Dim) else ():
-        f, power = m[0]
+        f, power = m[0] if m else (None, 0)
         if c > 0 and len(m) == power == 1 and isinstance(f, dims.Func) and f.name == "ceildiv":
             count, unit = dims.content(f.args[0])
             by = f.args[1]

@@ -142,6 +142,11 @@ def _help(token: Token, previous: Token | None, expected: frozenset[str]) -> str
         return "only a plain name can stand before the `:` of a named argument"
     if token.type == "MUT":
         return "`mut` stands before a parameter, a pattern or an argument"
+    if "ASSIGN" in expected and "COLON" in expected and "NAME" not in expected:
+        if token.type == "COMMA":
+            return "a tuple is taken apart in parentheses: `let (a, b) = …`"
+        if token.type in ("LSQB", "DOT"):
+            return "`let` binds a name; an element or a member of a `let mut` is assigned without it"
     if previous is not None and previous.type == "ELSE" and token.type != "LBRACE":
         return "a branch stands between braces"
     return None

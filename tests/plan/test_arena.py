@@ -91,3 +91,10 @@ def test_what_is_nearly_a_multiple_is_packed_with_the_others() -> None:
         Life("large", 1 << 20, 0, 5),
     ]
     assert assign(lives) == 4096 * N + (1 << 20)
+
+
+@pytest.mark.parametrize("n", [1, 40, 1000])
+def test_sizes_with_a_constant_part(n: int) -> None:
+    """`f32[N + 16]`, as rows with a border are: rounded up, a quotient and a number."""
+    lives = forward_and_back([aligned(4 * (N + 16)), aligned(8 * N), aligned(4 * N * (N + 16)), 64])
+    check(lives, assign(lives), {"N": n})
