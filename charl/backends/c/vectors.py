@@ -391,5 +391,5 @@ def _literal_and_product(e: Apply) -> tuple[Expr, Expr, Expr] | None:
         return None
     for literal, product in (e.args, e.args[::-1]):
         if isinstance(literal, Const) and isinstance(product, Apply) and product.fn == "mul":
-            return (*product.args, literal)
+            return product.args[0], product.args[1], literal
     return None
