@@ -36,18 +36,21 @@ def custom(
 
 
 def settled(results: Sequence[Node]) -> list[Node]:
-    """The results without rules, inside loops too."""
-    new: dict[Node, Node] = {}
-    graphs: dict[int, Graph] = {}
+    """The results without rules, inside loops too. What bodies share they share then, too: loops over it can be joined."""
+    return _settled(results, {}, {})
+
+
+def _settled(results: Sequence[Node], new: dict[Node, Node], graphs: dict[int, Graph]) -> list[Node]:
+    """The same; `new` and `graphs` say what stands for what has been met before."""
 
     def region(g: Graph) -> Graph:
         if id(g) not in graphs:
-            inner = settled(g.results)
+            inner = _settled(g.results, new, graphs)
             same = all(a is b for a, b in zip(inner, g.results, strict=True))
             graphs[id(g)] = g if same else Graph(g.name, g.params, inner, g.span)
         return graphs[id(g)]
 
-    for node in topological(results):
+    for node in topological(results, known=new):
         if node.op == "item" and node.inputs[0].op == "custom":
             new[node] = new[node.inputs[0].inputs[node.attrs["position"]]]
             continue

@@ -57,6 +57,27 @@ def test_reverse_mode_keeps_one_trajectory() -> None:
     assert len(back.attrs["types"]) == back.attrs["carried"]
 
 
+GATED = """
+from activation import sigmoid
+fn f(w: f64[3, 3], x: f64[3]) -> f64 {
+    let mut y = x
+    let mut c = x
+    let hs = for _ in 0..9 {
+        c = sigmoid(w @ y) * c
+        y = tanh(c)
+        yield y
+    }
+    sum(hs)
+}
+export fn g(w: f64[3, 3], x: f64[3]) -> (f64, f64[3, 3]) = value_and_grad(f)(w, x)
+"""
+
+
+def test_values_and_gradients_come_from_one_loop_though_its_body_has_gradient_rules_of_its_own() -> None:
+    program = elaborate(Source("test.ch", GATED))
+    assert len(loops(optimise(program.exports[0].graph))) == 2
+
+
 def test_lanes_do_not_unroll() -> None:
     def size(n: int) -> int:
         text = f"export fn g(x: f64[{n}, 3]) -> f64[{n}, 3] = vmap(grad(|v| sum(turned(v) ** 2)))(x)\n"
