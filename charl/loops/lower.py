@@ -95,7 +95,7 @@ class Lowering:
     place: Callable[[Node], Place]  # of a stored value or a leaf
     caps: Capabilities
     outer: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)  # indices of the loops around
-    stacked: Mapping[Node, str] = field(default_factory=dict)  # values stored at the row of an index
+    stacked: Mapping[Node, Size] = field(default_factory=dict)  # the row of values that are one of many
     bound: Bound = field(default_factory=lambda: Bound())
     read: dict[Node, Buffer] = field(default_factory=dict)  # stored values that the present nest reads
 
@@ -225,7 +225,7 @@ class Lowering:
         value = inliner.element(node, index)
         to = offset(index, node.shape)
         if node in self.stacked:
-            to = to + dims.sym(self.stacked[node]) * product(node.shape)
+            to = to + self.stacked[node] * product(node.shape)
         return Sink(stored(value, buffer.dtype), buffer, to, span=node.span)
 
     def _kept(self, node: Node, home: Node, index: tuple[Size, ...], inliner: Inliner) -> Sink:

@@ -6,7 +6,7 @@ buffer. The exponentials of a softmax are such: their sum is one pass, their quo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container
 
 from charl import dims
 from charl.dtypes import boolean
@@ -21,7 +21,7 @@ _COSTLY = 15
 
 
 def homes(
-    fusion: Fusion, group: Group, place: Callable[[Node], Place], apart: Mapping[Node, str]
+    fusion: Fusion, group: Group, place: Callable[[Node], Place], apart: Container[Node]
 ) -> dict[Node, Node]:
     """Member to keep → stored value whose elements lie where it waits. Values in `apart` are stored elsewhere than others.
 

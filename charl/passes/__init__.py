@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from charl.graph.ir import Graph
 from charl.graph.verify import verify
+from charl.passes.deferred import deferred
 from charl.passes.fold import Folder
 from charl.passes.join import joined
 from charl.passes.pattern import stepper
@@ -48,6 +49,8 @@ _RULES = stepper(RULES)
 SHARE = Pass("share", "Compute once what is asked for twice.", lambda: lambda node: None)
 FOLD = Pass("fold", "Compute now what depends on no input.", lambda: Folder().step)
 SIMPLIFY = Pass("simplify", "Apply the rewrite rules until none fits.", lambda: _RULES)
+
+_LOOPS = (("prune", prune), ("defer", deferred))
 
 PASSES: tuple[Pass, ...] = (SHARE, FOLD, SIMPLIFY)
 
@@ -84,13 +87,15 @@ def optimise(graph: Graph, dump: Dump | None = None, check: bool | None = None) 
                 verify(graph, engine.stage)
             if dump is not None:
                 dump(engine.stage, graph)
-        smaller = prune(graph)
-        if smaller is not graph:
-            graph = smaller
+        for name, treat in _LOOPS:
+            new = treat(graph)
+            if new is graph:
+                continue
+            graph = new
             if check:
-                verify(graph, "prune")
+                verify(graph, name)
             if dump is not None:
-                dump("prune", graph)
+                dump(name, graph)
         if graph is before:
             break
     return graph

@@ -25,7 +25,7 @@ from charl.plan.widened import widened
 
 @dataclass(eq=False)
 class Level:
-    """One graph in groups. `inner`: the loops and branches among them. `rows`: the index under which each yield is stored.
+    """One graph in groups. `inner`: the loops and branches among them. `rows`: the row in which each yield is stored.
 
     `same`: nodes, and the node whose place each has.
     """
@@ -36,7 +36,7 @@ class Level:
     same: dict[Node, Node]
     inner: dict[Group, Loop | Branch] = field(default_factory=dict)
     ranges: Mapping[str, tuple[Size, Size]] = field(default_factory=dict)
-    rows: dict[Node, str] = field(default_factory=dict)
+    rows: dict[Node, Size] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -83,7 +83,7 @@ def build(
     caps: Capabilities,
     taken_names: frozenset[str],
     ranges: Mapping[str, tuple[Size, Size]] | None = None,
-    rows: Mapping[Node, str] | None = None,
+    rows: Mapping[Node, Size] | None = None,
 ) -> Level:
     """Cut `graph` into groups, and the bodies and sides in it. Indices get names that are not taken."""
     apart: frozenset[Node] = frozenset()
@@ -126,16 +126,17 @@ def _moved(graph: Graph, updates: dict[Node, Node], value: Node) -> tuple[Graph,
 def prepared(graph: Graph) -> Graph:
     """The graph with a buffer of its own for each carried value: its start is a copy, and every result is taken.
 
-    Barriers have served, and are looked through.
+    Barriers have served, and are looked through. What a loop leaves and all read back to front is left so ("flipped").
     """
     order = graph.nodes()
     if not any(n.regions or n.op == "barrier" for n in order):
         return graph
     new: dict[Node, Node] = {}
     items: dict[Node, list[Node]] = {}
+    flipped = _read_backwards(graph, order)
     for n in order:
         inputs = tuple(new[x] for x in n.inputs)
-        if n.op == "barrier":
+        if n.op == "barrier" or (n.op == "reverse" and n.inputs[0] in flipped):
             new[n] = inputs[0]
             continue
         if n.op == "item":
@@ -145,11 +146,31 @@ def prepared(graph: Graph) -> Graph:
             starts = {i for _, i in carried(n)}
             inputs = tuple(copied(x, _called(n, i)) if i in starts else x for i, x in enumerate(inputs))
         same = all(a is b for a, b in zip(inputs, n.inputs, strict=True))
-        new[n] = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
+        back = tuple(x.attrs["position"] for x in flipped if x.inputs[0] is n)
+        attrs = {**n.attrs, "flipped": back} if back else n.attrs
+        new[n] = n if same and not back else Node(n.op, inputs, attrs, n.type, n.regions, n.span, n.name)
         if n.regions:
             items[new[n]] = [item(new[n], k) for k in range(len(n.attrs["types"]))]
     # What nobody reads must be reachable all the same: a carried value lives in the buffer of its result.
     return replace(graph, results=[new[r] for r in graph.results])
+
+
+def _read_backwards(graph: Graph, order: list[Node]) -> list[Node]:
+    """What loops leave, row by row, that is read with its first axis reversed and not otherwise."""
+    readers: dict[Node, list[Node]] = {n: [] for n in order if n.op == "item"}
+    for n in order:
+        for x in n.inputs:
+            if x in readers:
+                readers[x].append(n)
+    return [
+        n
+        for n, users in readers.items()
+        if n.inputs[0].op == "loop"
+        and n.attrs["position"] >= n.inputs[0].attrs["carried"]
+        and users
+        and n not in graph.results
+        and all(u.op == "reverse" and u.attrs["axes"] == (0,) for u in users)
+    ]
 
 
 def _loop(
@@ -172,7 +193,10 @@ def _loop(
     inside = {**ranges, name: (0, extent - 1)} if extent is not None else ranges
     early = node.attrs["halts"] and not stored  # what is yielded behind the end must be written
     tested = items[0] if extent is None or early else None
-    level = build(graph, updates, caps, taken | {name}, inside, dict.fromkeys(stored, name))
+    turn = dims.sym(name)
+    flipped = node.attrs.get("flipped", ())
+    rows = {n: extent - 1 - turn if k in flipped else turn for n, k in stored.items()}
+    level = build(graph, updates, caps, taken | {name}, inside, rows)
     return Loop(name, extent, tested, level, same, tuple(node.inputs[:count]))
 
 
