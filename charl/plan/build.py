@@ -24,6 +24,7 @@ from charl.plan.arena import Life, aligned, assign
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
+from charl.plan.layouts import laid_out
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
 from charl.plan.repeats import Known, Signature
 from charl.plan.serial import LOCAL, serial
@@ -74,7 +75,7 @@ def _plan_export(
 ) -> Plan:
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
-    graph = graph if caps.grid else blocked(graph, taken)
+    graph = graph if caps.grid else laid_out(blocked(graph, taken))
     narrow = replace(export, graph=prepared(widened(_narrowed(graph, caps.max_buffers), caps)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)

@@ -45,6 +45,7 @@ class Expansion:
         self.order = self.graph.nodes()
         self.views = {n for n in self.order if n.op not in REGIONS and is_view(n)}
         self.results = {r for r in self.graph.results if r.op != "parameter"}
+        self.results |= {n for n in self.order if n.attrs.get("laid")}  # see `layouts`
         # A copy is of something stored.
         self.results |= {i for n in self.apart for i in n.inputs if i.op != "parameter"}
         # So are what a loop or branch is given, and what is overwritten.
