@@ -24,10 +24,15 @@ def parts(node: Node) -> tuple[list[Node], list[Node]]:
 
 
 def back(
-    node: Node, cotangents: Mapping[int, Node], active: set[Node], masked: bool
+    node: Node,
+    cotangents: Mapping[int, Node],
+    active: set[Node],
+    masked: bool,
+    met: Mapping[tuple[Node, int], Node],
 ) -> list[tuple[Node, Node]]:
-    """The contributions to the cotangents of the active arguments."""
+    """The contributions to the cotangents of the active arguments; `met`: its results, where others read them."""
     results, arguments = parts(node)
+    results = [met.get((node, k), r) for k, r in enumerate(results)]  # one value, which is kept once
     cts = [cotangents.get(k) or ops.zeros(r.type) for k, r in enumerate(results) if r.dtype.is_float]
     found = []
     for x, part in zip(arguments, node.attrs["pull"](arguments, results, cts), strict=True):

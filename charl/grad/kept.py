@@ -6,6 +6,8 @@ and Fulkerson, Flows in Networks, 1962; recomputation as in Griewank and Walther
 Elementwise work and views are computed again, and what depends on nothing but the number of the iteration and on captured values.
 A product never is, unless its result is much larger than what it is made of; an inner loop is only where keeping what it went
 through takes very much more memory than keeping what it started with. What a checkpoint computes again is never kept.
+Of cuts that take the same memory the last one counts, which leaves the least to compute again: the gates of a recurrent step, not
+what they are made of.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def _weight(n: Node) -> int:
     if not isinstance(n.type, TensorType):
         return _ENDLESS
     total = _size(n) * n.dtype.bytes
-    return max(1, total // _LOOPED) if _of_loop(n) else total + (n.op != "parameter")
+    return max(1, total // _LOOPED) if _of_loop(n) else total
 
 
 def _of_loop(n: Node) -> bool:
@@ -135,14 +137,14 @@ class _Cut:
         self.room.append(0)
 
     def nodes(self) -> list[Node]:
-        """The values on the border of what the flow reaches."""
+        """The values on the border of what still flows to the sink."""
         while path := self._path():
             least = min(self.room[e] for e in path)
             for e in path:
                 self.room[e] -= least
                 self.room[e ^ 1] += least
-        reached = self._reached()
-        return [n for i, n in enumerate(self.order) if 2 * i in reached and 2 * i + 1 not in reached]
+        behind = self._behind()
+        return [n for i, n in enumerate(self.order) if 2 * i not in behind and 2 * i + 1 in behind]
 
     def _path(self) -> list[int]:
         """A shortest way from source to sink with room left, as edges."""
@@ -163,11 +165,12 @@ class _Cut:
             at = self.to[came[at] ^ 1]
         return path
 
-    def _reached(self) -> set[int]:
-        seen, queue = {self.source}, [self.source]
+    def _behind(self) -> set[int]:
+        """From where more could flow to the sink."""
+        seen, queue = {self.sink}, [self.sink]
         for at in queue:
             for e in self.edges[at]:
-                if self.room[e] > 0 and self.to[e] not in seen:
+                if self.room[e ^ 1] > 0 and self.to[e] not in seen:
                     seen.add(self.to[e])
                     queue.append(self.to[e])
         return seen

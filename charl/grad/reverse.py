@@ -52,11 +52,12 @@ def _vjp(
             _check(out, ct)
             gathered[out] = ops.add(gathered[out], ct) if out in gathered else ct
     wanted = set(inputs)
+    met = {(n.inputs[0], n.attrs["position"]): n for n in order if n.op == "item"}
     for node in reversed(order):
         if node in several:
             with at_span(node.span):
                 if node.op == "custom":
-                    parts = custom.back(node, several.pop(node), active, node in behind)
+                    parts = custom.back(node, several.pop(node), active, node in behind, met)
                 else:
                     through = loops.through if node.op == "loop" else branches.through
                     parts, totals = through(node, several.pop(node), node in behind, active, _vjp, gathered)

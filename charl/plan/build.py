@@ -75,7 +75,7 @@ def _plan_export(
 ) -> Plan:
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
-    graph = graph if caps.grid else laid_out(blocked(graph, taken))
+    graph = graph if caps.grid else laid_out(blocked(graph, taken), caps)
     narrow = replace(export, graph=prepared(widened(_narrowed(graph, caps.max_buffers), caps)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)

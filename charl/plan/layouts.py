@@ -3,7 +3,8 @@
 Enters: an optimised graph, for a target with caches. Leaves: the same results from
 
 - arrays that loops read row by row, laid with that axis first: the values of a step lie beside one another;
-- products whose summed axes lie in the same order on both sides, so that they are one axis: the smaller side is copied.
+- products whose summed axes lie in the same order on both sides, so that they are one axis: the smaller side is copied;
+- matrices that every turn of a loop multiplies with, copied once into strips as wide as a register tile.
 
 A copy is a value that is stored ("laid"); where what is laid is computed, it is computed in that order. Never looks at names.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from charl import ops
+from charl import dims, ops
+from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node
 from charl.graph.scalar import FUNCTIONS
@@ -22,17 +24,21 @@ from charl.ops.regions import substituted
 from charl.passes.values import splat
 
 Perm = tuple[int, ...]
+_TURNS = 4  # of a loop from which on a copy for all of them pays
+_ROWS = 8  # of a product from which on strips are multiplied in register tiles
+_VECTORS = 2  # of a strip
 _PAYS = 64  # multiplications of each element of a side from which on copying it is little
 
 
-def laid_out(graph: Graph) -> Graph:
+def laid_out(graph: Graph, caps: Capabilities) -> Graph:
     """The graph with such orders; the same object where none changes."""
-    return _Layouts(graph).result()
+    return _Layouts(graph, caps).result()
 
 
 class _Layouts:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, caps: Capabilities) -> None:
         self.graph = graph
+        self.caps = caps
         self.order = graph.nodes()
         self.readers: dict[Node, list[Node]] = {n: [] for n in self.order}
         for n in self.order:
@@ -49,8 +55,8 @@ class _Layouts:
             inputs = tuple(self.new[x] for x in n.inputs)
             if n.op == "contract":
                 self.new[n] = self._summed_alike(n, inputs)
-            elif n.op == "loop" and any(x in rows for x in n.inputs[n.attrs["carried"] :]):
-                self.new[n] = self._loop(n, inputs, rows)
+            elif n.op == "loop":
+                self.new[n] = self._in_strips(self._by_rows(n, inputs, rows))
             else:
                 self.new[n] = _over(n, inputs)
         results = [self.new[r] for r in self.graph.results]
@@ -77,9 +83,11 @@ class _Layouts:
         axis, *others = axes or {None}
         return 0 if others or axis is None else axis
 
-    def _loop(self, node: Node, inputs: Sequence[Node], rows: dict[Node, int]) -> Node:
+    def _by_rows(self, node: Node, inputs: Sequence[Node], rows: dict[Node, int]) -> Node:
         """The loop, reading such values where they are laid with the axis first."""
         (body,) = node.regions
+        if not any(x in rows for x in node.inputs[node.attrs["carried"] :]):
+            return _over(node, inputs)
         given, params, table = list(inputs), list(body.params), {}
         for k, x in enumerate(node.inputs):
             if x not in rows:
@@ -140,6 +148,49 @@ class _Layouts:
         inputs[side] = self._copy(inputs[side], order)
         return _contract(inputs, node, side, order)
 
+    # ------------------------------------------------------------ strips
+
+    def _in_strips(self, loop: Node) -> Node:
+        """The loop, multiplying with copies in strips of matrices that it does not change."""
+        (body,), extent, count = loop.regions, loop.attrs["extent"], loop.attrs["carried"]
+        if not isinstance(extent, int) or extent < _TURNS:
+            return loop
+        captured = dict(zip(body.params[1 + count :], loop.inputs[count:], strict=True))
+        given, params, table = list(loop.inputs), list(body.params), {}
+        for n in body.nodes():
+            width = self._strip(n) if n.op == "contract" and n.inputs[1] in captured else 0
+            if not width:
+                continue
+            old = n.inputs[1]
+            depth, whole = old.shape
+            order = (1, 0, 2)
+            split = (depth, dims.floordiv(whole, width), width)
+            strips = self._copy(ops.reshape(captured[old], split), order, old.name)
+            given.append(strips)
+            params.append(
+                make("parameter", hint=old.name, name=old.name, dtype=old.dtype, shape=strips.shape)
+            )
+            back = ops.reshape(ops.transpose(params[-1], order), old.shape)
+            table[n] = Node("contract", (n.inputs[0], back), n.attrs, n.type, (), n.span, n.name)
+        if not table:
+            return loop
+        region = Graph(body.name, params, substituted(body.results, table), body.span)
+        return Node("loop", tuple(given), loop.attrs, loop.type, (region,), loop.span, loop.name)
+
+    def _strip(self, node: Node) -> int:
+        """Elements of a strip of the matrix on the second side of a product, along its last axis; 0 where it stays as it is."""
+        other, matrix = node.inputs
+        if matrix.rank != 2 or _free(node, 1) != [1] or other is matrix:
+            return 0
+        bits, columns = matrix.dtype.bits, matrix.shape[1]
+        width = _VECTORS * max(self.caps.max_lanes * 32 // bits, 1)
+        size, rows = product(matrix.shape), product(other.shape[d] for d in _free(node, 0))
+        if not (isinstance(size, int) and isinstance(columns, int) and isinstance(rows, int)):
+            return 0
+        far = size * bits // 8 > self.caps.cache[0]
+        fits = rows >= _ROWS and columns % width == 0 and columns > width
+        return width if far and fits and matrix.dtype.is_float else 0
+
     # ------------------------------------------------------------ products
 
     def _summed_alike(self, node: Node, inputs: Sequence[Node]) -> Node:
@@ -162,12 +213,12 @@ class _Layouts:
         made.span, made.name = node.span, node.name
         return made
 
-    def _copy(self, x: Node, order: Perm) -> Node:
+    def _copy(self, x: Node, order: Perm, name: str | None = None) -> Node:
         """`x` stored with its axes in another order."""
         if (x, order) not in self.copies:
             turned = ops.transpose(x, order)
             attrs = {"shape": turned.shape, "laid": True}
-            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, name=x.name)
+            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, name=name or x.name)
         return self.copies[x, order]
 
 

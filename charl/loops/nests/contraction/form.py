@@ -6,8 +6,9 @@ Never chooses an order or a tile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from charl import dims
@@ -16,7 +17,7 @@ from charl.dims import Dim
 from charl.dtypes import i32
 from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.inline import Memo
+from charl.loops.inline import Memo, rewrite
 from charl.loops.nests.axes import Axis, collapse
 from charl.loops.sinks import Sink
 from charl.loops.vectors import lane_width
@@ -81,7 +82,8 @@ def contraction(
     if len(totals) != 1 or totals[0].fn != "add" or not rows:
         return None
     bounds = [Sink(IndexValue(f, i32)) for f in limits]
-    merged, moved = collapse(list(rows), [*sinks, *bounds])
+    rows, both = divided(rows, [*sinks, *bounds])
+    merged, moved = collapse(list(rows), both)
     moved, bounds = list(moved[: len(sinks)]), list(moved[len(sinks) :])
     total = next(e for s in moved for e in nodes_of(s.value) if isinstance(e, Reduce))
     inside = nodes_of(total.body)
@@ -102,6 +104,44 @@ def contraction(
     guarded = any(isinstance(e, Guard) for e in inside)
     ends = tuple(i for b in bounds for i in b.value.indices())
     return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded, ends)
+
+
+def divided(rows: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Sequence[Axis], Sequence[Sink]]:
+    """The same over two axes for each that loads below a sum divide by a number, as those of strips do."""
+    out: list[Axis] = []
+    for axis in rows:
+        by = {
+            n
+            for s in sinks
+            for e in nodes_of(s.value)
+            if isinstance(e, Load)
+            for n in _divisors(e.index[0], axis.name)
+        }
+        step = by.pop() if len(by) == 1 else 1
+        if step == 1 or not isinstance(axis.extent, int) or axis.extent % step:
+            out.append(axis)
+            continue
+        outer, inner = Axis(f"{axis.name}.o", axis.extent // step), Axis(f"{axis.name}.i", step)
+        env: dict[str, Size] = {axis.name: dims.sym(outer.name) * step + dims.sym(inner.name)}
+        memo, simpler = Memo(), Memo()
+        moved = [s.at(env, memo) for s in sinks]
+        within = {outer.name: (0, axis.extent // step - 1), inner.name: (0, step - 1)}
+        sinks = [replace(s, value=rewrite(s.value, partial(_simpler, within), simpler)) for s in moved]
+        out += [outer, inner]
+    return out, sinks
+
+
+def _simpler(ranges: Mapping[str, tuple[Size, Size]], e: Expr) -> Expr | None:
+    return Load(e.source, (dims.simplify(e.index[0], ranges),), e.dtype) if isinstance(e, Load) else None
+
+
+def _divisors(index: Size, name: str) -> set[int]:
+    """Numbers by which an index divides a symbol alone."""
+    return {
+        a.args[1]
+        for a in dims.atoms(index)
+        if isinstance(a, dims.Func) and a.args[0] == dims.sym(name) and isinstance(a.args[1], int)
+    }
 
 
 def _opaque(index: Size, names: set[str]) -> bool:
