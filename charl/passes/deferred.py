@@ -20,6 +20,7 @@ from charl import ops
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, Size
 from charl.ops.regions import closed, item, over, substituted
+from charl.passes.regions import counted
 from charl.passes.values import splat
 
 
@@ -105,18 +106,8 @@ class _Body:
         (axis,) = moving
         if slice_.shape != tuple(1 if d == axis else n for d, n in enumerate(array.shape)):
             return None
-        index = self.graph.params[0]
-        if starts[axis] is index:
-            return _Row(array, axis, False, shape)
-        return _Row(array, axis, True, shape) if self._back(starts[axis]) else None
-
-    def _back(self, start: Node) -> bool:
-        if start.op != "sub" or start.inputs[1] is not self.graph.params[0]:
-            return False
-        last = start.inputs[0]
-        if last.op == "size_value":
-            return bool(last.attrs["size"] == self.extent - 1)
-        return isinstance(self.extent, int) and splat(last) == self.extent - 1
+        way = counted(self.graph.params[0], starts[axis], self.extent)
+        return _Row(array, axis, way < 0, shape) if way else None
 
 
 class _Deferring:
@@ -257,4 +248,5 @@ class _Deferring:
         attrs = form.contract.attrs
         (ab, bb), (az, bz) = ([tuple(d + 1 for d in axes) for axes in attrs[k]] for k in ("batch", "sum"))
         total = ops.contract(a, b, (ab, bb), ((0, *az), (0, *bz)))
-        return ops.add(initial, ops.cast(total, initial.dtype))
+        total = ops.cast(total, initial.dtype)
+        return total if splat(initial) == 0 else ops.add(initial, total)

@@ -3,17 +3,19 @@
 Enters: a graph with loops and branches. Leaves: the same results from loops without what nobody asks for: yields that are
 not read, carried values that reach nothing but themselves, carried values that never change (they are captured), captured
 values that are not read. A loop of one iteration is that one. Constants and views of captured values move inside, where they
-cost nothing. Never looks at what a loop computes; branches are judged in `branches`.
+cost nothing, and indices that are the counter of the loop are known to lie within what is as long. Never looks at what else a loop
+computes; branches are judged in `branches`.
 """
 
 from __future__ import annotations
 
 from charl import ops
+from charl.dims import nonnegative
 from charl.dtypes import i32
-from charl.graph.ir import Graph, Node, topological
+from charl.graph.ir import Graph, Node, Size, topological
 from charl.ops.regions import closed, item, over, substituted
 from charl.passes import branches
-from charl.passes.values import VIEWS, inside
+from charl.passes.values import VIEWS, inside, splat
 
 
 def prune(graph: Graph) -> Graph:
@@ -35,8 +37,9 @@ def prune(graph: Graph) -> Graph:
         same = all(a is b for a, b in zip(inputs, n.inputs))
         node = n if same else Node(n.op, inputs, n.attrs, n.type, n.regions, n.span, n.name)
         if n.regions:
+            node = _counted(node) if n.op == "loop" else node
             smaller = (_smaller if n.op == "loop" else branches.smaller)(node, used[n])
-            changed = smaller is not None or not same
+            changed = smaller is not None or node is not n
             moved[n] = smaller or ({k: item(node, k) for k in used[n]} if changed else {})
             if not changed:
                 new[n] = n
@@ -46,6 +49,36 @@ def prune(graph: Graph) -> Graph:
     if all(a is b for a, b in zip(results, graph.results)):
         return graph
     return Graph(graph.name, graph.params, results, graph.span)
+
+
+def counted(index: Node, start: Node, extent: Size | None) -> int:
+    """1 where `start` is the counter `index` of a loop, -1 where it counts down from `extent - 1`; else 0."""
+    if start is index:
+        return 1
+    if extent is None or start.op != "sub" or start.inputs[1] is not index:
+        return 0
+    last = start.inputs[0]
+    if last.op == "size_value":
+        return -1 if last.attrs["size"] == extent - 1 else 0
+    return -1 if isinstance(extent, int) and splat(last) == extent - 1 else 0
+
+
+def _counted(node: Node) -> Node:
+    """The loop, its counter known to lie within what is as long as the loop."""
+    (body,), extent = node.regions, node.attrs["extent"]
+    if extent is None:
+        return node
+    known = {
+        n: n.inputs[0]
+        for n in body.nodes()
+        if n.op == "index_within"
+        and counted(body.params[0], n.inputs[0], extent)
+        and nonnegative(n.attrs["extent"] - n.attrs["size"] + 1 - extent)
+    }
+    if not known:
+        return node
+    region = Graph(body.name, body.params, substituted(body.results, known), body.span)
+    return Node("loop", node.inputs, node.attrs, node.type, (region,), node.span, node.name)
 
 
 def _smaller(node: Node, used: set[int]) -> dict[int, Node] | None:

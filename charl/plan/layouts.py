@@ -17,7 +17,7 @@ from dataclasses import replace
 from charl import dims, ops
 from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
-from charl.graph.ir import Graph, Node
+from charl.graph.ir import Graph, Node, topological
 from charl.graph.scalar import FUNCTIONS
 from charl.ops.record import make
 from charl.ops.regions import substituted
@@ -174,8 +174,13 @@ class _Layouts:
             table[n] = Node("contract", (n.inputs[0], back), n.attrs, n.type, (), n.span, n.name)
         if not table:
             return loop
-        region = Graph(body.name, params, substituted(body.results, table), body.span)
-        return Node("loop", tuple(given), loop.attrs, loop.type, (region,), loop.span, loop.name)
+        results = substituted(body.results, table)
+        read = set(topological(results))
+        keep = [k for k, p in enumerate(params[1:]) if k < count or p in read]
+        region = Graph(body.name, [params[0], *(params[1 + k] for k in keep)], results, body.span)
+        return Node(
+            "loop", tuple(given[k] for k in keep), loop.attrs, loop.type, (region,), loop.span, loop.name
+        )
 
     def _strip(self, node: Node) -> int:
         """Elements of a strip of the matrix on the second side of a product, along its last axis; 0 where it stays as it is."""

@@ -1,0 +1,92 @@
+"""Orders of axes in memory: what loops read by rows, sums over several axes, matrices of loops in strips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charl
+from charl.backends.capabilities import AVX512
+from charl.compile import Options, elaborated
+from charl.graph.evaluate import evaluate
+from charl.graph.ir import Graph, Node
+from charl.loops.ir import Transpose
+from charl.loops.walk import statements
+from charl.plan.build import plan_export
+from charl.plan.ir import Plan, Repeat
+from charl.plan.layouts import laid_out
+from charl.source import Source
+from tests.c import build
+
+RECURRENT = """
+fn run(x: f32[12, 20, 64], w: f32[64, 128], r: f32[128, 128]) -> f32 {
+    let pre = x @ w
+    let mut h = zeros(12, 128)
+    let hs = for t in 0..20 {
+        h = tanh(pre[:, t] + h @ r)
+        yield h
+    }
+    sum(hs ** 2)
+}
+export fn step(x: f32[12, 20, 64], w: f32[64, 128], r: f32[128, 128]) -> (f32, (f32[64, 128], f32[128, 128])) =
+    value_and_grad(run, wrt: (1, 2))(x, w, r)
+"""
+
+
+def optimised() -> Graph:
+    return elaborated(Source("step.ch", RECURRENT), Options()).exports[0].graph
+
+
+def planned() -> Plan:
+    return plan_export(elaborated(Source("step.ch", RECURRENT), Options()).exports[0], AVX512)
+
+
+def inside(graph: Graph, op: str) -> list[Node]:
+    return [n for loop in graph.nodes() if loop.op == "loop" for n in loop.regions[0].nodes() if n.op == op]
+
+
+def test_loops_read_their_rows_along_the_first_axis() -> None:
+    def shapes(g: Graph) -> set[tuple[int, ...]]:
+        return {n.inputs[0].shape for n in inside(g, "dynamic_slice")}
+
+    before, after = optimised(), laid_out(optimised(), AVX512)
+    assert (12, 20, 128) in shapes(before)
+    assert all(s[0] == 20 for s in shapes(after))
+
+
+def test_summed_axes_lie_alike() -> None:
+    sums = [n.attrs["sum"] for n in laid_out(optimised(), AVX512).nodes() if n.op == "contract"]
+    assert ((0, 1), (0, 1)) in sums
+    assert all(a == b == tuple(sorted(a)) for a, b in sums if len(a) > 1)
+
+
+def test_matrices_of_a_loop_are_copied_before_it() -> None:
+    plan = planned()
+    forward = next(s for s in plan.steps if isinstance(s, Repeat))
+    product = forward.body[0].kernel
+    assert not any(isinstance(s, Transpose) for n in product.nests for s in statements(n))
+    assert any(b.size == 128 * 128 and b.name == "r" for b in product.buffers)
+    copies = [c for c in plan.calls if [b.size for b in c.kernel.buffers] == [128 * 128, 128 * 128]]
+    assert [c.places[0].kind for c in copies] == ["parameter"]
+
+
+def test_what_is_left_back_to_front_is_stored_so() -> None:
+    graph = optimised()
+    assert any(n.op == "reverse" for n in graph.nodes())
+    assert not any(c.kernel.name.endswith("reverse") for c in planned().calls)
+
+
+@pytest.mark.parametrize("simd", ["scalar", "avx512"])
+def test_values(tmp_path: Path, simd: str) -> None:
+    if (reason := build.missing(simd)) is not None:
+        pytest.skip(reason)
+    path = tmp_path / "step.ch"
+    path.write_text(RECURRENT)
+    rng = np.random.default_rng(0)
+    shapes = [(12, 20, 64), (64, 128), (128, 128)]
+    arrays = [(0.1 * rng.standard_normal(s)).astype(np.float32) for s in shapes]
+    loss, (dw, dr) = charl.load(path, simd=simd).step(*arrays)
+    for have, want in zip((loss, dw, dr), evaluate(optimised(), arrays), strict=True):
+        np.testing.assert_allclose(have, want, rtol=2e-4, atol=2e-4)
