@@ -3,7 +3,7 @@
 Enters: a graph with loops and branches. Leaves: the same results from loops without what nobody asks for: yields that are
 not read, carried values that reach nothing but themselves, carried values that never change (they are captured), captured
 values that are not read. A loop of one iteration is that one. Constants and views of captured values move inside, where they
-cost nothing, and indices that are the counter of the loop are known to lie within what is as long. Never looks at what else a loop
+cost nothing; indices that are the counter of the loop are known to lie within what is as long. Never looks at what else a loop
 computes; branches are judged in `branches`.
 """
 
