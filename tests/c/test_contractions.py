@@ -24,7 +24,9 @@ from charl.dtypes import DType, f32, f64, i32
 from charl.graph import scalar
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, Node, TensorType
+from charl.loops.ir import Prefetch
 from charl.loops.text import print_kernel
+from charl.loops.walk import statements
 from charl.source import Source
 from tests.c import build
 
@@ -135,6 +137,15 @@ def test_products(isa: str, tmp_path: Path) -> None:
         for kind in names[i % 2 :: 2]:
             for got, right in zip(library.run_plan(isa, f"{i} {kind}", arrays), wanted, strict=True):
                 np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
+
+
+def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
+    """From behind the second cache: for each row of a tile once, while the sums grow; not where the cache has it."""
+    graph = Case(1, 64, 96, 256, (False, False), "long", f32).graph()
+    for caps, asks in ((replace(AVX512, cache=(16 << 10, 16 << 10, 32 << 10)), True), (AVX512, False)):
+        (call,) = build.plan_graph(graph, caps).calls
+        found = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, Prefetch)]
+        assert bool(found) == asks and {s.buffer.name for s in found} <= {"other"}
 
 
 def test_names_of_sums_are_none_of_the_loops_around() -> None:

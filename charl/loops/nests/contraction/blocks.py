@@ -20,6 +20,7 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Stmt
 from charl.loops.nests.axes import Axis, instances, wrap
+from charl.loops.nests.contraction.ahead import asking, in_parts
 from charl.loops.nests.contraction.cycles import even, rows_of
 from charl.loops.nests.contraction.form import Contraction
 from charl.loops.nests.contraction.limits import SumLoop, limited
@@ -208,11 +209,23 @@ class Blocks(Packing):
             return (*local, *each(self._cleared), *block, *each(self._epilogue))
 
         def tile(one: Strip, rows: Values, packs: bool) -> tuple[Stmt, ...]:
-            sinks = self.c.sinks if packs else self._with_packed(one, kept)
-            return self._finished(one, sinks, rows, partial(self._keep, one, kept) if packs else None)
+            total = self.c.total
+            index: Size = dims.sym(self.c.over[0].name)
+            if kept and not packs:
+                total = replace(total, body=self._body(one, kept, self._position({})))
+            parts = in_parts(self.emitter, total, len(self._own(rows))) if self.s.ahead else None
+            total, index = (parts.total, parts.index) if parts else (total, index)
+            sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): total})
+            keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
+            out = self._finished(one, sinks, rows, keep if packs else None)
+            return asking(out, parts, self.s, one, self._own(rows), self.least) if parts else out
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
+
+    def _own(self, rows: Values) -> Sequence[Size]:
+        """The elements of the tile axis in a register tile."""
+        return rows[self.s.tile.name] if self.s.tile is not None else [0]
 
     @property
     def _written_out(self) -> bool:
@@ -304,7 +317,9 @@ class Blocks(Packing):
             body = self.c.total.body if packs else self._body(one, kept, at)
             part = Reduce("add", over, substitute(body, env, Memo()), self.c.total.dtype)
             if packs:
-                return self._added(one, part, rows, partial(self._keep, one, kept, env=env, inner=inner))
+                place, innermost = dims.sym(inner), over[-1][0]
+                keep = partial(self._keep, one, kept, index=k + place, place=place, innermost=innermost)
+                return self._added(one, part, rows, keep)
             return self._limited(self._added(one, part, rows), one, rows, SumLoop(inner, axis.name, k, count))
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)

@@ -14,6 +14,7 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
 from charl.loops.nests.axes import HOPS, Axis
+from charl.loops.nests.contraction.ahead import read_behind
 from charl.loops.nests.contraction.cycles import (
     FETCH,
     VISIT,
@@ -108,6 +109,7 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
     cycles += visit * sum(lines) * tiles * turns * depth
     cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
+    s = replace(s, ahead=read_behind(c, caps, s))
     yield replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in outer))
 
 

@@ -17,6 +17,7 @@ Size = int | Dim
 
 _UNKNOWN = 256
 _COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
+LINE = 64  # bytes of a cache line
 _PAIR = 128  # bytes of two cache lines, which come together
 # Of a row of a strip that is packed, from the second cache and from behind it.
 FETCH = (5.0, 24.0)

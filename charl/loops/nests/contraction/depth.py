@@ -12,11 +12,10 @@ from math import prod
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
-from charl.loops.nests.contraction.cycles import Tile, known, lanes_of, moved, split
+from charl.loops.nests.contraction.cycles import LINE, Tile, known, lanes_of, moved, split
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.schedule import Schedule
 
-_LINE = 64  # bytes of a cache line
 _THIN = 4  # rows up to which weights are read once only, so that the order of memory decides
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
@@ -97,7 +96,7 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
     extent, most = c.over[0].extent, caps.packed // turn
     if far_loads(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []):
         # a line of each of their rows stays in the nearest cache until the next tile takes its rest
-        most = min(most, max(caps.cache[0] // 2 // _LINE // inside, 1))
+        most = min(most, max(caps.cache[0] // 2 // LINE // inside, 1))
     everywhere = -(-known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
     best: tuple[float, int, int] | None = None
     for strips in range(1, everywhere + 1):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -113,12 +112,16 @@ class Packing(ABC):
         kept: Sequence[Buffer],
         tile: tuple[Stmt, ...],
         at: Sequence[Size],
-        env: Mapping[str, Size] = MappingProxyType({}),
-        inner: str = "",
+        index: Size,
+        place: Size,
+        innermost: str,
     ) -> tuple[Stmt, ...]:
-        """A register tile whose loop stores what it reads of the operands to their packed blocks, which begin at `env`."""
+        """A register tile whose `innermost` loop stores what it reads of the operands to their packed blocks.
+
+        `index`: of the sum's outermost axis; `place`: the same in the block.
+        """
         axis, lane = self.c.over[0], self.s.lane.name
-        place = self._position({axis.name: dims.sym(inner)} if inner else {})
+        env, place = {axis.name: index}, self._position({axis.name: place})
         stores: list[tuple[Load, Store]] = []
         for load, buffer in zip(self.s.packed, kept, strict=True):
             slot = self._slot(strip, buffer, place, load)
@@ -126,15 +129,7 @@ class Packing(ABC):
                 here = {**env, lane: vector}
                 read = Load(load.source, (dims.substitute(load.index[0], here),), load.dtype)
                 stores.append((read, Store(buffer, dims.substitute(slot.index[0], here), read)))
-        innermost = self.c.over[-1].name if len(self.c.over) > 1 or not inner else inner
         return tuple(_storing(s, innermost, stores) for s in tile)
-
-    def _with_packed(self, strip: Strip, kept: Sequence[Buffer]) -> Sequence[Sink]:
-        if not kept:
-            return self.c.sinks
-        total = self.c.total
-        packed = replace(total, body=self._body(strip, kept, self._position({})))
-        return self.emitter.replaced(self.c.sinks, {id(total): packed})
 
     def _body(self, strip: Strip, kept: Sequence[Buffer], at: Size) -> Expr:
         """What is summed, with packed operands read at place `at` of their block."""

@@ -50,6 +50,7 @@ class Schedule:
     tile of a block reads the operands where they lie and packs them meanwhile. `shared`: packed blocks lie in the workspace,
     and threads share the tiles that use one; otherwise each thread has blocks of its own on its stack. `flipped`: results
     leave transposed. `also`: a further axis, of which a register tile takes so many elements.
+    `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow.
     """
 
     lane: Axis
@@ -67,4 +68,5 @@ class Schedule:
     windows: Windows | None = None
     panels: Panels | None = None
     also: tuple[Axis, int] | None = None
+    ahead: tuple[Load, ...] = ()
     cost: float = 0.0
