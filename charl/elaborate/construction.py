@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from charl.elaborate import values as v
+from charl.elaborate.mismatches import Mismatch, expected
 from charl.elaborate.names import suggest, suggest_parameter
 from charl.elaborate.parameters import COUNT, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Scope
-from charl.elaborate.types import TYPE_ARGUMENTS, Alias, Matcher, Mismatch, expected
+from charl.elaborate.types import TYPE_ARGUMENTS, Alias, Matcher
 from charl.errors import Label, code, fail
 
 if TYPE_CHECKING:

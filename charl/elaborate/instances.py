@@ -14,20 +14,12 @@ from charl import dims, ops
 from charl.dims import sym
 from charl.elaborate import operators, skolems
 from charl.elaborate import values as v
+from charl.elaborate.mismatches import Mismatch, expected
 from charl.elaborate.names import suggest_parameter
 from charl.elaborate.numbers import DIFFERENT, INEXACT
 from charl.elaborate.parameters import ARGUMENT, COUNT, MISSING, UNKNOWN_ARGUMENT, Argument, Call, fit
 from charl.elaborate.scope import Scope
-from charl.elaborate.types import (
-    NO_DEFAULT,
-    NOT_A_SIZE,
-    TYPE_ARGUMENTS,
-    Alias,
-    FunctionType,
-    Matcher,
-    Mismatch,
-    expected,
-)
+from charl.elaborate.types import NO_DEFAULT, NOT_A_SIZE, TYPE_ARGUMENTS, Alias, FunctionType, Matcher
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node, TensorType
 from charl.source import Span

@@ -72,6 +72,7 @@ def for_expression(el: Elaborator, e: ast.For, scope: Scope) -> Any:
         counted = _counted(el, e, scope)
         if counted is not None:
             return _up_to(el, e, counted, scope)
+    _refuse_range(e.iterable)
     found = iterate(el, e.iterable, scope, e.const)
     if isinstance(found, Axis):
         if found.extent == 0 and not repeats.has_yield(e):
@@ -177,6 +178,22 @@ def _counted(el: Elaborator, e: ast.For, scope: Scope) -> Counted | None:
             )
     low, high = (operators.to_node(x, dtypes.i32, at.span) for x, at in bounds)
     return Counted(access.i32(low), access.i32(high))
+
+
+def _refuse_range(e: ast.Expr) -> None:
+    """`range(n)` with one number, as Python has it."""
+    if (
+        isinstance(e, ast.Call)
+        and isinstance(e.callee, ast.Name)
+        and e.callee.name == "range"
+        and len(e.args) == 1
+    ):
+        raise fail(
+            NOT_ITERABLE,
+            "a loop over integers goes over `start..stop`",
+            e.span,
+            help=f"write `0..{e.args[0].span.text}`",
+        )
 
 
 def _up_to(el: Elaborator, e: ast.For, over: Counted, scope: Scope) -> None:

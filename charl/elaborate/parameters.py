@@ -15,9 +15,10 @@ from charl import dtypes, ops
 from charl.dtypes import DType
 from charl.elaborate import values as v
 from charl.elaborate.early import Early
+from charl.elaborate.mismatches import Mismatch, expected
 from charl.elaborate.names import suggest_parameter
 from charl.elaborate.scope import Binding, Mode, Place, Scope
-from charl.elaborate.types import Matcher, Mismatch, expected
+from charl.elaborate.types import Matcher
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node
 from charl.source import Span

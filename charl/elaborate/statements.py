@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from charl.elaborate import indexing, operators
 from charl.elaborate import values as v
+from charl.elaborate.mismatches import Mismatch, expected
 from charl.elaborate.numbers import literal
 from charl.elaborate.operators import Operand
 from charl.elaborate.parameters import common_dtype, fit, named, tensor_of_run
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
-from charl.elaborate.types import Matcher, Mismatch, expected
+from charl.elaborate.types import Matcher
 from charl.errors import CharlError, Label, code, fail
 from charl.graph.ir import Node, at_span
 from charl.source import Span

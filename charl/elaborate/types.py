@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from charl import dtypes
 from charl.dims import Dim
 from charl.dtypes import DType
 from charl.elaborate import stacks
 from charl.elaborate import values as v
+from charl.elaborate.mismatches import Mismatch, differs
 from charl.elaborate.scope import Scope
 from charl.errors import CharlError, code, fail
 from charl.graph.ir import TensorType
@@ -41,15 +41,6 @@ BOUNDS: dict[str, Callable[[DType], bool]] = {
     "int": lambda t: t.is_integer,
     "number": lambda t: t.kind != "bool",
 }
-
-
-class Mismatch(Exception):
-    """A type does not fit a type expression: which expression, and why where that is not plain."""
-
-    def __init__(self, at: Any, reason: str = "") -> None:
-        super().__init__(reason)
-        self.at = at
-        self.reason = reason
 
 
 @dataclass
@@ -220,7 +211,10 @@ class Matcher:
             return
         if name == "Grad":
             if self.resolve(t) != actual:
-                raise Mismatch(t)
+                whole = isinstance(actual, v.InstanceType) and actual.part == "all"
+                raise Mismatch(
+                    t, "of a model, a gradient has the trained part: `params(net)`" if whole else ""
+                )
             return
         found = self.lookup(name)
         if found is None and name in self.parameters:
@@ -392,20 +386,6 @@ def check_run(length: Any, span: Span) -> None:
         )
 
 
-def differs(d: Any, want: Any, actual: Any) -> str:
-    """Why two sizes do not fit."""
-    text = d.span.text
-    if text == str(want):
-        return f"{actual} differs from {want}"
-    owner, dot, parameter = str(want).rpartition(".")
-    if dot and isinstance(want, Dim) and owner.isidentifier() and isinstance(actual, int):
-        fixed = f"`{owner}({parameter}: {actual})`"
-        return (
-            f"`{text}` is {want}, not {actual}: the signature's `{owner}` leaves it open, {fixed} would not"
-        )
-    return f"`{text}` is {want}, not {actual}"
-
-
 @dataclass(frozen=True)
 class _Argument:
     """A hyper-parameter that waits for names: compared as a value, not only as a size."""
@@ -443,20 +423,3 @@ class FunctionType:
 
     def __str__(self) -> str:
         return str(self.ast.span.text)
-
-
-def expected(matcher: Matcher, t: Any) -> str:
-    """A declared type as written, with what its names are worth where they differ: `f32[h, 10] with h = 128`."""
-    known: list[str] = []
-    for node in ast.walk(t):
-        if isinstance(node, ast.Pack):
-            value = matcher.lookup(node.name.name)
-            if isinstance(value, v.Run):
-                known.append(f"*{node.name} = ({', '.join(map(str, value.items))})")
-        elif isinstance(node, ast.Name) and node.name not in dtypes.ALL:
-            value = matcher.lookup(node.name)
-            shown = isinstance(value, (DType, int, Dim)) or v.is_type(value)
-            if shown and str(value) != node.name:
-                known.append(f"{node.name} = {value}")
-    text = " ".join(t.span.text.split())
-    return f"{text} with {', '.join(dict.fromkeys(known))}" if known else text
