@@ -5,6 +5,9 @@ A name that begins with `_` says that it is meant. Only programs without errors 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import Any
+
 from charl.errors import Diagnostic
 from charl.lint.names import name_warnings
 from charl.lint.statements import unreachable
@@ -14,6 +17,9 @@ from charl.syntax import ast, declarations
 
 def warnings(module: declarations.Module) -> list[Diagnostic]:
     """Every warning about a file, in the order of the text."""
-    nodes = list(ast.walk(module))
-    found = [*name_warnings(module, nodes), *unreachable(nodes), *stream_warnings(nodes)]
+    nodes: dict[type[ast.Node], list[Any]] = defaultdict(list)  # by class: each warning is about few of them
+    for node in ast.walk(module):
+        nodes[type(node)].append(node)
+    bodies = [*nodes[declarations.Function], *nodes[declarations.Test]]
+    found = [*name_warnings(module, nodes), *unreachable(nodes[ast.Block]), *stream_warnings(bodies)]
     return sorted(found, key=lambda d: d.span.start if d.span is not None else 0)

@@ -6,8 +6,9 @@ told from the tree alone (methods borrow their receiver, a function may be calle
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from charl.errors import Diagnostic, Label
 from charl.lint.codes import W_DIMENSION, W_IMPORT, W_ITEM, W_MUT, W_PARAMETER, W_VARIABLE, warning
@@ -54,8 +55,10 @@ class Scope:
         return None
 
 
-def name_warnings(module: declarations.Module, nodes: Sequence[ast.Node]) -> list[Diagnostic]:
-    """The warnings of a file about its names; `nodes` are all of its tree."""
+def name_warnings(
+    module: declarations.Module, nodes: Mapping[type[ast.Node], Sequence[Any]]
+) -> list[Diagnostic]:
+    """The warnings of a file about its names; `nodes` are all of its tree, by class."""
     return _Names(module, _values(nodes)).run()
 
 
@@ -194,7 +197,7 @@ class _Names:
     # ---- expressions and statements
 
     def visit(self, node: ast.Node | None, scope: Scope) -> None:
-        if node is None:
+        if node is None or isinstance(node, (ast.Int, ast.Float)):
             return
         if isinstance(node, ast.Name):
             self.use(node.name, scope)
@@ -352,12 +355,11 @@ class _Names:
             self.out.append(warning(W_PARAMETER, message, b.span, f"remove it, or call it `_{b.name}`"))
 
 
-def _values(nodes: Sequence[ast.Node]) -> set[str]:
+def _values(nodes: Mapping[type[ast.Node], Sequence[Any]]) -> set[str]:
     """Names that stand for a value somewhere, other than as what a call calls: a function among them has the parameters
     that its caller asks for."""
-    skipped = {id(n.callee) for n in nodes if isinstance(n, ast.Call)}
-    skipped |= {id(n.name) for n in nodes if isinstance(n, declarations.Function)}
-    return {n.name for n in nodes if isinstance(n, ast.Name) and id(n) not in skipped}
+    skipped = {id(n.callee) for n in nodes[ast.Call]} | {id(n.name) for n in nodes[declarations.Function]}
+    return {n.name for n in nodes[ast.Name] if id(n) not in skipped}
 
 
 def _dimensions(f: declarations.Function, scope: Scope) -> Iterator[ast.Name]:

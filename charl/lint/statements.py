@@ -10,11 +10,9 @@ from charl.lint.codes import W_UNREACHABLE, warning
 from charl.syntax import ast
 
 
-def unreachable(nodes: Iterable[ast.Node]) -> Iterator[Diagnostic]:
+def unreachable(blocks: Iterable[ast.Block]) -> Iterator[Diagnostic]:
     """A warning for the first statement of every block that cannot be reached."""
-    for node in nodes:
-        if not isinstance(node, ast.Block):
-            continue
+    for node in blocks:
         rest: list[ast.Node] = [*node.statements, *([node.value] if node.value is not None else [])]
         for statement, following in pairwise(rest):
             if _leaves(statement):

@@ -17,12 +17,12 @@ from charl.source import Span
 from charl.syntax import ast, declarations
 
 
-def stream_warnings(nodes: Iterable[ast.Node]) -> Iterator[Diagnostic]:
+def stream_warnings(bodies: Iterable[declarations.Function | declarations.Test]) -> Iterator[Diagnostic]:
     """The warnings of a file about its streams."""
-    for node in nodes:
+    for node in bodies:
         if isinstance(node, declarations.Function):
             yield from _Streams().function(node)
-        elif isinstance(node, declarations.Test):
+        else:
             yield from _Streams().body(node.body)
 
 
