@@ -69,7 +69,7 @@ class Planes(Blocks):
     """The loops of such a schedule."""
 
     def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
-        """Register tiles over both axes."""
+        """Register tiles over both axes. The further one runs inside: what its elements share is read once, just before."""
         assert self.s.also is not None and not first
         axis, count = self.s.also
         out: tuple[Stmt, ...] = ()
@@ -77,7 +77,7 @@ class Planes(Blocks):
 
             def tiles(i: Size, n: int = n) -> tuple[Stmt, ...]:
                 places = {axis.name: [i + r for r in range(n)]}
-                return super(Planes, self)._rows(lambda rows: body({**places, **rows}))
+                return super(Planes, self)._rows(lambda rows: body({**rows, **places}))
 
             out += self._loop(axis, start, stop, n, tiles)
         return out
