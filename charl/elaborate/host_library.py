@@ -126,7 +126,12 @@ def text_of(host: Host, value: Any) -> str:
         array = host.arrays[value]
         return f"{array.item():.6g}" if array.ndim == 0 and array.dtype.kind == "f" else str(array)
     if isinstance(value, (v.Tuple, v.Run)):
-        return f"({', '.join(text_of(host, x) for x in value.items)})"
+        inner = ", ".join(text_of(host, x) for x in value.items)
+        return (
+            f"[{inner}]"
+            if isinstance(value, v.Run)
+            else f"({inner},)" if len(value.items) == 1 else f"({inner})"
+        )
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (str, int, float)) else v.describe_value(value)

@@ -212,7 +212,7 @@ class TupleType:
     items: tuple[Any, ...]
 
     def __str__(self) -> str:
-        return f"({', '.join(map(describe, self.items))})"
+        return f"({', '.join(map(describe, self.items))}{',' if len(self.items) == 1 else ''})"
 
 
 @fixed
