@@ -146,7 +146,7 @@ def _form(node: Node, free: Callable[[Node], bool]) -> tuple[Form, list[Node]]:
             continue
         met[n] = len(lines)
         if inside or n.op == "constant":
-            lines.append((n.op, tuple(n.attrs.items()), n.type, *(met[i] for i in n.inputs)))
+            lines.append((inside, n.op, tuple(n.attrs.items()), n.type, *(met[i] for i in n.inputs)))
         else:
             lines.append(n.type)
         if not inside:

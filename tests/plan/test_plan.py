@@ -10,7 +10,7 @@ from charl.dtypes import f32, f64
 from charl.graph.scalar import Apply
 from charl.loops.ir import For, Stmt
 from charl.loops.walk import expressions, statements
-from charl.plan.access import nodes_of
+from charl.plan.access import Facts, nodes_of
 from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from charl.program import DimVar
@@ -206,3 +206,11 @@ def test_memory_of_rows_kept_for_two_reductions() -> None:
     # e is read again after its column sums are known: 140 → 192 bytes, and the sums 20 → 64
     assert plan.live_bytes == 192 + 64
     assert plan.arena_bytes == plan.live_bytes
+
+
+def test_constants_that_are_expanded_and_those_that_are_not() -> None:
+    """What is like what: a number may be a value of its own for one question and part of the expression for another."""
+    x, half = parameter("x", 4), ops.constant(0.5, f32)
+    y = ops.mul(x, ops.broadcast(half, (4,), ()))
+    for stored in ({x, half}, {x}):
+        assert [r.node for r in Facts(y, lambda n, stored=stored: n not in stored).reads] == [x]
