@@ -29,6 +29,7 @@ from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row, row_loops
 from charl.loops.nests.segments import segmented
 from charl.loops.nests.taps import taps
+from charl.loops.nests.turned import turned
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
@@ -111,6 +112,8 @@ def _full(
             return _writer(schedule)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):
             return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
+    if not reduces and (blocks := turned(emitter, rows, sinks)) is not None:
+        return blocks
     if not reduces and emitter.vectors:
         rows, sinks = phased(emitter, rows, sinks)
     width = store_width(emitter, rows[-1], sinks, HOPS)
