@@ -65,7 +65,7 @@ class Copies:
 
     def static(self, x: Any) -> Any:
         """What is known at compile time, in the new symbols."""
-        if not self.symbols:
+        if not self.symbols or isinstance(x, (int, str)):
             return x
         if isinstance(x, (TensorType, Results, Dim)):
             found = self.types.get(x)

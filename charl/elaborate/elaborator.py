@@ -303,8 +303,12 @@ class Elaborator:
         """In a body's own check, report a failure and go on with None, so that what stands beside is checked too."""
         if not self.checking or self.depth:
             return work()
-        with self.guarded():
+        try:
             return work()
+        except CharlError as e:
+            self.report(e)
+        except v.Silenced:
+            pass
         return None
 
     def _cast(self, e: ast.Cast, scope: Scope) -> Any:

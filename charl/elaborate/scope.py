@@ -61,7 +61,7 @@ class Journal:
             self.close(depth)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Binding:
     """A variable. With `alias` it stands for a place (the element of a `mut` place in a `for`)."""
 
@@ -70,10 +70,10 @@ class Binding:
     mutable: bool = False
     span: Span | None = None
     alias: Place | None = None
-    born: int = field(default_factory=lambda: next(_BIRTHS))
+    born: int = field(default_factory=_BIRTHS.__next__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Mode:
     """Training mode of a method: whether it trains, and the stream it draws from."""
 
@@ -81,7 +81,7 @@ class Mode:
     rng: Place | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Scope:
     """Names of one block; `parent` is looked up next."""
 
