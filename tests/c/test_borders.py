@@ -17,7 +17,7 @@ from tests.c import build
 from tests.support import needs_cc
 
 PROGRAM = """
-from conv import convolve, max_pool, average_pool
+from conv import convolve, convolve_transposed, max_pool, average_pool
 
 fn apart(x: f32[2, 3, 28, 28], w: f32[2, 3, 14, 14]) -> f32 = sum(max_pool(max(x, 0.0), 2) * w)
 fn odd(x: f32[2, 3, 9, 13], w: f32[2, 3, 4, 6]) -> f32 = sum(max_pool(max(x, 0.0), 2) * w)
@@ -54,6 +54,14 @@ export fn own_line(x: f32[2, 4, 90], w: f32[4, 5]) {
 export fn own_pool(x: f32[2, 3, 35, 77]) = max_pool(relu(x - 0.5), 3, stride: 2, padding: 1)
 export fn own_space(x: f32[2, 3, 4, 7, 34]) = max_pool(x, 2, stride: 1, padding: 1)
 export fn own_x(x: f32[2, 5, 20, 33], w: f32[5, 3, 3]) = grad(|x| sum(depthwise(x, w, 1) ** 2))(x)
+
+/// Windows put back with strides: a reduction for each remainder of a place.
+export fn back_even(x: f32[2, 5, 32, 32], w: f32[7, 5, 3, 3]) = grad(|x| sum(strides(x, w) ** 2))(x)
+export fn back_odd(x: f32[2, 5, 31, 45], w: f32[7, 5, 3, 3]) = grad(|x| sum(strides(x, w) ** 2))(x)
+export fn back_four(x: f32[2, 5, 16, 20], w: f32[5, 7, 4, 4]) = relu(convolve_transposed(x, w, stride: 2, padding: 1))
+export fn back_three(x: f32[2, 5, 40], w: f32[5, 7, 6]) = convolve_transposed(x, w, stride: 3, padding: 1)
+export fn back_space(x: f32[1, 2, 5, 6, 16], w: f32[2, 3, 2, 2, 2]) = convolve_transposed(x, w, stride: 2)
+fn strides(x: f32[N, C, H, W], w: f32[O, C, 3, 3]) = convolve(x, w, stride: 2, padding: 1)
 
 export fn conv_deep_w(x: f32[3, 5, 14, 14], d: f32[3, 6, 10, 10]) = grad(|w| sum(convolve(x, w) * d))(zeros(6, 5, 5, 5))
 """

@@ -78,7 +78,7 @@ def _whole(places: set[int], extent: int, lanes: int) -> set[int]:
     first = max((x for x in places if 0 < x < extent / 2), default=0)
     last = min((x for x in places if extent / 2 <= x < extent), default=extent)
     low, high = -(-first // lanes) * lanes, last // lanes * lanes
-    return {low, high - lanes if extent - high == 1 else high}
+    return {x - lanes if extent - x == 1 else x for x in (low, high)}
 
 
 def _places(index: Size, name: str, low: Size, high: Size) -> set[int] | None:

@@ -7,6 +7,7 @@ Enters: sinks with one short reduction, parts of which stand under a condition o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -17,6 +18,7 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Accumulator, For, Stmt
 from charl.loops.nests.axes import HOPS, Axis, store_width, wrap
+from charl.loops.nests.phases import phased
 from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink, divisible_by_lanes, identity, lanes
 from charl.loops.vectors import lane_width
@@ -25,39 +27,64 @@ from charl.plan.expansion import TAPS
 
 Size = int | Dim
 
+_TOTALS = 4  # reductions that share loops at most: a stride of two along two axes
+
 
 def taps(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...] | None:
-    """The loops of a reduction over at most `TAPS` guarded elements; None where it is another."""
+    """The loops of a reduction over at most `TAPS` guarded elements; None where it is another.
+
+    Windows put back with strides are one reduction for each remainder of a place by the stride.
+    """
+    if not emitter.vectors or not all(isinstance(a.extent, int) for a in rows):
+        return None
+    if not any(_short(e) for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)):
+        return None
+    axes = list(rows)
+    for n in range(len(axes)):
+        (axes[n],), sinks = phased(emitter, [axes[n]], sinks)
     totals = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
-    if len(totals) != 1 or not emitter.vectors or not all(isinstance(a.extent, int) for a in rows):
+    names = [a.name for a in axes]
+    if len(totals) > _TOTALS or not all(_short(e) and _own(e, names) for e in totals):
         return None
-    (total,) = totals
-    extents = [n for _, n in total.over if isinstance(n, int)]
-    if len(extents) < len(total.over) or not 0 < prod(extents) <= TAPS or not total.dtype.is_float:
-        return None
-    inside = nodes_of(total.body)
-    names = [a.name for a in rows]
-    private = any(isinstance(e, Load) and e.symbols().issuperset(names) for e in inside)
-    if not private or not any(isinstance(e, Guard) for e in inside) or total.fn not in ("add", "max", "min"):
-        return None
-    terms = _terms(total, extents, names)
-    last = emitter.replaced(sinks, {id(total): Ref("", total.dtype)})
-    widths = {store_width(emitter, rows[-1], last, HOPS), lane_width(terms, rows[-1].name), total.dtype.bits}
-    return _Taps(emitter, total, terms).nest(list(rows), sinks) if len(widths) == 1 else None
+    terms = [_terms(e, names) for e in totals]
+    last = emitter.replaced(sinks, {id(e): Ref("", e.dtype) for e in totals})
+    widths = {store_width(emitter, axes[-1], last, HOPS), *(e.dtype.bits for e in totals)}
+    widths |= {lane_width(each, names[-1]) for each in terms}
+    return _Taps(emitter, totals, terms).nest(axes, sinks) if len(widths) == 1 else None
 
 
-def _terms(total: Reduce, extents: Sequence[int], names: Sequence[str]) -> list[Expr]:
+def _short(e: Reduce) -> bool:
+    """Whether a reduction takes few elements, some of which may not be there."""
+    extents = [n for _, n in e.over if isinstance(n, int)]
+    few = len(extents) == len(e.over) and 0 < prod(extents) <= TAPS
+    kind = e.fn in ("add", "max", "min") and e.dtype.is_float
+    return few and kind and any(isinstance(x, Guard) for x in nodes_of(e.body))
+
+
+def _own(e: Reduce, names: Sequence[str]) -> bool:
+    """Whether what is reduced is read for each place by itself."""
+    return any(isinstance(x, Load) and x.symbols().issuperset(names) for x in nodes_of(e.body))
+
+
+def _terms(total: Reduce, names: Sequence[str]) -> list[Expr]:
     """What is reduced, tap by tap, with conditions on an index itself rather than on a multiple of it."""
     memo = Memo()
 
     def plain(e: Expr) -> Expr | None:
         if not isinstance(e, Guard):
             return None
-        ranges = tuple(_divided(r, names) for r in e.ranges)
-        return Guard(ranges, rewrite(e.then, plain, memo), rewrite(e.other, plain, memo))
+        tests = [_divided(r, names) for r in e.ranges]
+        known = [low <= i < high for i, low, high in tests if isinstance(i, int)]  # type: ignore[operator]
+        ranges = tuple(r for r in tests if not isinstance(r[0], int))
+        other = rewrite(e.other, plain, memo)
+        if not all(known):
+            return other
+        then = rewrite(e.then, plain, memo)
+        return Guard(ranges, then, other) if ranges else then
 
     loops = [n for n, _ in total.over]
-    each = (dict(zip(loops, at, strict=True)) for at in product(*(range(n) for n in extents)))
+    sizes = [n for _, n in total.over if isinstance(n, int)]
+    each = (dict(zip(loops, at, strict=True)) for at in product(*(range(n) for n in sizes)))
     return [rewrite(substitute(total.body, env, Memo()), plain, memo) for env in each]
 
 
@@ -77,20 +104,19 @@ def _divided(test: tuple[Size, Size, Size], names: Sequence[str]) -> tuple[Size,
 
 
 class _Taps:
-    """Emits one such reduction."""
+    """Emits such reductions, which share their loops."""
 
-    def __init__(self, emitter: Emitter, total: Reduce, terms: Sequence[Expr]) -> None:
-        self.emitter, self.total, self.terms, self.width = emitter, total, terms, total.dtype.bits
-        self.sum = emitter.name("sum" if total.fn == "add" else "best")
+    def __init__(self, emitter: Emitter, totals: Sequence[Reduce], terms: Sequence[Sequence[Expr]]) -> None:
+        self.emitter, self.width = emitter, totals[0].dtype.bits
+        self.totals = {emitter.name("sum" if e.fn == "add" else "best"): e for e in totals}
+        self.terms = dict(zip(self.totals, terms, strict=True))
 
     def nest(self, rows: list[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
-        """All loops. Terms and what is done with the sum go through the cuts together."""
-        total = self.total
-        terms = [Sink(e, register=self.sum, fn=total.fn) for e in self.terms]
+        """All loops. Terms and what is done with the sums go through the cuts together."""
+        terms = [Sink(x, register=n, fn=e.fn) for n, e in self.totals.items() for x in self.terms[n]]
         memo = Memo()
-        ref = Ref(self.sum, total.dtype)
-        change = lambda e: ref if e == total else None  # noqa: E731
-        last = [Sink(rewrite(s.value, change, memo), s.buffer, s.index, span=s.span) for s in sinks]
+        known = {e: Ref(n, e.dtype) for n, e in self.totals.items()}
+        last = [replace(s, value=rewrite(s.value, lambda e: _found(e, known), memo)) for s in sinks]
         return segmented(self.emitter, rows, [*terms, *last], self._piece, 512 // self.width)
 
     def _piece(self, axes: list[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
@@ -123,23 +149,23 @@ class _Taps:
         return self.emitter.region(lane, self.width, count, lambda: self._reduced(moved))
 
     def _reduced(self, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
-        """The terms of a vector of places one after another, and what is done with their sum."""
-        register = self.emitter.name(self.sum.rsplit(".", 1)[0])
-        self.emitter.vector_names.add(register)
-        ref = Ref(register, self.total.dtype)
-
-        def named(e: Expr) -> Expr | None:
-            return ref if isinstance(e, Ref) and e.name == self.sum else None
-
-        nothing = identity(self.total.fn, self.total.dtype)
+        """The terms of a vector of places one after another, and what is done with their sums."""
+        names = {n: self.emitter.name(n.rsplit(".", 1)[0]) for n in self.totals}
+        self.emitter.vector_names.update(names.values())
+        start = [Accumulator(names[n], e.fn, e.dtype, True) for n, e in self.totals.items()]
         terms = [
-            Sink(s.value, register=register, fn=s.fn) for s in sinks if s.register and s.value != nothing
+            replace(s, register=names[s.register])
+            for s in sinks
+            if s.register and s.value != identity(s.fn, self.totals[s.register].dtype)
         ]
         memo = Memo()
-        last = [
-            Sink(rewrite(s.value, named, memo), s.buffer, s.index, span=s.span)
-            for s in sinks
-            if not s.register
-        ]
-        start = Accumulator(register, self.total.fn, self.total.dtype, True)
-        return (start, *self.emitter.block(terms), *self.emitter.block(last))
+
+        def named(e: Expr) -> Expr | None:
+            return Ref(names[e.name], e.dtype) if isinstance(e, Ref) and e.name in names else None
+
+        last = [replace(s, value=rewrite(s.value, named, memo)) for s in sinks if not s.register]
+        return (*start, *self.emitter.block(terms), *self.emitter.block(last))
+
+
+def _found(e: Expr, known: dict[Reduce, Ref]) -> Expr | None:
+    return known.get(e) if isinstance(e, Reduce) else None
