@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 import charl
-from charl import ops
+from charl import dims, ops
 from charl.backends.capabilities import AVX2, AVX512, PORTABLE_C, Capabilities
 from charl.compile import Options, compile_source
 from charl.dtypes import DType, f32, f64, i32
 from charl.graph import scalar
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, Node, TensorType
-from charl.loops.ir import Prefetch
+from charl.loops.ir import For, Prefetch, Simd
 from charl.loops.text import print_kernel
 from charl.loops.walk import statements
 from charl.source import Source
@@ -107,36 +107,46 @@ def large_cases() -> Iterator[Case]:
             yield Case(1 + i // 3, 340, n, k, (bool(i & 1), n == 65), ("none", "long", "bias", "two")[i], f32)
 
 
+STREAMED = Case(1, 128, 256, 384, (False, False), "bias", f32)
+
+
+def _streaming(caps: Capabilities) -> Capabilities:
+    """With a second cache that does not hold the operand of `STREAMED`, so that each of its blocks asks for the next."""
+    return replace(caps, cache=(16 << 10, 256 << 10, 1 << 20))
+
+
 @pytest.mark.parametrize("isa", build.ISA)
 def test_products(isa: str, tmp_path: Path) -> None:
     if reason := build.missing(isa):
         pytest.skip(reason)
     library = build.Library("products", tmp_path)
-    cases = [*_cases(32), *large_cases()]
-    blocks = 0
     kinds = {
         "any": PORTABLE_C,
         "exact": EXACT[isa],
         "tiny": tiny(PORTABLE_C),
         "tiny exact": tiny(EXACT[isa]),
+        "streaming exact": _streaming(EXACT[isa]),
     }
-    names = [kind for kind in kinds if isa != "scalar" or "exact" not in kind]
-    for i, case in enumerate(cases):
-        for kind in names[i % 2 :: 2]:
-            library.add_plan(f"{i} {kind}", build.plan_graph(case.graph(), kinds[kind]))
-            # only what is cut for tiny caches has blocks in the workspace here, of products with many rows
-            shared = any(p.kind == "scratch" for c in library.plans[f"{i} {kind}"].calls for p in c.places)
-            assert not shared or ("tiny" in kind and case.m > 100)
-            blocks += shared
+    names = [kind for kind in list(kinds)[:4] if isa != "scalar" or "exact" not in kind]
+    cases = [(c, kind) for i, c in enumerate([*_cases(32), *large_cases()]) for kind in names[i % 2 :: 2]]
+    cases += [(STREAMED, "streaming exact")] if isa != "scalar" else []
+    blocks = 0
+    for i, (case, kind) in enumerate(cases):
+        plan = build.plan_graph(case.graph(), kinds[kind])
+        library.add_plan(str(i), plan)
+        # only what is cut for tiny caches has blocks in the workspace here, of products with many rows
+        shared = any(p.kind == "scratch" for call in plan.calls for p in call.places)
+        assert not shared or (("tiny" in kind or case is STREAMED) and case.m > 100)
+        blocks += shared
     assert blocks >= 2
     library.build(isa, ["-O1", *build.WARNINGS])
-    for i, case in enumerate(cases):
+    for i, (case, kind) in enumerate(cases):
         arrays = case.arrays()
-        wanted = evaluate(case.graph(), arrays)
         bound = {f32: 2e-5, f64: 1e-12, i32: 0}[case.dtype] * case.k
-        for kind in names[i % 2 :: 2]:
-            for got, right in zip(library.run_plan(isa, f"{i} {kind}", arrays), wanted, strict=True):
-                np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
+        for got, right in zip(
+            library.run_plan(isa, str(i), arrays), evaluate(case.graph(), arrays), strict=True
+        ):
+            np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
 
 
 def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
@@ -146,6 +156,31 @@ def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
         (call,) = build.plan_graph(graph, caps).calls
         found = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, Prefetch)]
         assert bool(found) == asks and {s.buffer.name for s in found} <= {"other"}
+
+
+def test_blocks_ask_for_the_next() -> None:
+    """Every row of the block that is packed next, once at least, and nothing outside of the operand."""
+    n, k = STREAMED.n, STREAMED.k
+    (call,) = build.plan_graph(STREAMED.graph(), _streaming(AVX512)).calls
+    asks = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, Prefetch)]
+    assert asks and {s.buffer.name for s in asks} == {"b"}
+    asked: set[int] = set()
+    for turn in _turns(call.kernel.nests, {}):
+        asked.update(dims.evaluate(s.index, env) for s, env in turn)
+    assert {i // n for i in asked} == set(range(k)) and max(asked) < n * k
+
+
+def _turns(nests: Any, env: dict[str, int]) -> Iterator[list[tuple[Prefetch, dict[str, int]]]]:
+    """What is asked for in each turn of the loops."""
+    for s in (x for nest in nests for x in nest):
+        if isinstance(s, Prefetch):
+            yield [(s, env)]
+        elif isinstance(s, For) and any(isinstance(x, Prefetch) for x in statements(s.body)):
+            start, stop, step = (dims.evaluate(x, env) for x in (s.start, s.stop or 0, s.step))
+            for i in range(start, stop, step):
+                yield from _turns([s.body], {**env, s.index: i})
+        elif isinstance(s, Simd):
+            yield from _turns([s.body], {**env, s.lane: 0})
 
 
 def test_names_of_sums_are_none_of_the_loops_around() -> None:

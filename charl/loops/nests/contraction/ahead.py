@@ -1,14 +1,15 @@
-"""What is done with the sums of a register tile is asked for while the sums grow.
+"""What is read later is asked for while the sums of register tiles grow.
 
-An optimizer's update of weights reads them and their moments from memory, a few lines of each row of a tile, which no processor
-foresees. The loop of the sum is cut into parts, and each part asks for some rows of what comes behind the sum.
+An optimizer's update of weights reads them and their moments from memory, a few lines of each row of a tile; a block of a large
+operand is packed from as many pages as it has rows. No processor foresees either. The loop of the sum is cut into parts, and
+each part asks for some rows of what its tile does with the sums, or of the block that is packed next.
 
 Enters: a `Contraction`, its `Schedule`, register tiles. Leaves: what is worth asking for, the sum in parts, and tiles that ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from charl import dims
@@ -51,13 +52,13 @@ def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, 
 
 @dataclass(frozen=True)
 class Parts:
-    """A sum over index `part` and over `inner` in it, `size` elements of the sum; each part asks for `rows` rows."""
+    """A sum over index `part`, `count` times, and over `inner` in it, `size` elements of the sum."""
 
     total: Reduce
     part: str
     inner: str
+    count: int
     size: int
-    rows: int
 
     @property
     def index(self) -> Size:
@@ -65,15 +66,28 @@ class Parts:
         return dims.sym(self.part) * self.size + dims.sym(self.inner)
 
 
-def in_parts(emitter: Emitter, total: Reduce, rows: int) -> Parts | None:
+def rows_in_parts(emitter: Emitter, total: Reduce, rows: int) -> Parts | None:
     """The sum of a tile of `rows` rows in equal parts, a row for each where its depth has such divisors."""
-    ((name, depth),) = total.over
+    ((_, depth),) = total.over
     assert isinstance(depth, int)
     count = max(n for n in range(1, rows + 1) if depth % n == 0)
-    if count == 1 or depth // count < _LEAST:
-        return None
+    return None if count == 1 or depth // count < _LEAST else _parts(emitter, total, count)
+
+
+def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
+    """A block of the sum in equal parts, as many as `tiles` tiles need to ask for each row of the next block in one of them."""
+    ((_, depth),) = total.over
+    assert isinstance(depth, int)
+    return _parts(
+        emitter, total, min(n for n in range(1, depth + 1) if depth % n == 0 and n * tiles >= depth)
+    )
+
+
+def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:
+    ((name, depth),) = total.over
+    assert isinstance(depth, int)
     part, inner = (emitter.name(name.split(".")[0]) for _ in range(2))
-    out = Parts(total, part, inner, depth // count, -(-rows // count))
+    out = Parts(total, part, inner, count, depth // count)
     body = substitute(total.body, {name: out.index}, Memo())
     return replace(out, total=replace(total, over=((part, count), (inner, depth // count)), body=body))
 
@@ -83,16 +97,44 @@ def asking(
 ) -> tuple[Stmt, ...]:
     """A register tile each part of whose sum asks for rows of what is read behind it."""
     assert s.tile is not None
+    each = -(-len(rows) // parts.count)
     ask: list[Stmt] = []
-    for n in range(parts.rows):
-        row: Size = dims.sym(parts.part) * parts.rows + n
-        row = dims.minimum(row, len(rows) - 1, {parts.part: (0, len(rows) - 1)})
+    for n in range(each):
+        row = dims.minimum(dims.sym(parts.part) * each + n, len(rows) - 1, {parts.part: (0, parts.count - 1)})
         for load in s.ahead:
-            step = max(LINE // load.dtype.bytes, lanes)
-            for first in range(0, strip.vectors * lanes, step):
-                env = {s.tile.name: rows[0] + row, s.lane.name: strip.start + first}
-                ask.append(Prefetch(load.source, dims.substitute(load.index[0], env)))
+            ask += _lines(
+                load, {s.tile.name: rows[0] + row}, s.lane.name, strip.start, strip.vectors * lanes, lanes
+            )
     return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
+
+
+def asking_next(
+    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, k: Size, number: Size, lanes: int,
+    ranges: Mapping[str, tuple[Size, Size]],
+) -> tuple[Stmt, ...]:  # fmt: skip
+    """Tile `number` of the block that begins at `k`, each part of whose sum asks for a row of the block that is packed next.
+
+    That is the next of the sum, or behind the last one the first of the next strip.
+    """
+    (load,), (axis,) = s.packed, c.over
+    assert s.depth is not None
+    after, width = k + s.depth, strip.vectors * lanes
+    begin = strip.start + width * dims.floordiv(after, axis.extent)
+    begin = dims.minimum(begin, s.lane.extent - width, ranges)
+    row = dims.minimum(
+        number * parts.count + dims.sym(parts.part), s.depth - 1, {**ranges, parts.part: (0, parts.count - 1)}
+    )
+    ask = _lines(load, {axis.name: dims.mod(after, axis.extent) + row}, s.lane.name, begin, width, lanes)
+    return tuple(_in_loop(x, parts.part, ask) for x in tile)
+
+
+def _lines(
+    load: Load, at: Mapping[str, Size], lane: str, begin: Size, width: int, lanes: int
+) -> tuple[Stmt, ...]:
+    """Ask for the cache lines of `width` elements along the lanes."""
+    step = max(LINE // load.dtype.bytes, lanes)
+    places = ({**at, lane: begin + first} for first in range(0, width, step))
+    return tuple(Prefetch(load.source, dims.substitute(load.index[0], env)) for env in places)
 
 
 def _in_loop(s: Stmt, index: str, first: tuple[Stmt, ...]) -> Stmt:

@@ -20,7 +20,7 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Stmt
 from charl.loops.nests.axes import Axis, instances, wrap
-from charl.loops.nests.contraction.ahead import asking, in_parts
+from charl.loops.nests.contraction.ahead import asking, asking_next, block_in_parts, rows_in_parts
 from charl.loops.nests.contraction.cycles import even, rows_of
 from charl.loops.nests.contraction.form import Contraction
 from charl.loops.nests.contraction.limits import SumLoop, limited
@@ -213,7 +213,7 @@ class Blocks(Packing):
             index: Size = dims.sym(self.c.over[0].name)
             if kept and not packs:
                 total = replace(total, body=self._body(one, kept, self._position({})))
-            parts = in_parts(self.emitter, total, len(self._own(rows))) if self.s.ahead else None
+            parts = rows_in_parts(self.emitter, total, len(self._own(rows))) if self.s.ahead else None
             total, index = (parts.total, parts.index) if parts else (total, index)
             sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): total})
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
@@ -222,6 +222,23 @@ class Blocks(Packing):
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
+
+    @property
+    def _number_of_tiles(self) -> int:
+        assert self.s.tile is not None and isinstance(self.s.tile.extent, int)
+        return sum(count for count, _ in even(self.s.tile.extent, self.s.shape.rows))
+
+    def _number(self, first: Size) -> Size:
+        """The number of tiles before an element of the tile axis that begins one."""
+        assert self.s.tile is not None and isinstance(self.s.tile.extent, int)
+        low = first if isinstance(first, int) else self.ranges[str(first)][0]
+        before = 0
+        for start, stop, size in rows_of(self.s.tile.extent, self.s.shape.rows):
+            assert isinstance(low, int) and isinstance(start, int) and isinstance(stop, int)
+            if low < stop:
+                return before + dims.floordiv(first - start, size)
+            before += (stop - start) // size
+        return before
 
     def _own(self, rows: Values) -> Sequence[Size]:
         """The elements of the tile axis in a register tile."""
@@ -320,6 +337,10 @@ class Blocks(Packing):
                 place, innermost = dims.sym(inner), over[-1][0]
                 keep = partial(self._keep, one, kept, index=k + place, place=place, innermost=innermost)
                 return self._added(one, part, rows, keep)
+            if self.s.streamed:
+                parts = block_in_parts(self.emitter, part, self._number_of_tiles)
+                added, number = self._added(one, parts.total, rows), self._number(self._own(rows)[0])
+                return asking_next(added, parts, self.c, self.s, one, k, number, self.least, self.ranges)
             return self._limited(self._added(one, part, rows), one, rows, SumLoop(inner, axis.name, k, count))
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)

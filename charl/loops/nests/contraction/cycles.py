@@ -22,7 +22,7 @@ _PAIR = 128  # bytes of two cache lines, which come together
 # Of a row of a strip that is packed, from the second cache and from behind it.
 FETCH = (5.0, 24.0)
 VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
-_KIND = 0.006  # share of the cycles that another kind of tile must save, for the code it takes
+_KIND = 0.012  # share of the cycles that another kind of tile must save, for the code it takes
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _FOLDED = 3  # rows up to which compilers take the vectors from memory for every multiply-add
 

@@ -21,6 +21,7 @@ _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
 _LEAST = 128  # elements of the sum in a block in the workspace, at least where there are as many
 _AGAIN = 4  # times as long results take to come as an operand that is read in order: a tile waits for them
+_STREAMED = 192  # elements of the sum, at most, of a block whose tiles ask for the next one
 _MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
@@ -53,6 +54,8 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     if waits:  # for the sums
         room -= tile * width if isinstance(tile, int) else room
     blocked = not s.flipped and turn <= room
+    if blocked and (deep := _streamed(c, caps, s)):
+        return replace(s, depth=deep, streamed=True)
     s = replace(s, as_read=blocked and _as_read(c, caps, s))
     if not s.flipped and (shared := _shared(c, caps, s, turn)):
         return shared
@@ -117,6 +120,23 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
         return None
     _, depth, strips = best
     return replace(s, depth=None if depth == extent else depth, strips=strips, shared=True)
+
+
+def _streamed(c: Contraction, caps: Capabilities, s: Schedule) -> int | None:
+    """The depth of blocks whose tiles ask for the next one, of a large operand that comes from memory once.
+
+    For some tiles only: many of them make up for packing that waits. Each block but the first visits the results once more.
+    """
+    if s.turned or len(s.packed) != 1 or len(c.over) != 1 or s.tile is None or c.limits or c.home() is None:
+        return None
+    sizes = (c.over[0].extent, s.tile.extent, s.lane.extent)
+    if not all(isinstance(x, int) for x in sizes) or not caps.exact or _scattered(c, caps, s):
+        return None
+    depth, rows, columns = (known(x) for x in sizes)
+    if depth * columns * c.total.dtype.bytes <= caps.cache[1] or not 3 <= rows / s.shape.rows < _MANY:
+        return None
+    most = next((n for n in range(_STREAMED, _STREAMED // 2, -1) if depth % n == 0), None)
+    return most if most and rows * (depth // most - 1) < 1.4 * depth else None
 
 
 def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:

@@ -50,7 +50,8 @@ class Schedule:
     tile of a block reads the operands where they lie and packs them meanwhile. `shared`: packed blocks lie in the workspace,
     and threads share the tiles that use one; otherwise each thread has blocks of its own on its stack. `flipped`: results
     leave transposed. `also`: a further axis, of which a register tile takes so many elements.
-    `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow.
+    `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow. `streamed`: the tiles of a block
+    ask for what the next block packs.
     """
 
     lane: Axis
@@ -69,4 +70,5 @@ class Schedule:
     panels: Panels | None = None
     also: tuple[Axis, int] | None = None
     ahead: tuple[Load, ...] = ()
+    streamed: bool = False
     cost: float = 0.0
