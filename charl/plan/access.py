@@ -279,9 +279,14 @@ def is_view(node: Node) -> bool:
 _VIEWS: dict[Hashable, bool] = {}
 
 
+def like(node: Node) -> Hashable:
+    """Equal for equal operations on values of equal types."""
+    return node.op, tuple(node.attrs.items()), node.type, *(i.type for i in node.inputs)
+
+
 def found_alike(known: dict[Hashable, bool], node: Node, find: Callable[[Node], bool]) -> bool:
     """What `find` says of an operation; `known` has what it has said of equal ones."""
-    key = (node.op, tuple(node.attrs.items()), node.type, *(i.type for i in node.inputs))
+    key = like(node)
     found = known.get(key)
     if found is None:
         if len(known) >= _MANY:

@@ -11,14 +11,15 @@ consumers (its epilogue) and no more; what a contraction reads is stored. Joinin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from charl import dims
 from charl.dims import nonnegative, product
 from charl.graph.ir import Node, Shape, Size
-from charl.plan.access import Facts, LoopFacts, Read
+from charl.plan.access import Facts, LoopFacts, Read, like
 from charl.plan.conditions import Conditions, conditions
 from charl.plan.expansion import Expansion
 from charl.plan.masks import Masks
@@ -27,6 +28,9 @@ from charl.plan.masks import Masks
 _GUARDED = 48
 # Rows of a target without loops in parallel over inner axes, and serial kernels of any target, hold at most this much.
 _SERIAL_ELEMENTS = 1024
+# So many small values or groups that compute the same are calls of one function, unless they make next to nothing.
+ALIKE = 4
+TINY = 64
 # Additions up to which a value is made again of what is stored anyway, and how many times smaller such a part costs nothing.
 _AGAIN = 3
 _SMALLER = 8
@@ -74,6 +78,7 @@ class Fusion(Expansion):
         self.groups: dict[int, Group] = {}
         self._made = -1
         self._moved: dict[Node, frozenset[Read]] = {}
+        self._used: dict[Node, Counter[Hashable]] = {}
         placed = [
             n
             for n in self.order
@@ -266,10 +271,27 @@ class Fusion(Expansion):
             return False
         shapes = {s for g in groups for s in g.shapes}
         if rows == 0 and any(shapes):
-            return self._small(shapes, rows)
+            return self._small(shapes, rows) and not self._one_of_many(groups)
         if self.caps.grid and any(len(s) > rows for s in shapes):
             return self._small(shapes, rows) and any(g.reduced for g in groups)
         return True
+
+    def _one_of_many(self, groups: Sequence[Group]) -> bool:
+        """Whether the last of these is one of many that do the same with a number of the others: they share a function."""
+        node, others = groups[-1].members[0], groups[:-1]
+        size = product(node.shape)
+        if self.caps.grid or (isinstance(size, int) and size <= TINY):
+            return False
+        numbers = [
+            r.node for r in self.fact(node).reads if not r.node.rank and self.group_of.get(r.node) in others
+        ]
+        return any(self._alike(n)[like(node)] >= ALIKE for n in numbers)
+
+    def _alike(self, value: Node) -> Counter[Hashable]:
+        """How many equal operations read a value."""
+        if value not in self._used:
+            self._used[value] = Counter(map(like, self.readers[value]))
+        return self._used[value]
 
     @staticmethod
     def _small(shapes: set[Shape], rows: int) -> bool:

@@ -6,12 +6,14 @@ the group that overwrites it. Never changes what a group computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import insort
+from collections.abc import Callable, Hashable, Mapping
 
 from charl.dims import product
 from charl.graph.ir import Node
-from charl.plan.fusion import Fusion, Group
+from charl.plan.fusion import ALIKE, TINY, Fusion, Group
 from charl.plan.memory import Memory
+from charl.plan.repeats import Signature
 from charl.plan.ties import Chains
 
 # Small groups that free more than this do not wait for others.
@@ -150,26 +152,31 @@ def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
 def schedule(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[list[Group]]:
     """Steps in order: as the program has it, or with what frees memory first, whichever needs less at once.
 
-    Large groups run alone; small ones wait and go together, unless they free more than a little.
+    Large groups run alone; small ones wait and go together, unless they free more than a little or many compute the same.
     """
     before = dependencies(fusion, updates, chains)
-    memory = Memory(fusion, updates)
-    plain = _steps(fusion, before, memory, lambda groups: groups[0])
-    frugal = _steps(fusion, before, memory, lambda groups: min(groups, key=memory.growth))
+    memory, minor = Memory(fusion, updates), _shared(fusion)
+    plain = _steps(fusion, before, minor, memory, lambda groups: groups[0])
+    frugal = _steps(fusion, before, minor, memory, lambda groups: min(groups, key=memory.growth))
     return min((plain, frugal), key=memory.peak)
 
 
 def _steps(
-    fusion: Fusion, before: Mapping[Group, set[Group]], memory: Memory, choose: Callable[[list[Group]], Group]
+    fusion: Fusion,
+    before: Mapping[Group, set[Group]],
+    minor: set[Group],
+    memory: Memory,
+    choose: Callable[[list[Group]], Group],
 ) -> list[list[Group]]:
-    waiting = sorted(before, key=lambda g: g.id)
-    done: set[Group] = set()
+    behind: dict[Group, list[Group]] = {g: [] for g in before}
+    for g, earlier in before.items():
+        for other in earlier:
+            behind[other].append(g)
+    missing = {g: len(earlier) for g, earlier in before.items()}
+    ready = sorted((g for g in before if not missing[g]), key=_number)
     steps: list[list[Group]] = []
-    minor = {g for g in waiting if _is_small(g)}
     memory.reset()
-    while waiting:
-        ready = [g for g in waiting if before[g] <= done]
-        assert ready, "a cycle of groups"
+    while ready:
         small = [g for g in ready if g in minor]
         large = [g for g in ready if g not in minor]
         if small and (not large or any(memory.growth(g) < -_SMALL_BYTES for g in small)):
@@ -177,17 +184,46 @@ def _steps(
         else:
             step = [choose(large)]
         steps.append(step)
-        done.update(step)
         memory.run(step)
-        waiting = [g for g in waiting if g not in done]
+        for group in step:
+            ready.remove(group)
+            for g in behind[group]:
+                missing[g] -= 1
+                if not missing[g]:
+                    insort(ready, g, key=_number)
+    assert not any(missing.values()), "a cycle of groups"
     return steps
+
+
+def _number(group: Group) -> int:
+    return group.id
+
+
+def _shared(fusion: Fusion) -> set[Group]:
+    """Small groups that share a kernel with others, whatever these compute.
+
+    Several that do the same work are one function, called for each, where a call costs next to nothing.
+    """
+    small = [g for g in fusion.groups.values() if _is_small(g)]
+    if fusion.caps.grid:
+        return set(small)
+    alike: dict[Hashable, list[Group]] = {}
+    for group in small:
+        key = Signature(fusion, lambda node: None, [group]).key
+        alike.setdefault(key if _elements(group) > TINY else group, []).append(group)
+    return {g for same in alike.values() if len(same) < ALIKE for g in same}
 
 
 def _is_small(group: Group) -> bool:
     if group.heavy or group.closed:
         return False  # (a loop or branch is both)
+    return _elements(group) <= _SMALL
+
+
+def _elements(group: Group) -> int:
+    """Elements of the largest value of a group; more than any small one has where that is not known."""
     sizes = [product(n.shape) for n in group.members]
-    return all(isinstance(s, int) and s <= _SMALL for s in sizes)
+    return max(s if isinstance(s, int) else _SMALL + 1 for s in sizes)
 
 
 def _within_limit(groups: list[Group], fusion: Fusion) -> list[Group]:

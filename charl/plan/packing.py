@@ -106,13 +106,14 @@ class Kind:
 
 
 # Of size, first and last step, and the number of steps: what comes first. Last steps in order let what is left reach less and
-# less high. In sixteenths it does so less, but all is lower, or what lives shortly comes behind the others.
+# less high. In sixteenths it does so less, but all is lower; or what lives shortly comes behind the others.
 _ORDERS: tuple[Callable[[int, int, int, int], Key], ...] = (
     lambda size, first, last, steps: (-size, first),
     lambda size, first, last, steps: (first, -size),
     lambda size, first, last, steps: (-(last - first + 1) * size, first),
     lambda size, first, last, steps: (-last, -size),
     lambda size, first, last, steps: (-(16 * last // steps), -size, first),
+    lambda size, first, last, steps: (-(32 * last // steps), -size, first),
     lambda size, first, last, steps: (-int(16 * (last - first) >= steps), -last, -size),
 )
 

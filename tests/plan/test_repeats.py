@@ -111,3 +111,29 @@ def test_a_deep_chain_is_not_one_expression() -> None:
     for k in w:
         want = np.tanh(want * k + 0.1)
     np.testing.assert_allclose(run_plan(plan, [x, w], {"N": 5})[0], want, rtol=1e-4)
+
+
+UPDATES = """
+struct Biases { PLACES: f32[96] }
+export fn step(mut b: Biases, g: Biases, lr: f32) {
+    let scale = lr / (1.0 + sqrt(TOTAL))
+    UPDATED
+}
+"""
+
+
+@pytest.mark.parametrize("many", [2, 8])
+def test_many_small_updates_are_calls_of_one_function(many: int) -> None:
+    names = [f"p{k}" for k in range(many)]
+    text = UPDATES.replace("PLACES: f32[96]", ", ".join(f"{n}: f32[96]" for n in names))
+    text = text.replace("TOTAL", " + ".join(f"sum(g.{n} ** 2)" for n in names))
+    text = text.replace("UPDATED", "\n    ".join(f"b.{n} -= scale * g.{n}" for n in names))
+    lowered = plan_program(_program(text), PORTABLE_C)
+    kernels = [c.kernel.name for c in lowered.plans[0].calls]
+    assert len(set(kernels)) <= 3 if many == 8 else len(kernels) == 1
+    rng = np.random.default_rng(1)
+    leaves = [rng.standard_normal(96).astype(np.float32) for _ in range(2 * many)]
+    new = run_plan(lowered.plans[0], [*(x.copy() for x in leaves), np.float32(0.5)], {})
+    scale = 0.5 / (1 + np.sqrt(sum((x.astype(float) ** 2).sum() for x in leaves[many:])))
+    for got, old, g in zip(new[-many:], leaves[:many], leaves[many:], strict=True):
+        np.testing.assert_allclose(got, old - scale * g, rtol=1e-5, atol=1e-6)
