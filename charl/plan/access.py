@@ -86,6 +86,13 @@ class Form:
         return frozenset(x.source for x in below if isinstance(x, Load))
 
     @cached_property
+    def guarding(self) -> int:
+        """The first axis whose place decides a condition on the index; more than there are where none does."""
+        guards = [e for e in nodes_of(self.expr) if isinstance(e, Guard)]
+        names = {n for g in guards for r in g.ranges for size in r for n in dims.symbols(size)}
+        return next((d for d, i in enumerate(self.own) if dims.symbols(i) & names), len(self.own))
+
+    @cached_property
     def reduces(self) -> bool:
         """Whether a reduction is part of the element, or of a place that it is read from."""
         return any(isinstance(e, Reduce) for e in nodes_of(self.expr, indices=True))
@@ -196,6 +203,7 @@ class Facts:
         self.checked = [sources[k] for k in form.checked if sources[k] not in read]
         self.reads += [Read(x, (), False) for x in self.checked]
         self.guarded = frozenset(sources[k] for k in form.guarded)
+        self.guarding = form.guarding
 
     def prefix(self, read: Read) -> int:
         """How many leading indices of the read value are this node's own leading indices."""

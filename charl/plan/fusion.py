@@ -200,7 +200,7 @@ class Fusion(Expansion):
             return False
         if source.heavy and self._scalar(fact):
             return False
-        if self._too_long_to_guard(fact, source):
+        if self._not_to_guard(fact, source):
             return False
         if any(self._reads_reduced(r, rows) for r in fact.reads if self.group_of.get(r.node) is source):
             return False
@@ -209,10 +209,14 @@ class Fusion(Expansion):
             return False
         return self._acyclic(fact, source)
 
-    def _too_long_to_guard(self, fact: Facts | LoopFacts, source: Group) -> bool:
-        """Under a condition nothing can be named: what is used twice there is written out twice, and so on downwards."""
-        guarded = any(self.group_of.get(n) is source for n in fact.guarded)
-        return guarded and sum(self.fact(n).cost for n in source.members) > _GUARDED
+    def _not_to_guard(self, fact: Facts | LoopFacts, source: Group) -> bool:
+        """Under a condition nothing can be named: what is used twice there is written out twice, and so on downwards. Nor is
+        there a loop: a sum for each place would have to stand before it, where not every place has one."""
+        if not isinstance(fact, Facts) or not any(self.group_of.get(n) is source for n in fact.guarded):
+            return False
+        if any(self.fact(n).reduces and n.rank > fact.guarding for n in source.members):
+            return True
+        return sum(self.fact(n).cost for n in source.members) > _GUARDED
 
     def _scalar(self, fact: Facts | LoopFacts) -> bool:
         """Whether a value would keep a contraction that it joined from running on vectors."""
@@ -235,7 +239,7 @@ class Fusion(Expansion):
             or b.split
             or (a.heavy and b.heavy)
             or not self._acyclic(fact, b)
-            or self._too_long_to_guard(fact, b)
+            or self._not_to_guard(fact, b)
             or b.before >> a.id & 1
         ):
             return False

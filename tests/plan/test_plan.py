@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from charl import dims, ops
 from charl.backends.capabilities import PORTABLE_C, SCALAR, WGSL
 from charl.dtypes import f32, f64
+from charl.graph.evaluate import evaluate
 from charl.graph.scalar import Apply
 from charl.loops.ir import For, Stmt
 from charl.loops.walk import expressions, statements
 from charl.plan.access import Facts, nodes_of
 from charl.plan.build import plan_export
+from charl.plan.evaluate import run_plan
 from charl.plan.ir import Plan
 from charl.program import DimVar
+from tests.elaborate import programs
 from tests.plan.graphs import export, full, layer_norm, linear, parameter, softmax
 
 N = dims.sym("N")
@@ -214,3 +218,26 @@ def test_constants_that_are_expanded_and_those_that_are_not() -> None:
     y = ops.mul(x, ops.broadcast(half, (4,), ()))
     for stored in ({x, half}, {x}):
         assert [r.node for r in Facts(y, lambda n, stored=stored: n not in stored).reads] == [x]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["tanh(m @ m[0])", "tanh(sum(m, axis: 1))", "softmax(m)", "m @ m"],
+    ids=["product", "sum", "softmax", "matrix"],
+)
+def test_sums_of_which_parts_are_overwritten(value: str) -> None:
+    """Under the condition that says which part, no loop stands: the sums are a kernel of their own."""
+    text = f"""
+export fn f(m: f64[N, N]) where N >= 3 {{
+    let mut c = {value}
+    c[1:] += 0.5 * concat([c[1:], c[:1]])[:-1]
+    c[0] = m[0, 0] * c[0]
+    c
+}}
+"""
+    found = programs.export(text)
+    m = np.random.default_rng(0).normal(size=(5, 5))
+    (wanted,) = evaluate(found.graph, [m], {"N": 5})
+    for caps in (PORTABLE_C, SCALAR):
+        (got,) = run_plan(plan_export(found, caps), [m], {"N": 5})
+        np.testing.assert_allclose(got.reshape(wanted.shape), wanted, rtol=1e-12)
