@@ -36,6 +36,8 @@ _AGAIN = 3
 _SMALLER = 8
 # Elements of other places that one element may compute again, nested ones counted: a butterfly of three stages, not of ten.
 _MOVED = 32
+# Elements of a sum from which on it is added up in blocks.
+_DEEP = 512
 
 
 @dataclass(eq=False)
@@ -133,9 +135,8 @@ class Fusion(Expansion):
     def _place(self, node: Node) -> None:
         fact = self.fact(node)
         self._made += 1
-        group = Group(
-            self._made, [node], node.rank, node.shape, fact.heavy, self.writes(node) or node in self.apart
-        )
+        closed = self.writes(node) or node in self.apart or (fact.heavy and self._grows_in_place(node))
+        group = Group(self._made, [node], node.rank, node.shape, fact.heavy, closed)
         group.split = node in self.split
         group.shapes = {node.shape}
         group.reduced = {node.rank} if fact.reduces else set()
@@ -160,6 +161,30 @@ class Fusion(Expansion):
             rows = min(self._new_rows(node, fact, g) for g in chosen)
             for other in (*others, group):
                 self._merge(first, other, rows)
+
+    def _grows_in_place(self, node: Node) -> bool:
+        """Whether a sum is so deep that it grows in memory block by block, and nothing that it updates could hold it meanwhile.
+
+        It has an array of its own then, where the caches hold that, and what is done with it is a kernel of its own.
+        """
+        if node.op != "contract" or self.caps.grid or node in self.results:
+            return False
+        depth = product(node.inputs[0].shape[d] for d in node.attrs["sum"][0])
+        size = product(node.shape) * node.dtype.bytes
+        if not (
+            isinstance(depth, int) and isinstance(size, int) and depth >= _DEEP and size <= self.caps.cache[1]
+        ):
+            return False
+        seen, waiting = {node}, [node]
+        while waiting:
+            for n in self.readers.get(waiting.pop(), ()):
+                if n.shape != node.shape or n in seen or self.fact(n).heavy:
+                    continue
+                if n in self.updates:
+                    return True
+                seen.add(n)
+                waiting.append(n)
+        return False
 
     def _moves(self, fact: Facts | LoopFacts, sources: list[Group]) -> frozenset[Read]:
         """Reads of other places than the own element, in groups that a node joins: each computes that element again."""

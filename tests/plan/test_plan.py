@@ -241,3 +241,11 @@ export fn f(m: f64[N, N]) where N >= 3 {{
     for caps in (PORTABLE_C, SCALAR):
         (got,) = run_plan(plan_export(found, caps), [m], {"N": 5})
         np.testing.assert_allclose(got.reshape(wanted.shape), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("depth", "kernels"), [(32, 1), (2048, 2)])
+def test_deep_sums_grow_in_an_array_of_their_own_rather_than_beside_what_they_update(depth, kernels) -> None:
+    w, x, y = parameter("w", 64, 96), parameter("x", depth, 64), parameter("y", depth, 96)
+    new = ops.sub(w, ops.contract(x, y, sum=((0,), (0,))))
+    plan = plan_export(export([w, x, y], [], mut=[(w, new)]), PORTABLE_C)
+    assert len(plan.calls) == kernels
