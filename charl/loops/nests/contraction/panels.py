@@ -33,6 +33,7 @@ Size = int | Dim
 
 _LEAST = 64  # elements of the sum in a block, at least where there are as many
 _RUN = 4.0  # cycles to begin the innermost loop of the sum once more
+_FAR = 1.5  # times as long as what lies in order, where what is turned comes from memory
 _VECTORS = 4  # of a register tile, at most
 
 
@@ -89,6 +90,8 @@ def _scheduled(
             packs = -(-fixed(tiles[0].extent) // chunk)
             cost = sums + TURN * fixed(lane.extent) * depth * packs * turned + (TURN + 0.2) * outputs
             cost += 2 * (depth // block) * outputs / lanes
+            if turned and fixed(lane.extent) * depth * bytes_ > caps.cache[1]:  # in short runs from far away
+                cost += _FAR * fixed(lane.extent) * depth * bytes_ / caps.bandwidth[1] * packs
             panel = Panels(tiles, counts, chunk, first)
             shape = Tile(prod(counts), vectors)
             kept = (load,) if turned else ()
