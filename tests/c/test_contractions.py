@@ -149,6 +149,23 @@ def test_products(isa: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
 
 
+MOMENTUM = """
+export fn step(mut w: f32[2048, 1040], mut m: f32[2048, 1040], x: f32[N, 2048], d: f32[N, 1040]) {
+    m = 0.9 * m + einsum("ni,nj->ij", x, d)
+    w = w - 0.01 * m
+}
+"""
+
+
+@pytest.mark.parametrize("simd", ["auto", "avx2", "avx512"])
+def test_sums_of_unknown_depth_that_no_result_can_hold(simd: str) -> None:
+    """They are whole, or wait in an array of each thread; blocks in the workspace would leave them no place to grow in."""
+    files = compile_source(Source("momentum.ch", MOMENTUM), Options(targets=("c",), simd=simd)).files
+    text = next(data.decode() for path, data in files.items() if path.endswith("momentum.c"))
+    body = re.search(r"^static void momentum_step.*?^}", text, re.S | re.M)
+    assert body and "sums_space" in body[0] and "packed)" not in body[0]
+
+
 def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
     """From behind the second cache: for each row of a tile once, while the sums grow; not where the cache has it."""
     graph = Case(1, 64, 96, 256, (False, False), "long", f32).graph()

@@ -102,9 +102,8 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     base = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
     s = blocked(c, caps, base, far)
     others = [x for x in c.loads if x not in reads]
-    turns = -(
-        -vectors // (shape.vectors * (s.strips if s.shared else 1))
-    )  # in which all tiles come to their rows
+    together = shape.vectors * (s.strips if s.shared else 1)
+    turns = -(-vectors // together)  # in which all tiles come to their rows
     lines = [_lines(x, tile, shape.rows) for x in far_loads(c, caps, others, [])]
     visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
     cycles += visit * sum(lines) * tiles * turns * depth

@@ -53,13 +53,13 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
     room = caps.stack
     if waits:  # for the sums
         room -= tile * width if isinstance(tile, int) else room
-    blocked = not s.flipped and turn <= room
-    if blocked and (deep := _streamed(c, caps, s)):
+    fits = not s.flipped and turn <= room
+    if fits and (deep := _streamed(c, caps, s)):
         return replace(s, depth=deep, streamed=True)
-    s = replace(s, as_read=blocked and _as_read(c, caps, s))
+    s = replace(s, as_read=fits and _as_read(c, caps, s))
     if not s.flipped and (shared := _shared(c, caps, s, turn)):
         return shared
-    if blocked and _scattered(c, caps, s):
+    if fits and _scattered(c, caps, s):
         many = min(_TOGETHER, -(-known(s.lane.extent) * c.total.dtype.bytes // width))
         many = max(min(many, caps.stack // 2 // (known(tile) * width)), 1) if waits else many
         room = caps.stack - (known(tile) * width * many if waits else 0)
@@ -67,11 +67,11 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
         return replace(s, depth=split(extent, most), strips=many, waits=waits)
     tiles = -(-known(tile) // s.shape.rows)
     most = caps.stack // turn
-    if blocked and not waits and 1 < tiles <= _FEW and known(extent) * turn > caps.cache[0]:
+    if fits and not waits and 1 < tiles <= _FEW and known(extent) * turn > caps.cache[0]:
         most = max(caps.cache[0] // turn, 1)  # what is packed for few tiles does not leave the nearest cache
     if isinstance(extent, int) and extent <= most:
         return replace(s, strips=_side_by_side(c, caps, s, turn * extent)) if not s.flipped else s
-    if not blocked:
+    if not fits:
         return replace(s, packed=(), turned=(), cost=float("inf")) if s.turned else replace(s, packed=())
     return replace(s, depth=split(extent, max(min(most, room // turn), 1)), waits=waits)
 
@@ -107,7 +107,7 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
         blocks = -(-known(extent) // depth)
         if strips > 1 and depth * inside < min(_LEAST, known(extent) * inside):
             break
-        if blocks > 1 and c.home() is None:
+        if c.home() is None and not (blocks == 1 and isinstance(extent, int)):
             continue
         operand = moved(caps, rows * known(extent) * inside * c.total.dtype.bytes, -(-everywhere // strips))
         results = rows * strips * s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes
