@@ -100,7 +100,7 @@ static void digits_predict_dropout(
         float *restrict dropout,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(1312 * N + 520 * (N / 4) >= 65536)
+    PARALLEL_FOR_IF(800 * N + 520 * (N / 4) >= 32768)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             vf32 sum = vf32_set1(0.0f);
@@ -169,7 +169,7 @@ static void digits_predict_dense(
         ptrdiff_t N)
 {
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
-        PARALLEL_FOR_IF(589 * (N / 4) >= 65536)
+        PARALLEL_FOR_IF(333 * (N / 4) >= 32768)
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
@@ -202,9 +202,9 @@ static void digits_predict_dense(
 }
 
 /* digits.ch:18: softmax(net(x)) */
-static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
+static void digits_predict_e(float *restrict result, const float *restrict dense, ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(51 * N >= 65536)
+    PARALLEL_FOR_IF(51 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -247,7 +247,7 @@ static void digits_train_step_dropout(
         float *restrict dropout,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(2124 * N + 512 * (N / 4) >= 65536)
+    PARALLEL_FOR_IF(1612 * N + 512 * (N / 4) >= 32768)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             float sums_space[8 * VL32 + 16];
@@ -384,7 +384,7 @@ static void digits_train_step_d_dense(
                 "digits.ch:23:5");
     }
 #endif
-    PARALLEL_FOR_IF(89 * N >= 65536)
+    PARALLEL_FOR_IF(89 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
         vf32 largest = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
@@ -434,7 +434,7 @@ static void digits_train_step_d_y(
         const float *restrict d_dense,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(264 * N + 80 * (N / 4) >= 65528)
+    PARALLEL_FOR_IF(184 * N + 80 * (N / 4) >= 32760)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         float packed_space[20 * VL32 + 16];
         float *const packed = f32_aligned(packed_space);
@@ -547,7 +547,7 @@ static void digits_train_step_update_net_0_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(1368 * N >= 51536)
+    PARALLEL_FOR_IF(856 * N >= 18768)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 54; j += 6) {
             float sums_space[12 * VL32 + 16];
@@ -616,7 +616,7 @@ static void digits_train_step_update_net_0_w(
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
                                 vf32_div(vf32_mul(vf32_set1(rate), t),
-                                    vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                                    vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -680,7 +680,7 @@ static void digits_train_step_update_net_0_w(
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
                                 vf32_div(vf32_mul(vf32_set1(rate), t),
-                                    vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                                    vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -699,7 +699,7 @@ static void digits_train_step_update_net_2_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(216 * N >= 61972)
+    PARALLEL_FOR_IF(136 * N >= 29204)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         float sums_space[192 * VL32 + 16];
         float *const sums = f32_aligned(sums_space);
@@ -766,8 +766,7 @@ static void digits_train_step_update_net_2_w(
                 vf32_store_mask(net_2_w + 10 * i + 10 * j + k,
                         vf32_sub(vf32_load_mask(net_2_w + 10 * i + 10 * j + k, active),
                             vf32_div(vf32_mul(vf32_set1(rate), t),
-                                vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))),
-                        active);
+                                vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))), active);
             }
         }
     }
@@ -817,7 +816,7 @@ static void digits_train_step_small_updates_2(
         result[0] = total / (float)N;
     }
 
-    PARALLEL_FOR_IF(8 * N >= 65324)
+    PARALLEL_FOR_IF(8 * N >= 32556)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         vf32 sum = vf32_set1(0.0f);
         vf32 sum2 = vf32_set1(0.0f);
@@ -844,16 +843,16 @@ static void digits_train_step_small_updates_2(
         vf32_store(net_0_b + i,
                 vf32_sub(vf32_load(net_0_b + i),
                     vf32_div(vf32_mul(vf32_set1(rate), t),
-                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                        vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
         vf32_store(adam_m_0_b + i + VL32, t3);
         vf32_store(adam_v_0_b + i + VL32, t4);
         vf32_store(net_0_b + i + VL32,
                 vf32_sub(vf32_load(net_0_b + i + VL32),
                     vf32_div(vf32_mul(vf32_set1(rate), t3),
-                        vf32_add(vf32_mul(vf32_sqrt(t4), vf32_set1(scale2)), vf32_set1(1e-8f)))));
+                        vf32_fma(vf32_sqrt(t4), vf32_set1(scale2), vf32_set1(1e-8f)))));
     }
 
-    PARALLEL_FOR_IF(2 * N >= 65484)
+    PARALLEL_FOR_IF(2 * N >= 32716)
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
         const vm32 active = vm32_range(0, 10 - i);
         vf32 sum = vf32_set1(0.0f);
@@ -871,12 +870,12 @@ static void digits_train_step_small_updates_2(
         vf32_store_mask(net_2_b + i,
                 vf32_sub(vf32_load_mask(net_2_b + i, active),
                     vf32_div(vf32_mul(vf32_set1(-div_[0]), t),
-                        vf32_add(vf32_mul(vf32_sqrt(t2), vf32_set1(scale[0])), vf32_set1(1e-8f)))), active);
+                        vf32_fma(vf32_sqrt(t2), vf32_set1(scale[0]), vf32_set1(1e-8f)))), active);
     }
 }
 
-/* nn.ch:15: param w: f32[i, o] = glorot_uniform()
- * nn.ch:16: param b: f32[o] = zeros() if bias */
+/* nn.ch:17: param w: f32[i, o] = glorot_uniform()
+ * nn.ch:18: param b: f32[o] = zeros() if bias */
 static void digits_Digits_init_small(
         const uint32_t *restrict rng_key,
         const uint32_t *restrict rng_counter,
@@ -898,11 +897,10 @@ static void digits_Digits_init_small(
         }
         for (ptrdiff_t i = 0; i < 640; i += VL32) {
             vf32_store(result_2_w + i,
-                    vf32_add(vf32_set1(-0.2847474f),
-                        vf32_mul(vf32_set1(0.5694948f),
-                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t4), vu32_set1(t5),
-                                            vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
-                                vf32_set1(5.9604645e-8f)))));
+                    vf32_fma(vf32_set1(0.5694948f),
+                        vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t4), vu32_set1(t5),
+                                        vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
+                            vf32_set1(5.9604645e-8f)), vf32_set1(-0.2847474f)));
         }
     }
 
@@ -916,18 +914,19 @@ static void digits_Digits_init_small(
     }
 }
 
-/* nn.ch:15: param w: f32[i, o] = glorot_uniform() */
+/* nn.ch:17: param w: f32[i, o] = glorot_uniform() */
 static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_t *restrict random_bits)
 {
     const uint32_t random_bits_element = random_bits[0];
     const uint32_t random_bits_element2 = random_bits[1];
+    PARALLEL_FOR
     for (ptrdiff_t i = 0; i < 4096; i += VL32) {
         vf32_store(result_0_w + i,
-                vf32_add(vf32_set1(-0.21650635f),
-                    vf32_mul(vf32_set1(0.4330127f),
-                        vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element),
-                                        vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1),
-                                        vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)))));
+                vf32_fma(vf32_set1(0.4330127f),
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element),
+                                    vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1),
+                                    vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)),
+                    vf32_set1(-0.21650635f)));
     }
 }
 
@@ -963,11 +962,11 @@ enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digi
 
     digits_Digits_init_small(
         rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
-    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:15:26");
-    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:15:26");
-    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "nn.ch:15:26");
+    DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:17:26");
+    DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:17:26");
+    DIGITS_NAN_F32(self->layer2.b, 10, "result_2_b", "nn.ch:17:26");
     digits_Digits_init_uniform(self->layer0.w, random_bits);
-    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "nn.ch:15:26");
+    DIGITS_NAN_F32(self->layer0.w, 4096, "result_0_w", "nn.ch:17:26");
     digits_Digits_init_update_rng_counter(&rng->counter);
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -1021,7 +1020,7 @@ enum digits_status digits_predict(
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:10:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_predict_softmax(result, dense, N);
+    digits_predict_e(result, dense, N);
     DIGITS_NAN_F32(result, 10 * N, "result", "digits.ch:18:5");
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -1032,7 +1031,7 @@ enum digits_status digits_predict(
 
 size_t digits_train_step_workspace(ptrdiff_t N)
 {
-    return (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128);
+    return (size_t)(1088 * N + 64 * size_ceildiv(4 * N, 64) + 192);
 }
 
 enum digits_status digits_train_step(
@@ -1054,7 +1053,7 @@ enum digits_status digits_train_step(
         return DIGITS_NULL_POINTER;
     if (N < 0)
         return DIGITS_BAD_DIMENSION;
-    if (N > (PTRDIFF_MAX - 57996) / 1328)
+    if (N > (PTRDIFF_MAX - 57996) / 1352)
         return DIGITS_BAD_DIMENSION;
     if (digits_train_step_workspace(N) > 0 && workspace == NULL)
         return DIGITS_BAD_WORKSPACE;
@@ -1069,22 +1068,20 @@ enum digits_status digits_train_step(
         {"x", x, (size_t)(64 * N) * sizeof *x, false},
         {"y", y, (size_t)N * sizeof *y, false},
         {"result", result, (size_t)1 * sizeof *result, true},
-        {"workspace", workspace, (size_t)(1024 * N + 64 * size_ceildiv(4 * N, 64) + 64 * size_ceildiv(40 * N, 64) + 128), true},
+        {"workspace", workspace, (size_t)(1088 * N + 64 * size_ceildiv(4 * N, 64) + 192), true},
     };
     digits_overlaps("digits.ch:27:11", regions, 7);
 #endif
     unsigned char *const arena = (unsigned char *)workspace;
-    unsigned char *const part = arena + 1024 * N + 64 * size_ceildiv(40 * N, 64) + 64 * size_ceildiv(4 * N, 64);
-    unsigned char *const part_2 = part + 64;
     float *const unit_interval = (float *)arena; /* [64 * N] */
     float *const add = (float *)(arena + 256 * N); /* [64 * N] */
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
     float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
-    float *const div_ = (float *)part; /* [1] */
-    float *const scale = (float *)part_2; /* [1] */
-    float *const div_2 = (float *)(arena + 768 * N + 64 * size_ceildiv(40 * N, 64)); /* [1] */
+    float *const div_ = (float *)(arena + 1088 * N); /* [1] */
+    float *const scale = (float *)(arena + 1088 * N + 64); /* [1] */
+    float *const div_2 = (float *)(arena + 1088 * N + 128); /* [1] */
     float *const d_dense = (float *)(arena + 1024 * N); /* [10 * N] */
-    float *const loss = (float *)(arena + 1024 * N + 64 * size_ceildiv(40 * N, 64)); /* [N] */
+    float *const loss = (float *)(arena + 1088 * N + 192); /* [N] */
     float *const d_y = (float *)(arena + 768 * N); /* [64 * N] */
 
     digits_train_step_dropout(

@@ -51,13 +51,21 @@ const char *digits_source_hash(void);
 const char *digits_debug_message(void);
 #endif
 
-/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986). */
+/*
+ * activation(x @ w + b) over the last dimension.
+ *
+ * Shapes: [*S, i] to [*S, o]. Source: Rumelhart et al. (1986); torch.nn.Linear, whose weight is w transposed.
+ */
 struct digits_dense {
     float w[64 * 64]; /* [64, 64] */
     float b[64]; /* [64] */
 };
 
-/* activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986). */
+/*
+ * activation(x @ w + b) over the last dimension.
+ *
+ * Shapes: [*S, i] to [*S, o]. Source: Rumelhart et al. (1986); torch.nn.Linear, whose weight is w transposed.
+ */
 struct digits_dense_2 {
     float w[64 * 10]; /* [64, 10] */
     float b[10]; /* [10] */
@@ -69,7 +77,11 @@ struct digits_digits {
     struct digits_dense_2 layer2;
 };
 
-/* Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0. */
+/*
+ * Running means m of g and v of g ** 2, corrected for their start at 0.
+ *
+ * Shapes: m and v as the parameters of M. Source: Kingma and Ba (2015), algorithm 1; torch.optim.Adam.
+ */
 struct digits_adam {
     struct digits_digits m;
     struct digits_digits v;
@@ -77,8 +89,11 @@ struct digits_adam {
 };
 
 /*
- * A stream of random numbers: Threefry-2x32-20 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
- * Each draw uses `counter` and moves it on by one; element i of draw c is the cipher of (i, c) under `key`.
+ * A stream of random numbers. Each draw uses `counter` and moves it on by one; element i of draw c is the cipher of (i, c)
+ * under `key`.
+ *
+ * Shapes: key u32[2], counter u32. Source: Threefry-2x32-20 of Salmon et al. (2011), "Parallel random numbers: as easy as 1,
+ * 2, 3"; jax.extend.random.threefry_2x32.
  */
 struct digits_rng {
     uint32_t key[2]; /* [2] */
@@ -167,8 +182,8 @@ size_t digits_train_step_workspace(ptrdiff_t N);
  *   result     result, f32
  *   workspace  digits_train_step_workspace(...) bytes, aligned to 8 (64 is faster), of any content
  *
- * Costs: workspace 1024 * N + 64 * ceil_div(4 * N, 64) + 64 * ceil_div(40 * N, 64) + 128 bytes,
- * structs 57736 bytes, tables in ROM 0 bytes, 21386 * N + 67353 floating-point operations.
+ * Costs: workspace 1088 * N + 64 * ceil_div(4 * N, 64) + 192 bytes, structs 57736 bytes, tables in ROM
+ * 0 bytes, 21386 * N + 67353 floating-point operations.
  */
 enum digits_status digits_train_step(
     ptrdiff_t N,

@@ -8,22 +8,24 @@ NumPy in, NumPy out; needs numpy (and wgpu for the GPU). Edit the program, not t
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import json
 import math
 import operator
 import os
-import pathlib
-import platform
-import shutil
-import subprocess
-import tempfile
 import threading
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +135,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(data: bytes) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
     """(dtype, shape, bytes) of every tensor of a safetensors file, by name."""
+    import json
+
     if len(data) < 8:
         raise CharlFileError("the file is too short for a safetensors file")
     length = int.from_bytes(data[:8], "little")
@@ -200,12 +204,12 @@ Array = NDArray[Any]
 _Size = Any  # an integer, the name of a dimension, or [function, sizes...]
 
 
-@dataclass(frozen=True)
 class _Tensor:
     """Element type and shape of an array; rank 0 is a number."""
 
-    dtype: str
-    shape: tuple[_Size, ...]
+    def __init__(self, dtype: str, shape: tuple[_Size, ...]) -> None:
+        self.dtype = dtype
+        self.shape = shape
 
     @cached_property
     def numpy(self) -> np.dtype[Any]:
@@ -215,23 +219,20 @@ class _Tensor:
         return f"{self.dtype}[{', '.join(map(_words, self.shape))}]"
 
 
-@dataclass(frozen=True)
-class _Argument:
+class _Argument(NamedTuple):
     name: str
     type: Any  # a _Tensor, a record class, or a tuple of types
     mut: bool = False
 
 
-@dataclass(frozen=True)
-class _Dim:
+class _Dim(NamedTuple):
     name: str
     low: int
     high: int | None
     multiple_of: int
 
 
-@dataclass(frozen=True)
-class _Export:
+class _Export(NamedTuple):
     """What a backend is told of one function."""
 
     name: str
@@ -580,6 +581,8 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """The content as a safetensors file."""
+        import json
+
         leaves = self.leaves()
         order = sorted(leaves, key=lambda path: -leaves[path].dtype.itemsize)
         header: dict[str, Any] = {}
@@ -632,13 +635,13 @@ class Record:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a safetensors file; an old one is replaced only when all is written."""
-        target = pathlib.Path(path)
+        import tempfile
+
+        target = os.fspath(path)
+        folder, file_name = os.path.split(target)
         data = self.to_bytes()
         try:
-            handle, name = tempfile.mkstemp(
-                prefix=f".{target.name}.",
-                dir=target.parent,
-            )
+            handle, name = tempfile.mkstemp(prefix=f".{file_name}.", dir=folder or ".")
         except OSError as e:
             raise CharlFileError(f"cannot write {target}: {e.strerror}") from e
         try:
@@ -654,7 +657,8 @@ class Record:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Reads a safetensors file with exactly the tensors of this record."""
         try:
-            data = pathlib.Path(path).read_bytes()
+            with open(path, "rb") as file:
+                data = file.read()
         except OSError as e:
             raise CharlFileError(f"cannot read {path}: {e.strerror}") from e
         try:
@@ -705,7 +709,9 @@ class _Binder:
                 self.bind(f"{name}[{i}]", t, v, mut)
         else:
             if not isinstance(value, type_):
-                text = f"{name} must be {type_._title}, got {_described(value)}"
+                found = _described(value)
+                wanted = type_._title if type_._title != found else type_.__name__
+                text = f"{name} must be {wanted}, got {found}"
                 raise CharlTypeError(f"{self.export.name}: {text}")
             if value._dynamic:
                 for path, field, _ in value._pointers():
@@ -909,51 +915,63 @@ _VALUES: dict[str, Any] = {
 def _compiler() -> str:
     """The C compiler: $CC, else the first of cc, gcc and clang."""
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        for folder in os.get_exec_path() if name else ():
+            path = os.path.join(folder, name)  # `name` where it is absolute
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
     text = "no C compiler: install gcc or clang, or name one in CC"
     raise CharlBackendError(f'{text}; backend="wgpu" needs none')
 
 
-def _library(folder: pathlib.Path, flags: tuple[str, ...]) -> pathlib.Path:
+def _library(folder: str, flags: tuple[str, ...]) -> str:
     """The shared library, compiled where it is not there yet: beside the sources or in a cache."""
     compiler = _compiler()
-    sources = sorted(folder.glob("*.[ch]"))
-    key = hashlib.sha256(" ".join((compiler, platform.node(), *flags)).encode())
-    for source in sources:
-        key.update(source.name.encode() + b"\0" + source.read_bytes())
-    name = f"{_PREFIX}-{key.hexdigest()[:16]}.so"
+    parts = [" ".join((compiler, _machine()[0], *flags)).encode()]
+    for source in sorted(os.listdir(folder)):
+        if source.endswith((".c", ".h")):
+            with open(os.path.join(folder, source), "rb") as file:
+                parts += [source.encode(), file.read()]
+    data = b"\0".join(parts)
+    # (hashlib would take longer to load than all of the package)
+    name = f"{_PREFIX}-{zlib.crc32(data):08x}{zlib.adler32(data):08x}.so"
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    places = [
-        folder / "lib",
-        pathlib.Path(cache) / "charl",
-        pathlib.Path(tempfile.gettempdir()),
-    ]
-    for place in places[:2]:
-        if (place / name).is_file():
-            return place / name
+    places = [os.path.join(folder, "lib"), os.path.join(cache, "charl")]
+    for place in places:
+        path = os.path.join(place, name)
+        if os.path.isfile(path):
+            return path
+    import tempfile
+
+    places.append(tempfile.gettempdir())
     for place in places:
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            os.makedirs(place, exist_ok=True)
             handle, partial = tempfile.mkstemp(prefix=f".{name}.", dir=place)
         except OSError:
             continue
         os.close(handle)
         _compile(compiler, flags, folder, partial)
-        os.replace(partial, place / name)
-        return place / name
+        path = os.path.join(place, name)
+        os.replace(partial, path)
+        return path
     raise CharlBackendError(f"no folder can be written for {name}: tried {places}")
 
 
-def _compile(
-    compiler: str,
-    flags: tuple[str, ...],
-    folder: pathlib.Path,
-    out: str,
-) -> None:
+def _machine() -> tuple[str, str]:
+    """The name of this machine, and of its processor."""
+    if hasattr(os, "uname"):
+        this = os.uname()
+        return this.nodename, this.machine
+    import platform
+
+    return platform.node(), platform.machine()
+
+
+def _compile(compiler: str, flags: tuple[str, ...], folder: str, out: str) -> None:
+    import subprocess
+
     fixed = ("-std=c99", "-O2", "-fPIC", "-shared")
-    source = str(folder / f"{_PREFIX}.c")
+    source = os.path.join(folder, f"{_PREFIX}.c")
     command = [compiler, *fixed, *flags, "-o", out, source, "-lm"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -971,7 +989,7 @@ class _C:
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        folder: str,
         simd: str,
         debug: bool,
         threads: bool,
@@ -981,7 +999,7 @@ class _C:
                 f"simd must be one of {', '.join(_SIMD)}, not {simd!r}",
             )
         flags = _SIMD[simd]
-        if simd == "native" and platform.machine() not in ("x86_64", "AMD64"):
+        if simd == "native" and _machine()[1] not in ("x86_64", "AMD64"):
             flags = ()
         if debug:
             quiet = f"-D{_PREFIX.upper()}_REPORT(where,message)=((void)0)"
@@ -989,7 +1007,7 @@ class _C:
         if threads:
             flags = (*flags, "-fopenmp")
         self.path = _library(folder, flags)
-        self._library = ctypes.CDLL(str(self.path))
+        self._library = ctypes.CDLL(self.path)
         self._debug = debug
         self._functions: dict[str, Any] = {}
         self._local = threading.local()
@@ -1286,17 +1304,21 @@ class _Wgpu:
     too small.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._folder = folder / "wgsl"
-        self.manifest = json.loads(
-            (self._folder / "manifest.json").read_text(encoding="utf-8"),
-        )
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        import json
+
+        self._folder = os.path.join(folder, "wgsl")
+        self.manifest = json.loads(self._file("manifest.json"))
         self.device, self.adapter = self._open()
         self._pipelines: dict[str, tuple[Any, Any, int]] = {}
         self._constants: dict[tuple[int, int], Any] = {}
         self._prepared: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._staging: Any = None
         self._lock = threading.Lock()
+
+    def _file(self, name: str) -> bytes:
+        with open(os.path.join(self._folder, name), "rb") as file:
+            return file.read()
 
     def _open(self) -> tuple[Any, str]:
         """A device with the limits the manifest needs, and the adapter's name."""
@@ -1341,6 +1363,8 @@ class _Wgpu:
         missing = f"no GPU adapter; {remedy}"
         unset = "XDG_RUNTIME_DIR" not in os.environ
         if unset:  # Mesa would complain on stderr
+            import tempfile
+
             os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
         try:
             adapters = wgpu.gpu.enumerate_adapters_sync()
@@ -1398,7 +1422,8 @@ class _Wgpu:
         """The buffer of a table of the package."""
         key = (offset, size)
         if key not in self._constants:
-            with open(self._folder / self.manifest["constants"], "rb") as file:
+            path = os.path.join(self._folder, self.manifest["constants"])
+            with open(path, "rb") as file:
                 file.seek(offset)
                 data = file.read(size)
             self._constants[key] = self.upload(np.frombuffer(data, np.uint32))
@@ -1442,7 +1467,7 @@ class _Wgpu:
         """The compiled kernel, the layout of its bindings, the number of its sizes."""
         if kernel not in self._pipelines:
             entry = self.manifest["kernels"][kernel]
-            code = (self._folder / entry["file"]).read_text(encoding="utf-8")
+            code = self._file(entry["file"]).decode()
             kinds = [_KINDS[b["access"]] for b in entry["bindings"]]
             kinds += ["uniform"] * bool(entry["sizes"])
             layout = self.device.create_bind_group_layout(
@@ -1567,7 +1592,7 @@ class _Wgpu:
 class _Gpu:
     """Runs exports on a GPU, where the tensors of records stay between calls."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: str) -> None:
         self._gpu = _Wgpu(folder)
 
     def run(
@@ -1596,7 +1621,10 @@ class _Gpu:
 
 
 class Dense(Record):
-    """activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986)."""
+    """activation(x @ w + b) over the last dimension.
+
+    Shapes: [*S, i] to [*S, o]. Source: Rumelhart et al. (1986); torch.nn.Linear, whose weight is w transposed.
+    """
 
     _title = "Dense"
     __slots__ = ()
@@ -1610,7 +1638,10 @@ class Dense(Record):
 
 
 class Dense_2(Record):
-    """activation(x @ w + b) over the last dimension: [*S, i] to [*S, o] (Rumelhart et al., 1986)."""
+    """activation(x @ w + b) over the last dimension.
+
+    Shapes: [*S, i] to [*S, o]. Source: Rumelhart et al. (1986); torch.nn.Linear, whose weight is w transposed.
+    """
 
     _title = "Dense"
     __slots__ = ()
@@ -1643,7 +1674,10 @@ class Digits(Record):
 
 
 class Adam(Record):
-    """Adam (Kingma and Ba, 2015): running means m of g and v of g ** 2, corrected for their start at 0."""
+    """Running means m of g and v of g ** 2, corrected for their start at 0.
+
+    Shapes: m and v as the parameters of M. Source: Kingma and Ba (2015), algorithm 1; torch.optim.Adam.
+    """
 
     _title = "Adam"
     __slots__ = ()
@@ -1658,8 +1692,11 @@ class Adam(Record):
 
 
 class Rng(Record):
-    """A stream of random numbers: Threefry-2x32-20 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-    Each draw uses `counter` and moves it on by one; element i of draw c is the cipher of (i, c) under `key`.
+    """A stream of random numbers. Each draw uses `counter` and moves it on by one; element i of draw c is the cipher of (i, c)
+    under `key`.
+
+    Shapes: key u32[2], counter u32. Source: Threefry-2x32-20 of Salmon et al. (2011), "Parallel random numbers: as easy as 1,
+    2, 3"; jax.extend.random.threefry_2x32.
     """
 
     _title = "Rng"
@@ -1702,13 +1739,7 @@ _TRAIN_STEP_SPEC = _Export(
     ),
     _Tensor("float32", ()),
     dims=(_Dim("N", 0, None, 1),),
-    workspace=[
-        "+",
-        ["*", 1024, "N"],
-        ["*", 64, ["ceildiv", ["*", 4, "N"], 64]],
-        ["*", 64, ["ceildiv", ["*", 40, "N"], 64]],
-        128,
-    ],
+    workspace=["+", ["*", 1088, "N"], ["*", 64, ["ceildiv", ["*", 4, "N"], 64]], 192],
 )
 
 
@@ -1760,13 +1791,13 @@ def load(
     and NaN) choose how the C is compiled; `threads` compiles it with OpenMP, which takes as many
     as OMP_NUM_THREADS says; `folder` is where the package's files are.
     """
-    where = pathlib.Path(__file__).parent if folder is None else pathlib.Path(folder)
+    where = os.path.realpath(os.path.dirname(__file__) if folder is None else folder)
     if not isinstance(backend, str):
         return Package(backend)
     if backend == "c":
-        return Package(_C(where.resolve(), simd, debug, threads))
+        return Package(_C(where, simd, debug, threads))
     if backend == "wgpu":
-        return Package(_Gpu(where.resolve()))
+        return Package(_Gpu(where))
     known = "c and wgpu"
     raise CharlBackendError(f"no backend is called {backend!r}; known: {known}")
 

@@ -241,7 +241,7 @@ static void test_digits_train_step(void)
     static float result[1];
     static union {
         double alignment;
-        unsigned char bytes[3392];
+        unsigned char bytes[3520];
     } workspace;
     enum digits_status status;
     fill_f32(net.layer0.w, 4096, 1u, 0.25f, 0.5f);

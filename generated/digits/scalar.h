@@ -28,6 +28,13 @@ static inline ptrdiff_t size_ceildiv(ptrdiff_t a, ptrdiff_t b) {
     return a / b + (a % b > 0);
 }
 
+/* Threads for the loop below, where the compiler has OpenMP (-fopenmp). */
+#ifdef _OPENMP
+#define PARALLEL_FOR _Pragma("omp parallel for schedule(static)")
+#else
+#define PARALLEL_FOR
+#endif
+
 /* The same where `pays` holds. */
 #ifdef _OPENMP
 #define PARALLEL_TEXT(text) _Pragma(#text)

@@ -1,5 +1,5 @@
-// nn.ch:15: param w: f32[i, o] = glorot_uniform()
-// nn.ch:16: param b: f32[o] = zeros() if bias
+// nn.ch:17: param w: f32[i, o] = glorot_uniform()
+// nn.ch:18: param b: f32[o] = zeros() if bias
 
 @group(0) @binding(0) var<storage, read> rng_key: array<u32>;
 @group(0) @binding(1) var<storage, read> rng_counter: array<u32>;

@@ -1,4 +1,4 @@
-// nn.ch:15: param w: f32[i, o] = glorot_uniform()
+// nn.ch:17: param w: f32[i, o] = glorot_uniform()
 
 @group(0) @binding(0) var<storage, read_write> result_0_w: array<f32>;
 @group(0) @binding(1) var<storage, read> random_bits: array<u32>;
