@@ -7,6 +7,7 @@ copy, unless it takes over what it starts with: see `ties`) and updated like a `
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -106,6 +107,8 @@ def build(
     level = Level(
         fusion, updates, schedule(fusion, updates, chains), same, {}, ranges or {}, dict(rows or {})
     )
+    outer = ((g, n) for g in fusion.groups.values() for n in g.reads if n in level.rows)
+    assert all(fusion.group_of[n] is g for g, n in outer), "a kernel reads what another stores at a row"
     for step in level.steps:
         node = step[0].members[0]
         if node.op == "loop":
@@ -256,10 +259,9 @@ def _names() -> list[str]:
 
 def _separate(body: Graph, count: int) -> tuple[Graph, dict[Node, Node], dict[Node, int]]:
     """Every result a node of its own: which update a carried parameter, and which are which yield."""
-    uses: dict[Node, int] = {}
+    uses = Counter(body.results)
     for n in topological(body.results):
-        for x in n.inputs:
-            uses[x] = uses.get(x, 0) + 1
+        uses.update(n.inputs)
     results: list[Node] = []
     updates: dict[Node, Node] = {}
     yields: dict[Node, int] = {}
@@ -268,8 +270,7 @@ def _separate(body: Graph, count: int) -> tuple[Graph, dict[Node, Node], dict[No
             continue
         copy = node.op in ("parameter", "constant") or node in results
         if k >= count:  # stored at a row: nothing reads it there, and no kernel writes it piece by piece
-            again = uses.get(node) or node in body.results[:count]
-            copy = copy or bool(again) or node.op == "item" or OPS[node.op].write is not None
+            copy = copy or uses[node] > 1 or node.op == "item" or OPS[node.op].write is not None
         node = copied(node) if copy else node
         results.append(node)
         if k < count:
