@@ -91,6 +91,11 @@ def accumulator(t: DType) -> DType:
     return u32 if t in (u8, u16) else t
 
 
+def smallest_normal(t: DType) -> float:
+    """The least positive float with a full mantissa in the type that operations on `t` compute in."""
+    return float(np.finfo((f32 if t.is_half else t).numpy).tiny)
+
+
 def rounded(x: Any, t: DType) -> Any:
     """An array of floats as the evaluator has elements of `t`: the nearest values of the type, ties to even; NaN stays NaN."""
     with np.errstate(over="ignore"):

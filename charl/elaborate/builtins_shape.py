@@ -86,6 +86,15 @@ def _ones_like(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     return v.rebuild(p["x"].value, lambda _, n: ops.full(1, n.type))
 
 
+@builtin("smallest_normal", x=Missing)
+def _smallest_normal(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
+    """Below it, arithmetic on x meets subnormal numbers."""
+    x = tensor("smallest_normal", p["x"])
+    if not x.dtype.is_float:
+        raise fail(TENSOR, f"`smallest_normal` takes floats, and this is {v.describe_value(x)}", c.span)
+    return ops.constant(dtypes.smallest_normal(x.dtype), x.dtype)
+
+
 @builtin("params", x=Missing)
 def _params(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     """The trained part of a value, as its gradient has it."""

@@ -1,5 +1,19 @@
 //! Optimizers: structs of their state with a method `update`, and what is done to gradients before it. `lr` may come from a schedule.
 
+/// keep * mean + gain * x, or 0 where that is below 1e4 * smallest_normal. A mean of what stays 0 decays into subnormal numbers, with
+/// which processors compute up to a hundred times slower.
+///
+/// Shapes: mean and x alike, to the same. Source: IEEE 754 (2019), 3.4, for what is subnormal.
+fn decayed(mean, keep, x, gain) {
+    let next = keep * mean + gain * x
+    where(abs(next) < 1e4 * smallest_normal(next), 0.0, next)
+}
+
+/// d, or 0 where a mean of its square would stay 0 (`decayed`): in f32 below 1.1e-15.
+///
+/// Shapes: any, to the same. Source: IEEE 754 (2019), 3.4.
+fn seen(d) = where(abs(d) < sqrt(1e8 * smallest_normal(d)), 0.0, d)
+
 /// Stochastic gradient descent with momentum, also Nesterov's, and weight decay.
 ///
 /// Shapes: velocity as the parameters of M. Source: Polyak (1964); Nesterov (1983); torch.optim.SGD.
@@ -20,18 +34,19 @@ struct Sgd<M> {
     ) {
         for (p, d, u) in zip(leaves(net), leaves(g), leaves(velocity)) {
             let pull = if weight_decay == 0.0 { d } else { d + weight_decay * p }
-            u = momentum * u + pull
+            u = decayed(u, momentum, pull, 1.0)
             p = p - lr * (if nesterov { pull + momentum * u } else { u })
         }
     }
 }
 
-/// What Adam and its kin step along in one tensor: a = b1 * a + (1 - b1) * d and b = b2 * b + (1 - b2) * d ** 2, then
+/// What Adam and its kin step along in one tensor: a = b1 * a + (1 - b1) * d and b = b2 * b + (1 - b2) * d ** 2 (`seen`, `decayed`), then
 /// rate * a / (sqrt(b) * scale + eps), where `rate` and `scale` undo that a and b began at 0.
 fn adapted(mut a, mut b, d, betas: (float, float), rate, scale, eps: float) {
     let (b1, b2) = betas
-    a = b1 * a + (1.0 - b1) * d
-    b = b2 * b + (1.0 - b2) * d ** 2
+    let g = seen(d)
+    a = decayed(a, b1, g, 1.0 - b1)
+    b = decayed(b, b2, g ** 2, 1.0 - b2)
     rate * a / (sqrt(b) * scale + eps)
 }
 
@@ -109,7 +124,7 @@ struct RmsProp<M> {
     /// square = decay * square + (1 - decay) * g ** 2; net -= lr * g / (sqrt(square) + eps).
     fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-2, decay: float = 0.99, eps: float = 1e-8) {
         for (p, d, s) in zip(leaves(net), leaves(g), leaves(square)) {
-            s = decay * s + (1.0 - decay) * d ** 2
+            s = decayed(s, decay, seen(d) ** 2, 1.0 - decay)
             p = p - lr * d / (sqrt(s) + eps)
         }
     }
@@ -127,7 +142,7 @@ struct AdaGrad<M> {
     /// square += g ** 2; net -= lr * g / (sqrt(square) + eps).
     fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-2, eps: float = 1e-10) {
         for (p, d, s) in zip(leaves(net), leaves(g), leaves(square)) {
-            s = s + d ** 2
+            s = s + seen(d) ** 2
             p = p - lr * d / (sqrt(s) + eps)
         }
     }
@@ -187,7 +202,7 @@ struct Lion<M> {
         for (p, d, a) in zip(leaves(net), leaves(g), leaves(m)) {
             let way = sign(b1 * a + (1.0 - b1) * d)
             p = p - lr * (if weight_decay == 0.0 { way } else { way + weight_decay * p })
-            a = b2 * a + (1.0 - b2) * d
+            a = decayed(a, b2, d, 1.0 - b2)
         }
     }
 }

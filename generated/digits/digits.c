@@ -547,7 +547,7 @@ static void digits_train_step_update_net_0_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(856 * N >= 18768)
+    PARALLEL_FOR_IF(856 * N >= 12624)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 54; j += 6) {
             float sums_space[12 * VL32 + 16];
@@ -604,19 +604,28 @@ static void digits_train_step_update_net_0_w(
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
                     const vf32 t =
+                            vf32_select(vf32_lt(vf32_abs(sum13), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f),
+                            sum13);
+                    const vf32 t2 =
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.1f), sum13));
-                    const vf32 t2 =
+                            vf32_mul(vf32_set1(0.1f), t));
+                    const vf32 t3 =
+                            vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t2);
+                    const vf32 t4 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum13, sum13)));
-                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t);
-                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t2);
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                    const vf32 t5 =
+                            vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t4);
+                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t3);
+                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t5);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(rate), t),
-                                    vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(rate), t3),
+                                    vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -668,19 +677,28 @@ static void digits_train_step_update_net_0_w(
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
                     const vf32 t =
+                            vf32_select(vf32_lt(vf32_abs(sum11), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f),
+                            sum11);
+                    const vf32 t2 =
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.1f), sum11));
-                    const vf32 t2 =
+                            vf32_mul(vf32_set1(0.1f), t));
+                    const vf32 t3 =
+                            vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t2);
+                    const vf32 t4 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.001f), vf32_mul(sum11, sum11)));
-                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t);
-                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t2);
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                    const vf32 t5 =
+                            vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t4);
+                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t3);
+                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t5);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(rate), t),
-                                    vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(rate), t3),
+                                    vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -699,7 +717,7 @@ static void digits_train_step_update_net_2_w(
         const float *restrict scale,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(136 * N >= 29204)
+    PARALLEL_FOR_IF(136 * N >= 27668)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         float sums_space[192 * VL32 + 16];
         float *const sums = f32_aligned(sums_space);
@@ -754,19 +772,26 @@ static void digits_train_step_update_net_2_w(
                 const vm32 active = vm32_range(0, 10 - k);
                 const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
                 const vf32 t =
+                        vf32_select(vf32_lt(vf32_abs(turned_element), vf32_set1(1.0842022e-15f)),
+                        vf32_set1(0.0f), turned_element);
+                const vf32 t2 =
                         vf32_add(vf32_mul(vf32_set1(0.9f),
                             vf32_load_mask(adam_m_2_w + 10 * i + 10 * j + k, active)),
-                        vf32_mul(vf32_set1(0.1f), turned_element));
-                const vf32 t2 =
+                        vf32_mul(vf32_set1(0.1f), t));
+                const vf32 t3 =
+                        vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
+                const vf32 t4 =
                         vf32_add(vf32_mul(vf32_set1(0.999f),
                             vf32_load_mask(adam_v_2_w + 10 * i + 10 * j + k, active)),
-                        vf32_mul(vf32_set1(0.001f), vf32_mul(turned_element, turned_element)));
-                vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, t, active);
-                vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, t2, active);
+                        vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                const vf32 t5 =
+                        vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
+                vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, t3, active);
+                vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, t5, active);
                 vf32_store_mask(net_2_w + 10 * i + 10 * j + k,
                         vf32_sub(vf32_load_mask(net_2_w + 10 * i + 10 * j + k, active),
-                            vf32_div(vf32_mul(vf32_set1(rate), t),
-                                vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))), active);
+                            vf32_div(vf32_mul(vf32_set1(rate), t3),
+                                vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))), active);
             }
         }
     }
@@ -816,7 +841,7 @@ static void digits_train_step_small_updates_2(
         result[0] = total / (float)N;
     }
 
-    PARALLEL_FOR_IF(8 * N >= 32556)
+    PARALLEL_FOR_IF(8 * N >= 32460)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         vf32 sum = vf32_set1(0.0f);
         vf32 sum2 = vf32_set1(0.0f);
@@ -824,53 +849,62 @@ static void digits_train_step_small_updates_2(
             sum = vf32_add(sum, vf32_load(d_y + i + 64 * j));
             sum2 = vf32_add(sum2, vf32_load(d_y + i + 64 * j + VL32));
         }
-        const vf32 t =
-                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)),
-                vf32_mul(vf32_set1(0.1f), sum));
+        const vf32 t = vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
         const vf32 t2 =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)), vf32_mul(vf32_set1(0.1f), t));
+        const vf32 t3 = vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
+        const vf32 t4 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
+                vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+        const vf32 t5 = vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
         const float rate = -div_[0];
         const float scale2 = scale[0];
-        const vf32 t3 =
+        const vf32 t6 =
+                vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum2);
+        const vf32 t7 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.1f), sum2));
-        const vf32 t4 =
+                vf32_mul(vf32_set1(0.1f), t6));
+        const vf32 t8 = vf32_select(vf32_lt(vf32_abs(t7), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t7);
+        const vf32 t9 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(sum2, sum2)));
-        vf32_store(adam_m_0_b + i, t);
-        vf32_store(adam_v_0_b + i, t2);
+                vf32_mul(vf32_set1(0.001f), vf32_mul(t6, t6)));
+        const vf32 t10 = vf32_select(vf32_lt(vf32_abs(t9), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t9);
+        vf32_store(adam_m_0_b + i, t3);
+        vf32_store(adam_v_0_b + i, t5);
         vf32_store(net_0_b + i,
                 vf32_sub(vf32_load(net_0_b + i),
-                    vf32_div(vf32_mul(vf32_set1(rate), t),
-                        vf32_fma(vf32_sqrt(t2), vf32_set1(scale2), vf32_set1(1e-8f)))));
-        vf32_store(adam_m_0_b + i + VL32, t3);
-        vf32_store(adam_v_0_b + i + VL32, t4);
+                    vf32_div(vf32_mul(vf32_set1(rate), t3),
+                        vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
+        vf32_store(adam_m_0_b + i + VL32, t8);
+        vf32_store(adam_v_0_b + i + VL32, t10);
         vf32_store(net_0_b + i + VL32,
                 vf32_sub(vf32_load(net_0_b + i + VL32),
-                    vf32_div(vf32_mul(vf32_set1(rate), t3),
-                        vf32_fma(vf32_sqrt(t4), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                    vf32_div(vf32_mul(vf32_set1(rate), t8),
+                        vf32_fma(vf32_sqrt(t10), vf32_set1(scale2), vf32_set1(1e-8f)))));
     }
 
-    PARALLEL_FOR_IF(2 * N >= 32716)
+    PARALLEL_FOR_IF(2 * N >= 32692)
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
         const vm32 active = vm32_range(0, 10 - i);
         vf32 sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
             sum = vf32_add(sum, vf32_load_mask(d_dense + i + 10 * j, active));
         }
-        const vf32 t =
-                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
-                vf32_mul(vf32_set1(0.1f), sum));
+        const vf32 t = vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
         const vf32 t2 =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
+                vf32_mul(vf32_set1(0.1f), t));
+        const vf32 t3 = vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
+        const vf32 t4 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_b + i, active)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(sum, sum)));
-        vf32_store_mask(adam_m_2_b + i, t, active);
-        vf32_store_mask(adam_v_2_b + i, t2, active);
+                vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+        const vf32 t5 = vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
+        vf32_store_mask(adam_m_2_b + i, t3, active);
+        vf32_store_mask(adam_v_2_b + i, t5, active);
         vf32_store_mask(net_2_b + i,
                 vf32_sub(vf32_load_mask(net_2_b + i, active),
-                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t),
-                        vf32_fma(vf32_sqrt(t2), vf32_set1(scale[0]), vf32_set1(1e-8f)))), active);
+                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t3),
+                        vf32_fma(vf32_sqrt(t5), vf32_set1(scale[0]), vf32_set1(1e-8f)))), active);
     }
 }
 

@@ -183,7 +183,7 @@ size_t digits_train_step_workspace(ptrdiff_t N);
  *   workspace  digits_train_step_workspace(...) bytes, aligned to 8 (64 is faster), of any content
  *
  * Costs: workspace 1088 * N + 64 * ceil_div(4 * N, 64) + 192 bytes, structs 57736 bytes, tables in ROM
- * 0 bytes, 21386 * N + 67353 floating-point operations.
+ * 0 bytes, 21386 * N + 110643 floating-point operations.
  */
 enum digits_status digits_train_step(
     ptrdiff_t N,

@@ -113,6 +113,10 @@ static inline vu32 vu32_shr(vu32 a, vu32 b) {
     return _mm256_srlv_epi32(a, b);
 }
 
+static inline vf32 vf32_abs(vf32 a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+
 static inline vf32 vf32_floor(vf32 x) {
     return _mm256_round_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }

@@ -113,6 +113,10 @@ static inline vu32 vu32_shr(vu32 a, vu32 b) {
     return _mm512_maskz_srlv_epi32((vm32)-1, a, b);
 }
 
+static inline vf32 vf32_abs(vf32 a) {
+    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
+}
+
 static inline vf32 vf32_sqrt(vf32 x) {
     return _mm512_maskz_sqrt_ps((vm32)-1, x);
 }

@@ -99,6 +99,10 @@ static inline vf32 vf32_max(vf32 a, vf32 b) {
     return f32_max(a, b);
 }
 
+static inline vf32 vf32_abs(vf32 x) {
+    return fabsf(x);
+}
+
 static inline vf32 vf32_sqrt(vf32 x) {
     return sqrtf(x);
 }

@@ -6,6 +6,8 @@ transpose that moves only axes of size 1 is a reshape, slices read the first val
 
 from __future__ import annotations
 
+from functools import partial
+
 from charl import ops
 from charl.dtypes import i32
 from charl.graph.ir import Node
@@ -94,9 +96,23 @@ def _transpose_broadcast(m: Match) -> Node:
     return ops.broadcast(ops.transpose(x, order), m.root.shape, tuple(places[i] for i in order))
 
 
+def _transpose_outer(m: Match) -> Node | None:
+    """What is made of repeated values is made in the other order: it costs the same, and what follows needs no transpose."""
+    outer, perm = m.root.inputs[0], m.root.attrs["perm"]
+    if any(i.op != "broadcast" for i in outer.inputs):
+        return None
+    return make(outer.op, *(ops.transpose(i, perm) for i in outer.inputs), **outer.attrs)
+
+
 def _transpose_iota(m: Match) -> Node:
     inner = m.root.inputs[0]
     return ops.iota(m.root.shape, inverse(m.root.attrs["perm"])[inner.attrs["axis"]], inner.dtype)
+
+
+def _outer(op: str) -> list[Node]:
+    """Two vectors on two axes, transposed."""
+    x, y = ops.broadcast(param((3,)), (3, 5), (0,)), ops.broadcast(param((5,), name="y"), (3, 5), (1,))
+    return [ops.transpose(make(op, x, y), (1, 0))]
 
 
 _TRANSPOSE = [
@@ -126,6 +142,15 @@ _TRANSPOSE = [
             ops.transpose(ops.broadcast(param((5,)), (3, 5), (1,)), (1, 0)),
             ops.transpose(ops.broadcast(param((2, 3)), (2, 4, 3), (0, 2)), (2, 1, 0)),
         ],
+    ),
+    *(
+        Rule(
+            f"transpose of an outer {op}",
+            Apply("transpose", (Apply(op, None),)),
+            _transpose_outer,
+            samples=partial(_outer, op),
+        )
+        for op in ("add", "sub", "mul")
     ),
     Rule(
         "transpose of iota",

@@ -21,10 +21,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var k = 0; k < sizes.N; k++) {
             d += x[i + 64 * k] * d_y[j + 64 * k];
         }
-        let t = 0.9 * adam_m_0_w[64 * i + j] + 0.1 * d;
-        let t_2 = 0.999 * adam_v_0_w[64 * i + j] + 0.001 * (d * d);
-        adam_m_0_w[64 * i + j] = t;
-        adam_v_0_w[64 * i + j] = t_2;
-        net_0_w[64 * i + j] = net_0_w[64 * i + j] - -div[0] * t / (sqrt(t_2) * scale[0] + 1e-08);
+        let t = select(d, 0.0, abs(d) < 1.0842022e-15);
+        let t_2 = 0.9 * adam_m_0_w[64 * i + j] + 0.1 * t;
+        let t_3 = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
+        let t_4 = 0.999 * adam_v_0_w[64 * i + j] + 0.001 * (t * t);
+        let t_5 = select(t_4, 0.0, abs(t_4) < 1.1754944e-34);
+        adam_m_0_w[64 * i + j] = t_3;
+        adam_v_0_w[64 * i + j] = t_5;
+        net_0_w[64 * i + j] = net_0_w[64 * i + j] - -div[0] * t_3 / (sqrt(t_5) * scale[0] + 1e-08);
     }
 }
