@@ -13,10 +13,10 @@ from dataclasses import replace
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Apply
+from charl.graph.scalar import Apply, Expr, Load
 from charl.loops.ir import Buffer, For, If, Local, Simd, Stmt, Store, Transpose, Update
 from charl.loops.walk import expressions, statements
-from charl.plan.access import expr_cost
+from charl.plan.access import expr_cost, nodes_of
 
 Size = int | Dim
 
@@ -39,7 +39,7 @@ def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
     if s.kind == "parallel" and not (few and _better(s, turns)):
         if _meet(s):
             return serial(s)
-        done = dims.substitute(work(s), around)  # of the first turn of the loops around
+        done = dims.substitute(work(s, caps), around)  # of the first turn of the loops around
         known = isinstance(done, int)
         if known and (done < caps.thread_work or turns == 1):  # type: ignore[operator]
             return serial(s)
@@ -98,15 +98,28 @@ def trips(s: For) -> Size:
     return dims.ceildiv(span, step)
 
 
-def work(s: Stmt) -> Size:
-    """Operations that a statement runs, a vector counting once, a product that is added to a sum too."""
+def work(s: Stmt, caps: Capabilities, lane: str = "") -> Size:
+    """Operations that a statement runs, a vector counting once, a product that is added to a sum too. What vectors read from
+    behind the second cache counts as the operations that could be done meanwhile.
+    """
     if isinstance(s, (For, Simd, If)):
         inside: Size = 0
         for x in s.body:
-            inside = inside + work(x)
+            inside = inside + work(x, caps, s.lane if isinstance(s, Simd) else lane)
         if isinstance(s, For):
             bound = {} if s.stop is None else {s.index: s.stop}
             return dims.substitute(inside, bound) * trips(s)
         return inside
     fused = isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul"
-    return (0 if fused else 1) + sum(expr_cost(e) for e in expressions(s))
+    return (0 if fused else 1) + sum(expr_cost(e) + _waiting(e, caps, lane) for e in expressions(s))
+
+
+def _waiting(e: Expr, caps: Capabilities, lane: str) -> int:
+    """Operations that could be done while the vectors that an expression reads come from behind the second cache."""
+    found = 0.0
+    for x in nodes_of(e):
+        if isinstance(x, Load) and isinstance(x.source, Buffer) and lane in dims.symbols(x.index[0]):
+            size = x.source.size * x.dtype.bytes
+            if isinstance(size, int) and size > caps.cache[1]:
+                found += caps.ports * caps.max_lanes * 4 / caps.bandwidth[1 + (size > caps.cache[2])]
+    return int(found)

@@ -162,15 +162,16 @@ class _Layouts:
             if not width:
                 continue
             old = n.inputs[1]
-            depth, whole = old.shape
-            order = (1, 0, 2)
-            split = (depth, dims.floordiv(whole, width), width)
-            strips = self._copy(ops.reshape(captured[old], split), order, old.name)
+            (free,) = _free(n, 1)
+            split = [old.shape[0], old.shape[1]]
+            split[free : free + 1] = [dims.floordiv(old.shape[free], width), width]
+            order = (0, 2, 1) if free == 0 else (1, 0, 2)  # strips, the sum, a strip
+            strips = self._copy(ops.reshape(captured[old], tuple(split)), order, old.name)
             given.append(strips)
             params.append(
                 make("parameter", hint=old.name, name=old.name, dtype=old.dtype, shape=strips.shape)
             )
-            back = ops.reshape(ops.transpose(params[-1], order), old.shape)
+            back = ops.reshape(ops.transpose(params[-1], order), old.shape)  # each order undoes itself
             table[n] = Node("contract", (n.inputs[0], back), n.attrs, n.type, (), n.span, n.name)
         if not table:
             return loop
@@ -183,11 +184,13 @@ class _Layouts:
         )
 
     def _strip(self, node: Node) -> int:
-        """Elements of a strip of the matrix on the second side of a product, along its last axis; 0 where it stays as it is."""
+        """Elements of a strip of the matrix on the second side of a product, along the axis that is not summed; 0 where it stays
+        as it is.
+        """
         other, matrix = node.inputs
-        if matrix.rank != 2 or _free(node, 1) != [1] or other is matrix:
+        if matrix.rank != 2 or len(free := _free(node, 1)) != 1 or other is matrix:
             return 0
-        bits, columns = matrix.dtype.bits, matrix.shape[1]
+        bits, columns = matrix.dtype.bits, matrix.shape[free[0]]
         width = _VECTORS * max(self.caps.max_lanes * 32 // bits, 1)
         size, rows = product(matrix.shape), product(other.shape[d] for d in _free(node, 0))
         if not (isinstance(size, int) and isinstance(columns, int) and isinstance(rows, int)):

@@ -107,7 +107,7 @@ class _Sharing:
         """Operations that threads save in a call of a kernel; None where that is not known, nothing, or beyond doubt."""
         saved = 0.0
         for loop, turns in self.parallel[kernel]:
-            done = work(loop)
+            done = work(loop, self.caps)
             if loop.pays != 0 or not isinstance(done, int) or not isinstance(turns, int):
                 return None
             saved += turns * (done - self.caps.thread_work) / 2

@@ -175,7 +175,7 @@ class Blocks(Packing):
         """A block of packed operands, and all register tiles. Where the schedule says so the first of them packs as it reads."""
         if not self.s.as_read:
             used = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)))
-            return (*self._each_strip(strip, pack), *used)
+            return (*pack(strip), *used)
         assert self.s.tile is not None
         _, _, size = rows_of(self.s.tile.extent, self.s.shape.rows)[0]
         first: Values = {self.s.tile.name: list(range(size))}

@@ -8,7 +8,7 @@ them. Decides nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from charl import dims
@@ -17,7 +17,7 @@ from charl.dims import Dim
 from charl.graph.scalar import Expr, Load, Ref
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
-from charl.loops.ir import Buffer, For, Let, Simd, Stmt, Store, Transpose
+from charl.loops.ir import Buffer, For, Kind, Let, Simd, Stmt, Store, Transpose
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.sinks import Sink, lanes
@@ -49,6 +49,10 @@ class Packing(ABC):
         self.shared: list[Buffer] = []  # packed operands in the workspace
 
     @abstractmethod
+    def _each_strip(self, strip: Strip, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+        """A loop over the strips that share a block."""
+
+    @abstractmethod
     def _each(self, strip: Strip, rows: Values, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         """The sinks for all lanes of a strip."""
 
@@ -65,11 +69,13 @@ class Packing(ABC):
         return self.shared
 
     def _packed(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Fill the arrays with `count` elements of the sum from `k` on."""
+        """Fill the arrays of all strips that share a block with `count` elements of the sum from `k` on."""
         out: list[Stmt] = []
         for load, buffer in zip(self.s.packed, kept, strict=True):
-            copy = self._turned if load in self.s.turned else self._copied
-            out += copy(strip, load, buffer, k, count)
+            if load in self.s.turned:
+                out += self._each_strip(strip, lambda one, x=load, b=buffer: self._turned(one, x, b, k, count))  # type: ignore[misc]
+            else:
+                out += self._copied(strip, load, buffer, k, count)
         return tuple(out)
 
     def _turned(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
@@ -88,13 +94,16 @@ class Packing(ABC):
         return nested(loops, (turn,))
 
     def _copied(self, strip: Strip, load: Load, kept: Buffer, k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Copy what lies along the lanes."""
+        """Copy what lies along the lanes: rows of all strips in turn, which are read in order."""
         loops, names = self._loops_of(count)
-        slot = self._slot(strip, kept, self._position(names), load)
         first = self.c.over[0].name
         value = substitute(load, {**names, first: k + names[first]}, Memo())
-        sink = Sink(value, kept, slot.index[0])
-        return nested(loops, self._each(strip, {}, [sink]))
+
+        def one(strip: Strip) -> tuple[Stmt, ...]:
+            slot = self._slot(strip, kept, self._position(names), load)
+            return self._each(strip, {}, [Sink(value, kept, slot.index[0])])
+
+        return nested(loops, self._each_strip(strip, one), "parallel" if self.s.shared else "serial")
 
     def _loops_of(self, count: Size) -> tuple[list[tuple[str, Size]], dict[str, Size]]:
         """Loops of their own over `count` turns of the sum's outermost loop and all of the others, and the indices."""
@@ -188,7 +197,10 @@ def _storing(s: Stmt, index: str, stores: Sequence[tuple[Load, Store]]) -> Stmt:
     return s
 
 
-def nested(loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+def nested(
+    loops: Sequence[tuple[str, Size]], body: tuple[Stmt, ...], kind: Kind = "serial"
+) -> tuple[Stmt, ...]:
+    """The loops around a body, all of a kind."""
     for index, extent in reversed(loops):
-        body = (For(index, extent, body),)
+        body = (For(index, extent, body, kind),)
     return body
