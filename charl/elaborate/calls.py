@@ -22,6 +22,7 @@ from charl.elaborate.parameters import (
     Argument,
     Call,
     Frame,
+    LibraryName,
     bind_parameters,
     is_mut,
     match_argument,
@@ -300,7 +301,7 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
         library = f.module is not None and f.module.is_library
         with in_library(call.span) if library else in_program():
             value = el.reuse.call(f, call, receiver, partial(_call_function, el, f, call, receiver))
-            return _labelled(value, f)
+            return _labelled(el, value, f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:
@@ -308,13 +309,17 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
         el.active.pop()
 
 
-def _labelled(value: Any, f: v.Function) -> Any:
+def _labelled(el: Elaborator, value: Any, f: v.Function) -> Any:
     """A result named after the layer of the library or the function that made it, for comments and emitted names."""
     if f.name == "closure":
         return value
+    kind = LibraryName if f.module is not None and f.module.is_library else str
     if f.owner is None or f.name != "forward":
-        return named(value, f.name)
-    layer = str(f.owner.name).lower()
+        of = next((g.name for g, rule in el.rules.items() if rule is f), None)
+        return named(
+            value, kind(f.name if of is None else f"d_{of}"), over=LibraryName if kind is str else None
+        )
+    layer = kind(str(f.owner.name).lower())
     if f.module.is_library and isinstance(value, Node) and value.op != "parameter":
         value.name = layer
     return named(value, layer)

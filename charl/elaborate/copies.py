@@ -126,8 +126,12 @@ class Copies:
         moved: Span | None = span
         if span is self.old[0]:
             moved = self.new[0]
+        elif span.order and span == self.old[0]:
+            moved = self.new[0]
+            for _ in range(span.order):
+                moved = moved.derived() if moved is not None else None
         elif span.user is not None and span.user is self.old[1]:
-            moved = Span(span.source, span.start, span.end, self.new[1])
+            moved = Span(span.source, span.start, span.end, self.new[1], span.order)
         self.spans[id(span)] = moved
         return moved
 

@@ -243,9 +243,17 @@ def _bind_parameter(
         scope.bind(name, value if library else named(value, name), p.span, mutable=is_mut(p))
 
 
-def named(value: Any, name: str) -> Any:
-    """A name hint for a node that has none yet."""
-    if isinstance(value, Node) and value.name is None and not name.startswith("_"):
+class LibraryName(str):
+    """A name that the library gave to a value: a `let` of the user's replaces it."""
+
+    __slots__ = ()
+
+
+def named(value: Any, name: str, over: type[str] | None = None) -> Any:
+    """A name hint for a node that has none yet, or one of the kind `over`."""
+    if not isinstance(value, Node) or name.startswith("_"):
+        return value
+    if value.name is None or (over is not None and isinstance(value.name, over)):
         value.name = name
     return value
 

@@ -13,7 +13,7 @@ from charl.elaborate import values as v
 from charl.elaborate.mismatches import Mismatch, expected
 from charl.elaborate.numbers import literal
 from charl.elaborate.operators import Operand
-from charl.elaborate.parameters import common_dtype, fit, named, tensor_of_run
+from charl.elaborate.parameters import LibraryName, common_dtype, fit, named, tensor_of_run
 from charl.elaborate.scope import Binding, Place, Scope, Temporary
 from charl.elaborate.types import Matcher
 from charl.errors import CharlError, Label, code, fail
@@ -177,7 +177,9 @@ def bind_pattern(
         if place is not None and place.mutable:
             scope.bind(p.name.name, None, p.span, alias=place)
         else:
-            scope.bind(p.name.name, named(value, p.name.name), p.span, mutable=p.mut)
+            inside = bool(el.active) and el.active[-1].module is not None and el.active[-1].module.is_library
+            given = value if inside else named(value, p.name.name, over=LibraryName)
+            scope.bind(p.name.name, given, p.span, mutable=p.mut)
         return
     value = value if not isinstance(value, Node) else indexing.rows(el, value, p.span)
     if not isinstance(value, (v.Tuple, v.Run)) or len(value.items) != len(p.elements):

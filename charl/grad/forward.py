@@ -18,7 +18,8 @@ from charl import ops
 from charl.errors import InternalError
 from charl.grad import branches, custom, forward_loops
 from charl.grad.reverse import vjp
-from charl.graph.ir import Node, at_span, topological
+from charl.graph.ir import Node, of_derivative, topological
+from charl.graph.labels import named_derivative
 from charl.ops import OPS
 from charl.ops.record import Op, make
 
@@ -60,7 +61,7 @@ def pushed(outputs: Sequence[Node], given: Mapping[Node, Dual]) -> list[Dual]:
         if all(d.tangent is None for d in inputs):
             new[node] = Dual(value)
             continue
-        with at_span(node.span):
+        with of_derivative(node):
             if node.op == "custom":
                 several[node] = custom.forth(node, inputs, vjp)
                 new[node] = Dual(value)
@@ -89,8 +90,7 @@ def _through(node: Node, inputs: Sequence[Dual]) -> Dual:
     out = _masked(record, node, inputs, tangents) if behind else _tangent(record, node, tangents)
     if out is not None and out.type != node.type:
         raise InternalError("grad", f"forward mode of {node.op} gives {out.type} for {node.type}")
-    if out is not None and node.name and out.name is None and out.inputs:
-        out.name = f"d_{node.name}"
+    named_derivative(node, out)
     return Dual(node, out, behind or record.branches)
 
 

@@ -14,6 +14,7 @@ from charl.dtypes import i32
 from charl.errors import code, fail
 from charl.grad.kept import kept
 from charl.graph.ir import Graph, Node, TensorType, topological
+from charl.graph.labels import named_derivative
 from charl.ops.regions import item, loop, over, parameter_like, substituted
 
 UNBOUNDED = code("E0505", "a loop without a bound is differentiated in reverse")
@@ -73,8 +74,10 @@ def through(
         table |= dict(zip([*given, *before], received_now, strict=True))
         return substituted(parts, table), []
 
-    first = [cotangents.get(k) or ops.zeros(node.inputs[k].type) for k in floats]
-    first += [received.get(captured[k]) or ops.zeros(captured[k].type) for k in wanted]
+    first = [named_derivative(starts[k], cotangents.get(k) or ops.zeros(node.inputs[k].type)) for k in floats]
+    first += [
+        named_derivative(inner[k], received.get(captured[k]) or ops.zeros(captured[k].type)) for k in wanted
+    ]
     done = loop(extent, first, back).carried
     starting = [(node.inputs[k], ct) for k, ct in zip(floats, done) if node.inputs[k] in active]
     return starting, {captured[k]: ct for k, ct in zip(wanted, done[len(floats) :], strict=True)}

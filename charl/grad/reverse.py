@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from charl import ops
 from charl.errors import InternalError
 from charl.grad import branches, custom, loops
-from charl.graph.ir import Node, at_span, topological
+from charl.graph.ir import Node, of_derivative, topological
+from charl.graph.labels import named_derivative
 from charl.ops import OPS
 
 
@@ -55,7 +56,7 @@ def _vjp(
     met = {(n.inputs[0], n.attrs["position"]): n for n in order if n.op == "item"}
     for node in reversed(order):
         if node in several:
-            with at_span(node.span):
+            with of_derivative(node):
                 if node.op == "custom":
                     parts = custom.back(node, several.pop(node), active, node in behind, met)
                 else:
@@ -66,21 +67,20 @@ def _vjp(
         elif node not in gathered or not any(x in active for x in node.inputs):
             continue
         else:
-            received = gathered[node] if node in wanted else gathered.pop(node)
+            received = named_derivative(node, gathered[node] if node in wanted else gathered.pop(node))
+            assert received is not None
             if node.op == "item":
                 _add(several, node, received)
                 if node in behind:
                     behind.add(node.inputs[0])
                 continue
-            if node.name and received.name is None and received.inputs:
-                received.name = f"d_{node.name}"
-            with at_span(node.span):
+            with of_derivative(node):
                 parts = _through(node, received, node in behind, active)
         for x, part in parts:
             gathered[x] = ops.add(gathered[x], part) if x in gathered else part
             if node in behind or OPS[node.op].branches:
                 behind.add(x)
-    return [gathered.get(x) for x in inputs]
+    return [named_derivative(x, gathered.get(x)) for x in inputs]
 
 
 def _add(several: dict[Node, dict[int, Node]], result: Node, ct: Node) -> None:

@@ -83,8 +83,13 @@ def at_span(span: Span | None) -> _Set:
         return _Set(_SPAN, _SPAN.get())
     user = _USER.get()
     if user is not None and span.user is None:
-        span = Span(span.source, span.start, span.end, user)
+        span = Span(span.source, span.start, span.end, user, span.order)
     return _Set(_SPAN, span)
+
+
+def of_derivative(node: Node) -> _Set:
+    """Nodes made inside are part of a derivative of `node`."""
+    return at_span(None if node.span is None else node.span.derived())
 
 
 def in_library(call: Span) -> _Set:

@@ -52,7 +52,8 @@ def _settled(results: Sequence[Node], new: dict[Node, Node], graphs: dict[int, G
 
     for node in topological(results, known=new):
         if node.op == "item" and node.inputs[0].op == "custom":
-            new[node] = new[node.inputs[0].inputs[node.attrs["position"]]]
+            plain = new[node] = new[node.inputs[0].inputs[node.attrs["position"]]]
+            plain.name = plain.name or node.name
             continue
         inputs = tuple(new[x] for x in node.inputs)
         regions = tuple(region(r) for r in node.regions)

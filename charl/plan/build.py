@@ -13,6 +13,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Graph, Node, Size
+from charl.graph.labels import label
 from charl.loops.canonical import Distinct
 from charl.loops.lower import Lowering
 from charl.loops.serial import region_kernel
@@ -87,8 +88,8 @@ def _plan_export(
         for step in level.steps:
             inner = level.inner.get(step[0])
             if inner is not None and places.serial(step[0]):
-                label = _kernel_name(export, step, {}, names, "loop" if isinstance(inner, Loop) else "branch")
-                made, used = region_kernel(label, step[0], inner, places.of, caps)
+                name = _kernel_name(export, step, {}, names, "loop" if isinstance(inner, Loop) else "branch")
+                made, used = region_kernel(name, step[0], inner, places.of, caps)
                 kernel = kernels.kept(made)
                 flops = flops + kernel.flops
                 out.append(Call(kernel, used, tuple(dims.sym(d) for d in kernel.dims)))
@@ -187,17 +188,23 @@ def _kernel_name(
     """export_what, after what the step updates, or its last named value; numbered where it is not the first."""
     stored = [n for g in step for n in g.stored]
     changed = [updates[n].name for n in stored if n in updates and updates[n].name]
-    named = [n.name for n in stored if n.name] or [n.name for g in step for n in g.members if n.name]
     if len(step) > 1:
-        label = "small_updates" if changed else "small"
+        what = "small_updates" if changed else "small"
     elif changed:
-        label = f"update_{changed[-1]}"
+        what = f"update_{changed[-1]}"
     else:
-        label = named[-1] if named else stored[-1].op
-    label = f"{label}_{kind}" if kind else label
-    base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in label or '')}"
+        what = _last_whole([n for n in stored if n.name] or stored)
+        what = "result" if what == export.name else what.removeprefix(f"{export.name.lower()}_")
+    what = f"{what}_{kind}" if kind else what
+    base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in what or '')}"
     names[base] = names.get(base, 0) + 1
     return base if names[base] == 1 else f"{base}_{names[base]}"
+
+
+def _last_whole(nodes: Sequence[Node]) -> str:
+    """The label of the last node that is no operation inside of what another one is called after."""
+    labels = list(map(label, nodes))
+    return [x for x in labels if not any(x.startswith(f"{y}_") for y in labels)][-1]
 
 
 # ---------------------------------------------------------------- places
@@ -330,12 +337,12 @@ class _Places:
         self.arena_bytes = assign(self.lives)
         taken: dict[str, int] = {}
         for node, life in lives.items():
-            base = (node.name or node.op).replace(".", "_")
+            base = label(node).replace(".", "_")
             taken[base] = taken.get(base, 0) + 1
             name = base if taken[base] == 1 else f"{base}_{taken[base]}"
             self._places[node] = replace(_place("arena", name, node), offset=life.offset)
         for node in dict.fromkeys(local):
-            self._places[node] = _place("local", (node.name or node.op).replace(".", "_"), node)
+            self._places[node] = _place("local", label(node).replace(".", "_"), node)
 
 
 def _is_local(node: Node) -> bool:

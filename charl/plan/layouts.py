@@ -18,6 +18,7 @@ from charl import dims, ops
 from charl.backends.capabilities import Capabilities
 from charl.dims import nonnegative, product
 from charl.graph.ir import Graph, Node, topological
+from charl.graph.labels import label
 from charl.graph.scalar import FUNCTIONS
 from charl.ops.record import make
 from charl.ops.regions import substituted
@@ -226,7 +227,7 @@ class _Layouts:
         if (x, order) not in self.copies:
             turned = ops.transpose(x, order)
             attrs = {"shape": turned.shape, "laid": True}
-            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, name=name or x.name)
+            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, name=name or label(x))
         return self.copies[x, order]
 
 

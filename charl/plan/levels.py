@@ -15,6 +15,7 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dtypes import i32
 from charl.graph.ir import Graph, Node, Size, topological
+from charl.graph.labels import label
 from charl.ops.record import OPS, make
 from charl.ops.regions import item, substituted
 from charl.ops.source import size_value
@@ -69,7 +70,7 @@ class Branch:
 
 def copied(node: Node, name: str | None = None) -> Node:
     """A value of its own that equals `node`."""
-    return Node("reshape", (node,), {"shape": node.shape}, node.type, name=name or node.name)
+    return Node("reshape", (node,), {"shape": node.shape}, node.type, name=name or label(node))
 
 
 def _called(node: Node, position: int) -> str | None:

@@ -61,6 +61,11 @@ class Builder(Values):
     ) -> declarations.Function:
         name, generics, _, params, _, returns, where, (body, short) = signature
         span = self.span(head, body)
+        rules = (a.value for d in decorators for a in d.args if isinstance(a.value, ast.Name))
+        result = body.value.span if body.value is not None else None
+        of = next(rules, None)
+        kind = "export" if export else "function" if of is None else "rule"
+        self.define(of or name, kind, span, result)
         return declarations.Function(
             span,
             name,
@@ -110,8 +115,10 @@ class Builder(Values):
                 member.span,
                 help_=f"`{name}` can be a model: `model {name} {{ … }}`",
             )
+        span = self.span(head, end)
+        self.define(name, "type", span)
         return declarations.Struct(
-            self.span(head, end), name, tuple(generics), tuple(params), fields, methods, self.doc(head)
+            span, name, tuple(generics), tuple(params), fields, methods, self.doc(head)
         )
 
     def model_item(self, c: Parts) -> declarations.Model:
@@ -120,8 +127,10 @@ class Builder(Values):
         for extra in layers[1:]:
             label = Label(layers[0].span, "the first one")
             self.report(codes.MISPLACED_MEMBER, "a model has one `layers`", extra.span, (label,))
+        span = self.span(head, end)
+        self.define(name, "type", span)
         return declarations.Model(
-            self.span(head, end),
+            span,
             name,
             tuple(generics),
             tuple(params),

@@ -65,7 +65,10 @@ class Values(Base):
         return ast.Block(self.span(c[0], c[-1]), tuple(statements), value)
 
     def let(self, c: Parts) -> ast.Let:
-        return ast.Let(self.over(c), c[1], c[2], c[4])
+        span, pattern, value = self.over(c), c[1], c[4]
+        if isinstance(pattern, ast.NamePattern):
+            self.define(pattern.name, "let", span, value.span)
+        return ast.Let(span, pattern, c[2], value)
 
     def assign(self, c: Parts) -> ast.Assign:
         target: ast.Expr = c[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from charl.errors import Diagnostic, Label
-from charl.source import Source, Span
+from charl.source import Definition, Source, Span
 from charl.syntax import ast, codes
 from charl.syntax.lexer import Lexed
 from charl.syntax.tokens import Token
@@ -48,6 +48,11 @@ class Base:
         solid = (Token, ast.Node)
         first = next(p for p in parts if isinstance(p, solid))
         return self.span(first, next(p for p in reversed(parts) if isinstance(p, solid)))
+
+    def define(self, name: ast.Name, kind: str, span: Span, value: Span | None = None) -> None:
+        """Note for what comes later which part of the text this names."""
+        where = (value.start, value.end) if value is not None else (-1, -1)
+        self.source.definitions.append(Definition(name.name, kind, span.start, span.end, where))
 
     def report(
         self, code: str, message: str, span: Span, labels: tuple[Label, ...] = (), help_: str | None = None
