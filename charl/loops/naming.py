@@ -73,6 +73,8 @@ class Naming:
 
         for s in sinks:
             count(s.value)
+        purpose = {x: "index" for e in order for x in self._index_values(e)}
+        purpose |= {s.value: f"{s.buffer.name}_value" for s in reversed(sinks) if s.buffer is not None}
         named: dict[Expr, Expr] = {}
         lets: list[Stmt] = []
 
@@ -96,7 +98,7 @@ class Naming:
             deep = depth[e] > _DEPTH and isinstance(e, Apply)
             if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
                 value = replaced(e)
-                named[e] = self._let(e, value, lets)
+                named[e] = self._let(e, value, lets, purpose.get(e))
                 canon.keep(e, named[e])
                 depth[e] = 0
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
@@ -116,8 +118,9 @@ class Naming:
         found = [x for i in e.indices() for x in dims.values(i)]
         return [] if any(self.varies(x) for x in found) else found
 
-    def _let(self, original: Expr, value: Expr, out: list[Stmt]) -> Ref:
-        hint = self.hints.get(id(original))
+    def _let(self, original: Expr, value: Expr, out: list[Stmt], purpose: str | None = None) -> Ref:
+        """Name a value: after what it is an element of, else its purpose."""
+        hint = self.hints.get(id(original), purpose)
         if hint is None and isinstance(original, Load):
             hint = "sum" if original.source.name == "sums" else f"{original.source.name}_element"
         name = self.name(hint or "t")
