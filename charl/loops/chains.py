@@ -20,11 +20,16 @@ _MOST = 8
 _USUAL = 4
 
 
-def chain_count(extent: Size, width: int, bodies: Sequence[Expr]) -> int:
-    """A power of two: fewer where the extent is small, or where each step is work enough to wait behind."""
+def chain_count(extent: Size, width: int, bodies: Sequence[Expr], early: bool = False) -> int:
+    """A power of two: fewer where the extent is small, or where each step is work enough to wait behind.
+
+    `early`: the sums may end before the extent, at a vector of one chain.
+    """
     vectors = extent // (512 // width) if isinstance(extent, int) else _USUAL
     cost = sum(expr_cost(b) for b in bodies)
     limit = min(vectors, _MOST // len(bodies), max(1, 2 * _MOST // max(cost, 1)))
+    if early:
+        limit //= 2
     count = 1
     while 2 * count <= limit:
         count *= 2

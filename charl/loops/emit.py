@@ -6,7 +6,7 @@ computed before a loop, and what is computed once, `naming.py` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from charl import dims
@@ -14,6 +14,7 @@ from charl.dims import Dim
 from charl.dtypes import DType
 from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
+from charl.loops.ends import ended
 from charl.loops.inline import Memo, substitute
 from charl.loops.ir import (
     Accumulator,
@@ -45,6 +46,8 @@ class Emitter(Naming):
     ) -> None:
         super().__init__(vectors, hints, numbers)
         self.scratch = scratch
+        self.ends: dict[str, Size] = {}  # of reductions, by their index
+        self.ranges: Mapping[str, tuple[Size, Size]] = {}
 
     # ------------------------------------------------------------ blocks
 
@@ -164,17 +167,24 @@ class Emitter(Naming):
             self.vector_names.update(name for name, v in zip(registers, vector) if v)
             refs: list[Expr] = [Ref(name, r.dtype) for name, r in zip(registers, batch)]
             return [*lets, *declared, *self._loops(over, sinks, None, ())], refs, named
-        count = chain_count(over[-1][1], width, [s.value for s in sinks])
+        end = self._end(batch)
+        count = chain_count(over[-1][1], width, [s.value for s in sinks], end is not None)
         chains = [{n: self.name(n.rsplit(".", 1)[0]) for n in registers} for _ in range(1, count)]
         for chain in chains:
             declared += [Accumulator(chain[s.register], s.fn, s.value.dtype, True) for s in sinks]
-        out = [*lets, *declared, *self._loops(over, sinks, width, chains)]
+        loops = self._loops(over, sinks, width, chains)
+        out = [*lets, *declared, *(loops if end is None else ended(loops, end, self.ranges))]
         if chains:
             joined = combined([(s.register, s.fn, s.value.dtype) for s in sinks], chains)
             out.append(Simd(self.name("lane"), width, None, joined))
         totals = [self.name(self.hints.get(id(r), "total")) for r in batch]
         out += [Horizontal(t, s.fn, s.register, s.value.dtype) for t, s in zip(totals, sinks)]
         return out, [Ref(t, r.dtype) for t, r in zip(totals, batch)], named
+
+    def _end(self, batch: Sequence[Reduce]) -> Size | None:
+        """Where all of these reductions end."""
+        ends = {self.ends.get(r.over[-1][0]) for r in batch}
+        return ends.pop() if len(ends) == 1 else None
 
     def accumulate(self, parts: Sequence[tuple[Reduce, Sink]], written_out: bool) -> tuple[Stmt, ...]:
         """Add each reduction to what its sink's place holds, all in one loop, or in none where it is `written_out`."""
@@ -267,6 +277,21 @@ class Emitter(Naming):
             region = self._region(tail, width, count, moved)
             out.append(For(tail, extent, (region,), start=start, step=step))
         return tuple(out)
+
+    def fill(
+        self, name: str, start: Size, extent: Size, width: int, sinks: Sequence[Sink]
+    ) -> tuple[Stmt, ...]:
+        """Write what is behind `start` and the vector in which it lies. In parts of vectors, as compilers call memset else."""
+        step = lanes(width)
+        tail = self.name(name.split(".")[0])
+        memo = Memo()
+        moved = [s.at({name: dims.sym(tail)}, memo) for s in sinks]
+        rest = [replace(s, value=s.rest.value, rest=None) for s in moved if s.rest and s.rest.written]
+        if not rest:
+            return ()
+        region = self._region(tail, width, dims.minimum(extent - dims.sym(tail), step), rest)
+        first = dims.floordiv(start + step - 1, step) * step
+        return (For(tail, extent, (region,), start=first, step=step),)
 
     def _region(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
         lane = self.name("lane")

@@ -6,8 +6,8 @@ Names in a kernel depend on the kernel alone, so that equal computations are equ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product as product_of
 
 from charl import dims
@@ -20,12 +20,13 @@ from charl.graph.scalar import Apply, Const, Expr, Index, Load, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
+from charl.loops.ends import sums_end, with_rest
 from charl.loops.inline import Inliner, Memo, offset
 from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
 from charl.loops.registers import Registers
 from charl.loops.reused import homes
-from charl.loops.sinks import Sink
+from charl.loops.sinks import Rest, Sink
 from charl.loops.threads import threaded
 from charl.ops.record import OPS
 from charl.plan.access import nodes_of
@@ -181,6 +182,11 @@ class Lowering:
             merged.setdefault(p.inner, []).extend(p.sinks)
         ordered = [Part(k, tuple(v)) for k, v in merged.items()]
         limits = self._limits(written, inliner) if group.heavy and emitter.vectors else ()
+        if not group.heavy and emitter.vectors:
+            emitter.ranges = inliner.ranges
+            waiting, ordered = self._ends(
+                emitter, inliner, [*self.outer, *(a.name for a in rows)], waiting, ordered
+            )
         nest = build_nest(emitter, self.caps, rows, ordered, group.heavy, waiting, limits)
         nest = threaded(nest, self.caps)
         return (*self._checks(group.members, nest), *nest)
@@ -199,6 +205,29 @@ class Lowering:
         ((total, where),) = sums.items()
         assert isinstance(total, Reduce)
         return both(where, reading.outside(total.body, 0.0)) or ()
+
+    def _ends(
+        self, emitter: Emitter, inliner: Inliner, rows: Sequence[str], kept: list[Part], parts: list[Part]
+    ) -> tuple[list[Part], list[Part]]:
+        """The parts, whose sinks know where masks hide the rest of a row; where sums end the emitter is told.
+
+        What was kept in the buffer of another value has written that one's rest, where it is the same.
+        """
+        reading = Reading(self.fusion.masks, inliner.places.get, inliner.ranges)
+        emitter.ends = sums_end(reading, [s for p in (*kept, *parts) for s in p.sinks], rows)
+
+        def told(p: Part, there: Container[tuple[Buffer | None, Rest | None]] = ()) -> Part:
+            wide = [a.name for a in p.inner if a.extent != 1]
+            if len(wide) != 1:
+                return p
+            sinks = (with_rest(reading, s, wide[0], rows) for s in p.sinks)
+            return replace(
+                p, sinks=tuple(s.without_rest() if (s.buffer, s.rest) in there else s for s in sinks)
+            )
+
+        first = [told(p) for p in kept]
+        there = {(s.buffer, s.rest) for p in first for s in p.sinks if s.rest}
+        return first, [told(p, there) for p in parts]
 
     def block(self, groups: Sequence[Group], wanted: Sequence[Node]) -> tuple[Stmt, ...]:
         """Groups of few elements without loops: each element of what is wanted is written out, the rest stands in these."""

@@ -20,6 +20,18 @@ Size = int | Dim
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Where along its last axis a value is the same for all elements that follow, and what.
+
+    `written`: whether these are to be stored; they may lie there before.
+    """
+
+    start: Size
+    value: Const
+    written: bool = True
+
+
+@dataclass(frozen=True)
 class Sink:
     """Where a value goes: an element of a buffer, or an accumulator."""
 
@@ -31,6 +43,7 @@ class Sink:
     fn: str = ""
     position: Expr | None = None
     span: Span | None = None
+    rest: Rest | None = None
 
     def statement(self) -> Stmt:
         """The statement that consumes the value."""
@@ -40,7 +53,17 @@ class Sink:
 
     def at(self, env: dict[str, Size], memo: Memo) -> Sink:
         """The same sink at other indices."""
-        return replace(self, value=substitute(self.value, env, memo), index=dims.substitute(self.index, env))
+        rest = self.rest and replace(self.rest, start=dims.substitute(self.rest.start, env))
+        value, index = substitute(self.value, env, memo), dims.substitute(self.index, env)
+        return replace(self, value=value, index=index, rest=rest)
+
+    def resting(self, start: Size) -> Sink:
+        """The same sink with its rest from another place on."""
+        return replace(self, rest=self.rest and replace(self.rest, start=start))
+
+    def without_rest(self) -> Sink:
+        """The same sink, whose rest lies there already."""
+        return replace(self, rest=self.rest and replace(self.rest, written=False))
 
 
 def identity(fn: str, dtype: DType) -> Const:

@@ -1,4 +1,4 @@
-"""Products with masks in C against NumPy: what a mask hides is left out of the loops, and nothing else is."""
+"""Products and rows with masks in C against NumPy: what a mask hides is left out of the loops, and nothing else is."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ARGUMENTS = "q: f32[2, 100, 24], k: f32[2, 100, 24], v: f32[2, 100, 24]"
 
 # name: (arguments, body, kernels of which a mask shortens the loops)
 CASES = {
-    "causal": (ARGUMENTS, ATTENTION.format(mask="column <= row"), 2),
-    "window": (ARGUMENTS, ATTENTION.format(mask="(column <= row) and (column > row - 7)"), 2),
+    "causal": (ARGUMENTS, ATTENTION.format(mask="column <= row"), 3),
+    "window": (ARGUMENTS, ATTENTION.format(mask="(column <= row) and (column > row - 7)"), 3),
     "later": (ARGUMENTS, ATTENTION.format(mask="not (column < row + -3)"), 2),
     # no key is seen by the first query, whose results are NaN
-    "blind": (ARGUMENTS, ATTENTION.format(mask="column < row"), 1),
+    "blind": (ARGUMENTS, ATTENTION.format(mask="column < row"), 2),
     "gradient": (
         ARGUMENTS,
         f"grad(|q, k, v| sum(sin({ATTENTION.format(mask='column <= row')})), wrt: (0, 1, 2))(q, k, v)",
-        6,
+        8,
     ),
     "lower": ("a: f32[100, 100], x: f32[100, 50]", "where(column <= row, a, 0.0) @ x", 1),
     "upper": ("a: f32[100, 100], x: f32[50, 100]", "x @ where(column >= row, a, 0.0)", 1),
@@ -47,6 +47,14 @@ CASES = {
         "grad(|a| sum(sin(where(column <= row, a, 0.0) @ x)))(a)",
         2,
     ),
+    "rows": ("s: f32[3, 100, 100]", "softmax(where(column <= row, s, -infinity))", 1),
+    "rows that end later": ("s: f32[3, 100, 100]", "softmax(where(column < row + 9, s, -infinity))", 1),
+    "rows of unknown maximum": (
+        "s: f32[3, 100, 100]",
+        "{ let p = softmax(where(column <= row, s, -infinity)); let best = argmax(p, axis: -1); p * (best as f32)[:, :, None] }",
+        1,
+    ),
+    "sums of rows": ("s: f32[3, 100, 100]", "{ let t = where(column < row, s, 0.0); t * sum(t * t, axis: -1)[:, :, None] }", 1),
     "whole": ("a: f32[100, 100], x: f32[100, 50]", "where(column <= row + 100, a, 0.0) @ x", 0),
 }  # fmt: skip
 

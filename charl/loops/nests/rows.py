@@ -6,11 +6,14 @@ Enters: parts. Leaves: the statements of a row. Lanes run along an inner axis wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from charl import dims
+from charl.dims import Dim
 from charl.graph.scalar import Reduce
 from charl.loops.emit import Emitter
+from charl.loops.ends import common_rest, ended
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import HOPS, Axis, Part, collapse, instances, store_width, wrap
 from charl.loops.nests.phases import phased
@@ -18,6 +21,8 @@ from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
 from charl.plan.access import nodes_of
+
+Size = int | Dim
 
 # Elements of a row up to which so many are computed at once: a row of 64 waits for its sums most of the time.
 _ROWS = ((1024, 4), (2048, 2))
@@ -33,14 +38,39 @@ def row_loops(
     if count == 1:
         return wrap(rows, row(emitter, parts, kept))
     *before, axis = rows
+    emitter.ranges = {**emitter.ranges, axis.name: (0, axis.extent - count)}
+    emitter.ends = {n: _last(e, axis.name, count) for n, e in emitter.ends.items() if _grows(e, axis.name)}
     body = row(emitter, _of_each(parts, axis, count), _of_each(kept, axis, count))
     return wrap(before, (For(axis.name, axis.extent, body, "parallel", step=count),))
 
 
+def _grows(end: Size, name: str) -> bool:
+    """Whether a size does not become less along an axis."""
+    step = dims.coefficient(end, name)
+    return isinstance(step, int) and step >= 0
+
+
+def _last(end: Size, name: str, count: int) -> Size:
+    """The end of the last of so many rows, which is far enough for all of them."""
+    return dims.substitute(end, {name: dims.sym(name) + count - 1})
+
+
 def _of_each(parts: Sequence[Part], axis: Axis, count: int) -> list[Part]:
-    """The parts of `count` rows, those of each on their own: rows that are written in turns are not put together to lines."""
+    """The parts of `count` rows, those of each on their own: rows that are written in turns are not put together to lines.
+
+    Rows that end early run in one loop, whose end is guessed wrong once and not for each.
+    """
     rows = [{axis.name: [dims.sym(axis.name) + n]} for n in range(count)]
-    return [Part(p.inner, tuple(instances(p.sinks, at))) for p in parts for at in rows]
+    out: list[Part] = []
+    for p in parts:
+        each = [instances(p.sinks, at) for at in rows]
+        start = common_rest(p.sinks)
+        if start is None or not _grows(start, axis.name):
+            out += [Part(p.inner, tuple(replace(s, rest=None) for s in sinks)) for sinks in each]
+        else:
+            end = _last(start, axis.name, count)
+            out.append(Part(p.inner, tuple(s.resting(end) for sinks in each for s in sinks)))
+    return out
 
 
 def _together(emitter: Emitter, rows: Sequence[Axis], sinks: Sequence[Sink]) -> int:
@@ -69,11 +99,12 @@ def row(emitter: Emitter, parts: Sequence[Part], kept: Sequence[Part] = ()) -> t
     flat = [s for p in (*kept, *parts) for s in p.sinks]
     out: list[Stmt] = []
     for i, part in enumerate(kept):
-        later = frozenset(p.sinks[0].buffer for p in kept[i:] if p.sinks[0].buffer)
+        later = frozenset(s.buffer for p in kept[i:] for s in p.sinks if s.buffer)
         stmts, flat = emitter.reductions(flat, inner, later)
-        lets, mine = emitter.hoist(flat[:1], inner)
+        count = len(part.sinks)
+        lets, mine = emitter.hoist(flat[:count], inner)
         out += [*stmts, *lets, *_inner(emitter, _wide(part.inner), mine)]
-        flat = flat[1:]
+        flat = flat[count:]
     stmts, flat = emitter.reductions(flat, inner)
     out += stmts
     lets, flat = emitter.hoist(flat, inner) if inner else ([], flat)
@@ -108,4 +139,8 @@ def _piece(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tup
     width = store_width(emitter, axis, sinks, HOPS)
     if width is None:
         return (For(axis.name, axis.extent, emitter.block(sinks)),)
-    return emitter.lane_loop(axis.name, axis.extent, width, sinks)
+    loops = emitter.lane_loop(axis.name, axis.extent, width, sinks)
+    start = common_rest(sinks)
+    if start is None:
+        return loops
+    return (*ended(loops, start, emitter.ranges), *emitter.fill(axis.name, start, axis.extent, width, sinks))
