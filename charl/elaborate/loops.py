@@ -50,10 +50,18 @@ class Axis:
     known: Callable[[int], Any]
 
     def unrolled(self, el: Elaborator, const: bool, e: Any) -> Elements:
-        """The elements one by one."""
+        """The elements one by one; none yet where a body is checked for every number of them."""
         if not isinstance(self.extent, int):
+            if el.checking and const:
+                el.reuse.bind()
+                return Elements([], True, symbolic=True)
             shown = v.describe_value(self.extent)
-            raise fail(UNROLLED, f"this goes over {shown} elements, and must be known to be unrolled", e.span)
+            raise fail(
+                UNROLLED,
+                f"this goes over {shown} elements, and must be known to be unrolled",
+                e.span,
+                help="fix the number, in the source or by `--dim`; or let it stay a loop: `for i in …`",
+            )
         _limit(self.extent, const or el.host is not None, e)
         return Elements([Temporary(self.known(i)) for i in range(self.extent)], True)
 
@@ -273,6 +281,8 @@ def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements | A
             lambda i: v.Tuple(tuple(a.known(i) for a in axes)),
         )
     found = [p.unrolled(el, const, e) if isinstance(p, Axis) else p for p in parts]
+    if any(p.symbolic and not p.places for p in found):
+        return Elements([], True, symbolic=True)
     sizes = {len(p.places) for p in found}
     if len(sizes) > 1:
         raise fail(

@@ -25,6 +25,8 @@ OTHER_NAMES = {
     **dict.fromkeys(
         ("item", "numpy", "detach", "to", "astype"), "`as` converts, `stop_gradient(x)` holds a gradient back"
     ),
+    **dict.fromkeys(("tril", "triu"), "write `where(iota(n)[:, None] >= iota(n)[None, :], x, 0.0)`"),
+    **dict.fromkeys(("trace",), "write `sum(diag(x))`"),
     **dict.fromkeys(("var", "std"), "write `variance(x, axis: 0)`, and `sqrt` of it"),
     **dict.fromkeys(
         ("expand", "repeat", "tile"), "operators broadcast by themselves; `broadcast(x, shape)` says so"

@@ -39,12 +39,27 @@ fn logsumexp(x, axis = None, keepdims: bool = false) {
 /// Shapes: [*S] to [*S]. Source: numpy.clip.
 fn clip(x, low, high) = min(max(x, low), high)
 
-/// A square matrix with y[i, i] = x[i], and 0 elsewhere.
+/// Of one dimension: a square matrix with y[i, i] = x[i], and 0 elsewhere. Of more: y[…, i] = x[…, i, i], what stands on the
+/// diagonal of square matrices.
 ///
-/// Shapes: [N] to [N, N]. Source: numpy.diag.
-fn diag<E: float>(x: E[N]) -> E[N, N] {
-    where(iota(N)[:, None] == iota(N)[None, :], x[:, None], 0.0)
+/// Shapes: [N] to [N, N]; [*S, N, N] to [*S, N]. Source: numpy.diag, numpy.diagonal.
+fn diag(x) {
+    if rank(x) < 2 {
+        placed_on_diagonal(x)
+    } else {
+        diagonal(x)
+    }
 }
+
+/// `diag` of one dimension.
+fn placed_on_diagonal<E: number>(x: E[N]) -> E[N, N] {
+    where(iota(N)[:, None] == iota(N)[None, :], x[:, None], 0)
+}
+
+/// What stands on the diagonal of square matrices: y[…, i] = x[…, i, i].
+///
+/// Shapes: [*S, N, N] to [*S, N]. Source: numpy.diagonal.
+fn diagonal<E: number>(x: E[*S, N, N]) -> E[*S, N] = einsum("...ii->...i", x)
 
 /// A lower triangle filled row by row from `x`, up to the diagonal `offset` (-1: strictly below), zero elsewhere: with offset
 /// 0, y[i, j] = x[i * (i + 1) / 2 + j] for j <= i.

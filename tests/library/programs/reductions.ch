@@ -33,6 +33,8 @@ export fn matrices(x: f32[4], t: f32[6], big: f32[4, 4], small: f32[3, 3], low: 
         probe(diag, x, big),
         probe(|t| lower_triangle(t, 3), t, small),
         probe(|t| lower_triangle(t, 4, offset: -1), t, low),
+        probe(diagonal, big, x),
+        probe(diag, low, x),
     )
 
 export fn near(a: f32[6], b: f32[6], c: f32[6]) {

@@ -40,6 +40,8 @@ def reductions() -> None:
         gradients(torch.diag, big, x),
         gradients(lambda t: triangle(t, 3, 0), small, t),
         gradients(lambda t: triangle(t, 4, -1), low, t),
+        gradients(torch.diagonal, x, big),
+        gradients(torch.diag, x, low),
     ]
     file.case("matrices", [x, t, big, small, low], [g for case in found for g in case])
     a = draw(6)
