@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import count as numbered
 
 from charl import dims
-from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Ref
+from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.inline import Memo, rewrite
 from charl.loops.ir import Let, Stmt
 from charl.loops.sinks import Sink
@@ -56,6 +56,7 @@ class Naming:
         """Name what occurs more than once, and what is so deep that compilers would refuse the nesting."""
         uses: dict[Expr, int] = {}
         order: list[Expr] = []
+        bound: set[str] = set()  # what stands under them has no value outside of the sum
         canon = Memo()
 
         def count(e: Expr) -> None:
@@ -67,6 +68,8 @@ class Naming:
             if isinstance(e, Guard):
                 order.append(e)
                 return
+            if isinstance(e, Reduce):
+                bound.update(name for name, _ in e.over)
             for c in (*e.children(), *self._index_values(e)):
                 count(c)
             order.append(e)
@@ -96,6 +99,8 @@ class Naming:
         for e in order:
             depth[e] = 1 + max((depth.get(c, 0) for c in e.children()), default=0)
             deep = depth[e] > _DEPTH and isinstance(e, Apply)
+            if e.symbols() & bound:
+                continue
             if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
                 value = replaced(e)
                 named[e] = self._let(e, value, lets, purpose.get(e))
@@ -141,12 +146,16 @@ class Naming:
         found: dict[Expr, Sink] = {}
         places: list[Expr] = []
         seen: set[int] = set()
+        bound: set[str] = set()
 
         def visit(e: Expr) -> None:
             if id(e) in seen:
                 return
             seen.add(id(e))
-            if isinstance(e, (Apply, Load, Guard)) and not (e.symbols() & inner) and not _trivial(e):
+            if isinstance(e, Reduce):
+                bound.update(name for name, _ in e.over)
+            known = not (e.symbols() & inner or e.symbols() & bound)
+            if isinstance(e, (Apply, Load, Guard)) and known and not _trivial(e):
                 found.setdefault(e, Sink(e))
                 places.append(e)
             elif not isinstance(e, Guard):

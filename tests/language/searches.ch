@@ -86,7 +86,19 @@ export fn minimise(x: f32[4]) -> f32[4] {
 
 export fn meta(x: f32[4]) -> f32[4] = grad(|x| rosen(line_search(rosen, x, grad(rosen)(x))))(x)
 
+// One side of a branch, a kernel of its own: elements of the inner sum were taken for values outside of it.
+export fn act(x: f32[4], w: f32[4, 16], b: f32[16, 3], c: f32) -> i32 {
+    if c < 0.0 {
+        0
+    } else {
+        let y = tanh(x @ w) @ b
+        argmax(y - mean(y))
+    }
+}
+
 test "values" {
+    let b = concat([zeros(16, 1), ones(16, 1), -ones(16, 1)], axis: 1)
+    assert act(ones(4), ones(4, 16), b, 1.0) == 1 and act(ones(4), ones(4, 16), b, -1.0) == 0
     assert close(bisect(|t| t * t - 2.0, 0.0, 2.0), 1.4142135, atol: 1e-5)
     assert classify(-2.0) == -1 and classify(0.0) == 0 and classify(3.0) == 1
     assert search([1.0, 3.0, 5.0, 9.0], 5.0) == 2 and search([1.0, 3.0], 2.0) == -1
