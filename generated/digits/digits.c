@@ -202,30 +202,32 @@ static void digits_predict_dense(
 }
 
 /* digits.ch:18: softmax(net(x)) */
-static void digits_predict_e(float *restrict result, const float *restrict dense, ptrdiff_t N)
+static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
 {
     PARALLEL_FOR_IF(51 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
-        vf32 largest = vf32_set1(-INFINITY);
+        vf32 softmax_broadcast = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            largest =
-                    vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)),
-                    largest);
+            softmax_broadcast =
+                    vf32_select(active,
+                    vf32_max(softmax_broadcast, vf32_load_mask(dense + 10 * i + j, active)),
+                    softmax_broadcast);
         }
-        const float total = vf32_reduce_max(largest);
+        const float softmax_broadcast2 = vf32_reduce_max(softmax_broadcast);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
-                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(total))), active);
+                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active),
+                            vf32_set1(softmax_broadcast2))), active);
         }
-        vf32 sum = vf32_set1(0.0f);
+        vf32 softmax_sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            sum = vf32_add(sum, vf32_load_mask(result + 10 * i + j, active));
+            softmax_sum = vf32_add(softmax_sum, vf32_load_mask(result + 10 * i + j, active));
         }
-        const float total2 = vf32_reduce_add(sum);
-        const float t = 1.0f / total2;
+        const float softmax_sum2 = vf32_reduce_add(softmax_sum);
+        const float t = 1.0f / softmax_sum2;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
@@ -243,7 +245,7 @@ static void digits_train_step_dropout(
         const float *restrict net_0_w,
         const float *restrict net_0_b,
         float *restrict unit_interval,
-        float *restrict add,
+        float *restrict dense_add,
         float *restrict dropout,
         ptrdiff_t N)
 {
@@ -289,19 +291,20 @@ static void digits_train_step_dropout(
             const uint32_t rng_counter2 = rng_counter[0];
             for (ptrdiff_t k = 0; k < 4; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
-                    const vf32 t =
+                    const vf32 unit_interval_value =
                             vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2),
                                         vu32_set1(rng_key3),
                                         vu32_ramp((uint32_t)(i + 64 * j + 64 * k + l * VL32), 1),
                                         vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
-                    const vf32 t2 =
+                    const vf32 dense_add_value =
                             vf32_add(vf32_load(sums + 2 * k * VL32 + l * VL32),
                             vf32_load(net_0_b + i + l * VL32));
-                    vf32_store(unit_interval + i + 64 * j + 64 * k + l * VL32, t);
-                    vf32_store(add + i + 64 * j + 64 * k + l * VL32, t2);
+                    vf32_store(unit_interval + i + 64 * j + 64 * k + l * VL32, unit_interval_value);
+                    vf32_store(dense_add + i + 64 * j + 64 * k + l * VL32, dense_add_value);
                     vf32_store(dropout + i + 64 * j + 64 * k + l * VL32,
-                            vf32_select(vf32_lt(t, vf32_set1(0.8f)),
-                                vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+                            vf32_select(vf32_lt(unit_interval_value, vf32_set1(0.8f)),
+                                vf32_mul(vf32_max(dense_add_value, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                                vf32_set1(0.0f)));
                 }
             }
         }
@@ -316,26 +319,28 @@ static void digits_train_step_dropout(
             const uint32_t rng_key2 = rng_key[0];
             const uint32_t rng_key3 = rng_key[1];
             const uint32_t rng_counter2 = rng_counter[0];
-            const vf32 t =
+            const vf32 unit_interval_value =
                     vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
                                 vu32_ramp((uint32_t)(i + 64 * j), 1), vu32_set1(rng_counter2)),
                             vu32_set1(8u))), vf32_set1(5.9604645e-8f));
-            const vf32 t2 = vf32_add(sum, vf32_load(net_0_b + i));
-            const vf32 t3 =
+            const vf32 dense_add_value = vf32_add(sum, vf32_load(net_0_b + i));
+            const vf32 unit_interval_value2 =
                     vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
                                 vu32_ramp((uint32_t)(i + 64 * j + VL32), 1), vu32_set1(rng_counter2)),
                             vu32_set1(8u))), vf32_set1(5.9604645e-8f));
-            const vf32 t4 = vf32_add(sum2, vf32_load(net_0_b + i + VL32));
-            vf32_store(unit_interval + i + 64 * j, t);
-            vf32_store(add + i + 64 * j, t2);
+            const vf32 dense_add_value2 = vf32_add(sum2, vf32_load(net_0_b + i + VL32));
+            vf32_store(unit_interval + i + 64 * j, unit_interval_value);
+            vf32_store(dense_add + i + 64 * j, dense_add_value);
             vf32_store(dropout + i + 64 * j,
-                    vf32_select(vf32_lt(t, vf32_set1(0.8f)),
-                        vf32_mul(vf32_max(t2, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
-            vf32_store(unit_interval + i + 64 * j + VL32, t3);
-            vf32_store(add + i + 64 * j + VL32, t4);
+                    vf32_select(vf32_lt(unit_interval_value, vf32_set1(0.8f)),
+                        vf32_mul(vf32_max(dense_add_value, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(unit_interval + i + 64 * j + VL32, unit_interval_value2);
+            vf32_store(dense_add + i + 64 * j + VL32, dense_add_value2);
             vf32_store(dropout + i + 64 * j + VL32,
-                    vf32_select(vf32_lt(t3, vf32_set1(0.8f)),
-                        vf32_mul(vf32_max(t4, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+                    vf32_select(vf32_lt(unit_interval_value2, vf32_set1(0.8f)),
+                        vf32_mul(vf32_max(dense_add_value2, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
         }
     }
 }
@@ -346,21 +351,21 @@ static void digits_train_step_dropout(
 static void digits_train_step_small_updates(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
-        float *restrict div_,
-        float *restrict scale,
-        float *restrict div_2,
+        float *restrict adam_update_rate,
+        float *restrict adam_update_scale,
+        float *restrict d_mean_sum,
         ptrdiff_t N)
 {
     {
         const int32_t adam_t2 = i32_add(adam_t[0], 1);
-        const float steps = (float)adam_t2;
+        const float adam_update_steps = (float)adam_t2;
         adam_t[0] = adam_t2;
-        div_[0] = 0.001f / expm1f(steps * -0.105360515f);
-        scale[0] = 1.0f / sqrtf(-expm1f(steps * -0.0010005003f));
+        adam_update_rate[0] = 0.001f / expm1f(adam_update_steps * -0.105360515f);
+        adam_update_scale[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
     }
 
     {
-        div_2[0] = 1.0f / (float)N;
+        d_mean_sum[0] = 1.0f / (float)N;
     }
 
     {
@@ -374,8 +379,8 @@ static void digits_train_step_d_dense(
         const int32_t *restrict y,
         float *restrict d_dense,
         const float *restrict dense,
-        float *restrict loss,
-        const float *restrict div_2,
+        float *restrict cross_entropy_loss,
+        const float *restrict d_mean_sum,
         ptrdiff_t N)
 {
 #ifdef DIGITS_DEBUG
@@ -386,39 +391,39 @@ static void digits_train_step_d_dense(
 #endif
     PARALLEL_FOR_IF(89 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
-        vf32 largest = vf32_set1(-INFINITY);
+        vf32 logsumexp_max = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            largest =
-                    vf32_select(active, vf32_max(largest, vf32_load_mask(dense + 10 * i + j, active)),
-                    largest);
+            logsumexp_max =
+                    vf32_select(active, vf32_max(logsumexp_max, vf32_load_mask(dense + 10 * i + j, active)),
+                    logsumexp_max);
         }
-        const float total = vf32_reduce_max(largest);
-        const float t = fabsf(total) < INFINITY ? total : 0.0f;
+        const float logsumexp_max2 = vf32_reduce_max(logsumexp_max);
+        const float t = fabsf(logsumexp_max2) < INFINITY ? logsumexp_max2 : 0.0f;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(d_dense + 10 * i + j,
                     vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t))), active);
         }
-        vf32 sum = vf32_set1(0.0f);
+        vf32 logsumexp_sum = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            sum = vf32_add(sum, vf32_load_mask(d_dense + 10 * i + j, active));
+            logsumexp_sum = vf32_add(logsumexp_sum, vf32_load_mask(d_dense + 10 * i + j, active));
         }
-        const float total2 = vf32_reduce_add(sum);
-        const int32_t t2 = i32_max(i32_min(y[i], 9), 0);
-        const float d_loss = div_2[0];
-        const float t3 = logf(total2) + (fabsf(total) < INFINITY ? total : 0.0f)
-                - dense[10 * i + (ptrdiff_t)t2];
-        const float t4 = -d_loss;
-        const float t5 = d_loss / total2;
-        loss[i] = t3;
+        const float logsumexp_sum2 = vf32_reduce_add(logsumexp_sum);
+        const int32_t index_ = i32_max(i32_min(y[i], 9), 0);
+        const float d_cross_entropy_loss = d_mean_sum[0];
+        const float t2 = logf(logsumexp_sum2) + (fabsf(logsumexp_max2) < INFINITY ? logsumexp_max2 : 0.0f)
+                - dense[10 * i + (ptrdiff_t)index_];
+        const float d_cross_entropy_broadcast = -d_cross_entropy_loss;
+        const float t3 = d_cross_entropy_loss / logsumexp_sum2;
+        cross_entropy_loss[i] = t2;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(d_dense + 10 * i + j,
-                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(t2)), vf32_set1(t4),
-                            vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t5), vf32_load_mask(d_dense + 10 * i + j, active))), active);
+                    vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(index_)),
+                            vf32_set1(d_cross_entropy_broadcast), vf32_set1(0.0f)),
+                        vf32_mul(vf32_set1(t3), vf32_load_mask(d_dense + 10 * i + j, active))), active);
         }
     }
 }
@@ -426,10 +431,10 @@ static void digits_train_step_d_dense(
 /* digits.ch:10: Dense(64, hidden, activation: relu)
  * digits.ch:11: Dropout(0.2)
  * digits.ch:12: Dense(hidden, CLASSES) */
-static void digits_train_step_d_y(
+static void digits_train_step_d_dense_add(
         const float *restrict net_2_w,
-        float *restrict d_y,
-        const float *restrict add,
+        float *restrict d_dense_add,
+        const float *restrict dense_add,
         const float *restrict unit_interval,
         const float *restrict d_dense,
         ptrdiff_t N)
@@ -464,50 +469,50 @@ static void digits_train_step_d_y(
                 sum7 = vf32_fma(vf32_set1(d_dense_element4), packed_element, sum7);
                 sum8 = vf32_fma(vf32_set1(d_dense_element4), packed_element2, sum8);
             }
-            vf32_store(d_y + i + 64 * j,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
                                 sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + VL32,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + VL32,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
                                     vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + 64,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 64), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + 64,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 64), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 64),
                                     vf32_set1(0.8f)), sum3, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + VL32 + 64,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 64), vf32_set1(0.0f)),
-                            vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + VL32 + 64,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 64),
+                                vf32_set1(0.0f)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 64),
                                     vf32_set1(0.8f)), sum4, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + 128,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 128), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + 128,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 128), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 128),
                                     vf32_set1(0.8f)), sum5, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + VL32 + 128,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 128), vf32_set1(0.0f)),
-                            vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + VL32 + 128,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 128),
+                                vf32_set1(0.0f)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 128),
                                     vf32_set1(0.8f)), sum6, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + 192,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + 192), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + 192,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 192), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 192),
                                     vf32_set1(0.8f)), sum7, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + VL32 + 192,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32 + 192), vf32_set1(0.0f)),
-                            vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + VL32 + 192,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 192),
+                                vf32_set1(0.0f)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 192),
                                     vf32_set1(0.8f)), sum8, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
@@ -520,13 +525,13 @@ static void digits_train_step_d_y(
                 sum = vf32_fma(vf32_set1(d_dense_element), vf32_load(packed + 2 * k * VL32), sum);
                 sum2 = vf32_fma(vf32_set1(d_dense_element), vf32_load(packed + 2 * k * VL32 + VL32), sum2);
             }
-            vf32_store(d_y + i + 64 * j,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
                                 sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
-            vf32_store(d_y + i + 64 * j + VL32,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(add + i + 64 * j + VL32), vf32_set1(0.0f)),
+            vf32_store(d_dense_add + i + 64 * j + VL32,
+                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32), vf32_set1(0.0f)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
                                     vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
@@ -542,9 +547,9 @@ static void digits_train_step_update_net_0_w(
         const float *restrict x,
         float *restrict adam_v_0_w,
         float *restrict net_0_w,
-        const float *restrict d_y,
-        const float *restrict div_,
-        const float *restrict scale,
+        const float *restrict d_dense_add,
+        const float *restrict adam_update_rate,
+        const float *restrict adam_update_scale,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(856 * N >= 12624)
@@ -566,25 +571,25 @@ static void digits_train_step_update_net_0_w(
             vf32 sum12 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
                 const float x_element = x[j + 64 * k];
-                const vf32 d_y_element = vf32_load(d_y + i + 64 * k);
-                sum = vf32_fma(vf32_set1(x_element), d_y_element, sum);
-                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
-                sum2 = vf32_fma(vf32_set1(x_element), d_y_element2, sum2);
+                const vf32 d_dense_add_element = vf32_load(d_dense_add + i + 64 * k);
+                sum = vf32_fma(vf32_set1(x_element), d_dense_add_element, sum);
+                const vf32 d_dense_add_element2 = vf32_load(d_dense_add + i + 64 * k + VL32);
+                sum2 = vf32_fma(vf32_set1(x_element), d_dense_add_element2, sum2);
                 const float x_element2 = x[j + 64 * k + 1];
-                sum3 = vf32_fma(vf32_set1(x_element2), d_y_element, sum3);
-                sum4 = vf32_fma(vf32_set1(x_element2), d_y_element2, sum4);
+                sum3 = vf32_fma(vf32_set1(x_element2), d_dense_add_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), d_dense_add_element2, sum4);
                 const float x_element3 = x[j + 64 * k + 2];
-                sum5 = vf32_fma(vf32_set1(x_element3), d_y_element, sum5);
-                sum6 = vf32_fma(vf32_set1(x_element3), d_y_element2, sum6);
+                sum5 = vf32_fma(vf32_set1(x_element3), d_dense_add_element, sum5);
+                sum6 = vf32_fma(vf32_set1(x_element3), d_dense_add_element2, sum6);
                 const float x_element4 = x[j + 64 * k + 3];
-                sum7 = vf32_fma(vf32_set1(x_element4), d_y_element, sum7);
-                sum8 = vf32_fma(vf32_set1(x_element4), d_y_element2, sum8);
+                sum7 = vf32_fma(vf32_set1(x_element4), d_dense_add_element, sum7);
+                sum8 = vf32_fma(vf32_set1(x_element4), d_dense_add_element2, sum8);
                 const float x_element5 = x[j + 64 * k + 4];
-                sum9 = vf32_fma(vf32_set1(x_element5), d_y_element, sum9);
-                sum10 = vf32_fma(vf32_set1(x_element5), d_y_element2, sum10);
+                sum9 = vf32_fma(vf32_set1(x_element5), d_dense_add_element, sum9);
+                sum10 = vf32_fma(vf32_set1(x_element5), d_dense_add_element2, sum10);
                 const float x_element6 = x[j + 64 * k + 5];
-                sum11 = vf32_fma(vf32_set1(x_element6), d_y_element, sum11);
-                sum12 = vf32_fma(vf32_set1(x_element6), d_y_element2, sum12);
+                sum11 = vf32_fma(vf32_set1(x_element6), d_dense_add_element, sum11);
+                sum12 = vf32_fma(vf32_set1(x_element6), d_dense_add_element2, sum12);
             }
             vf32_store(sums, sum);
             vf32_store(sums + VL32, sum2);
@@ -598,8 +603,8 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 9 * VL32, sum10);
             vf32_store(sums + 10 * VL32, sum11);
             vf32_store(sums + 11 * VL32, sum12);
-            const float rate = -div_[0];
-            const float scale2 = scale[0];
+            const float adapted_broadcast = -adam_update_rate[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 6; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -610,22 +615,23 @@ static void digits_train_step_update_net_0_w(
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
                             vf32_mul(vf32_set1(0.1f), t));
-                    const vf32 t3 =
+                    const vf32 adam_m_0_w_value =
                             vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
                             t2);
-                    const vf32 t4 =
+                    const vf32 t3 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
                             vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
-                    const vf32 t5 =
-                            vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t4);
-                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t3);
-                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t5);
+                    const vf32 adam_v_0_w_value =
+                            vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t3);
+                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, adam_m_0_w_value);
+                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, adam_v_0_w_value);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(rate), t3),
-                                    vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_w_value),
+                                    vf32_fma(vf32_sqrt(adam_v_0_w_value), vf32_set1(adapted_broadcast2),
+                                        vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -644,22 +650,22 @@ static void digits_train_step_update_net_0_w(
             vf32 sum10 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < N; ++k) {
                 const float x_element = x[j + 64 * k];
-                const vf32 d_y_element = vf32_load(d_y + i + 64 * k);
-                sum = vf32_fma(vf32_set1(x_element), d_y_element, sum);
-                const vf32 d_y_element2 = vf32_load(d_y + i + 64 * k + VL32);
-                sum2 = vf32_fma(vf32_set1(x_element), d_y_element2, sum2);
+                const vf32 d_dense_add_element = vf32_load(d_dense_add + i + 64 * k);
+                sum = vf32_fma(vf32_set1(x_element), d_dense_add_element, sum);
+                const vf32 d_dense_add_element2 = vf32_load(d_dense_add + i + 64 * k + VL32);
+                sum2 = vf32_fma(vf32_set1(x_element), d_dense_add_element2, sum2);
                 const float x_element2 = x[j + 64 * k + 1];
-                sum3 = vf32_fma(vf32_set1(x_element2), d_y_element, sum3);
-                sum4 = vf32_fma(vf32_set1(x_element2), d_y_element2, sum4);
+                sum3 = vf32_fma(vf32_set1(x_element2), d_dense_add_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), d_dense_add_element2, sum4);
                 const float x_element3 = x[j + 64 * k + 2];
-                sum5 = vf32_fma(vf32_set1(x_element3), d_y_element, sum5);
-                sum6 = vf32_fma(vf32_set1(x_element3), d_y_element2, sum6);
+                sum5 = vf32_fma(vf32_set1(x_element3), d_dense_add_element, sum5);
+                sum6 = vf32_fma(vf32_set1(x_element3), d_dense_add_element2, sum6);
                 const float x_element4 = x[j + 64 * k + 3];
-                sum7 = vf32_fma(vf32_set1(x_element4), d_y_element, sum7);
-                sum8 = vf32_fma(vf32_set1(x_element4), d_y_element2, sum8);
+                sum7 = vf32_fma(vf32_set1(x_element4), d_dense_add_element, sum7);
+                sum8 = vf32_fma(vf32_set1(x_element4), d_dense_add_element2, sum8);
                 const float x_element5 = x[j + 64 * k + 4];
-                sum9 = vf32_fma(vf32_set1(x_element5), d_y_element, sum9);
-                sum10 = vf32_fma(vf32_set1(x_element5), d_y_element2, sum10);
+                sum9 = vf32_fma(vf32_set1(x_element5), d_dense_add_element, sum9);
+                sum10 = vf32_fma(vf32_set1(x_element5), d_dense_add_element2, sum10);
             }
             vf32_store(sums, sum);
             vf32_store(sums + VL32, sum2);
@@ -671,8 +677,8 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 7 * VL32, sum8);
             vf32_store(sums + 8 * VL32, sum9);
             vf32_store(sums + 9 * VL32, sum10);
-            const float rate = -div_[0];
-            const float scale2 = scale[0];
+            const float adapted_broadcast = -adam_update_rate[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 5; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -683,22 +689,23 @@ static void digits_train_step_update_net_0_w(
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
                             vf32_mul(vf32_set1(0.1f), t));
-                    const vf32 t3 =
+                    const vf32 adam_m_0_w_value =
                             vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
                             t2);
-                    const vf32 t4 =
+                    const vf32 t3 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
                             vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
-                    const vf32 t5 =
-                            vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t4);
-                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, t3);
-                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, t5);
+                    const vf32 adam_v_0_w_value =
+                            vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            t3);
+                    vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, adam_m_0_w_value);
+                    vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, adam_v_0_w_value);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(rate), t3),
-                                    vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_w_value),
+                                    vf32_fma(vf32_sqrt(adam_v_0_w_value), vf32_set1(adapted_broadcast2),
+                                        vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -713,8 +720,8 @@ static void digits_train_step_update_net_2_w(
         float *restrict net_2_w,
         const float *restrict dropout,
         const float *restrict d_dense,
-        const float *restrict div_,
-        const float *restrict scale,
+        const float *restrict adam_update_rate,
+        const float *restrict adam_update_scale,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(136 * N >= 27668)
@@ -766,8 +773,8 @@ static void digits_train_step_update_net_2_w(
         float *const turned = f32_aligned(turned_space);
         f32_transpose(turned, 96, sums, 2 * VL32, 10, 2 * VL32);
         for (ptrdiff_t j = 0; j < 2 * VL32; ++j) {
-            const float rate = -div_[0];
-            const float scale2 = scale[0];
+            const float adapted_broadcast = -adam_update_rate[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
                 const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
@@ -778,20 +785,21 @@ static void digits_train_step_update_net_2_w(
                         vf32_add(vf32_mul(vf32_set1(0.9f),
                             vf32_load_mask(adam_m_2_w + 10 * i + 10 * j + k, active)),
                         vf32_mul(vf32_set1(0.1f), t));
-                const vf32 t3 =
+                const vf32 adam_m_2_w_value =
                         vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-                const vf32 t4 =
+                const vf32 t3 =
                         vf32_add(vf32_mul(vf32_set1(0.999f),
                             vf32_load_mask(adam_v_2_w + 10 * i + 10 * j + k, active)),
                         vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
-                const vf32 t5 =
-                        vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
-                vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, t3, active);
-                vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, t5, active);
+                const vf32 adam_v_2_w_value =
+                        vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
+                vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, adam_m_2_w_value, active);
+                vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, adam_v_2_w_value, active);
                 vf32_store_mask(net_2_w + 10 * i + 10 * j + k,
                         vf32_sub(vf32_load_mask(net_2_w + 10 * i + 10 * j + k, active),
-                            vf32_div(vf32_mul(vf32_set1(rate), t3),
-                                vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))), active);
+                            vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_2_w_value),
+                                vf32_fma(vf32_sqrt(adam_v_2_w_value), vf32_set1(adapted_broadcast2),
+                                    vf32_set1(1e-8f)))), active);
             }
         }
     }
@@ -809,36 +817,36 @@ static void digits_train_step_small_updates_2(
         float *restrict adam_v_2_b,
         float *restrict net_2_b,
         float *restrict result,
-        const float *restrict loss,
-        const float *restrict d_y,
-        const float *restrict div_,
-        const float *restrict scale,
+        const float *restrict cross_entropy_loss,
+        const float *restrict d_dense_add,
+        const float *restrict adam_update_rate,
+        const float *restrict adam_update_scale,
         const float *restrict d_dense,
         ptrdiff_t N)
 {
     {
-        vf32 sum = vf32_set1(0.0f);
-        vf32 sum2 = vf32_set1(0.0f);
-        vf32 sum3 = vf32_set1(0.0f);
-        vf32 sum4 = vf32_set1(0.0f);
+        vf32 mean_sum = vf32_set1(0.0f);
+        vf32 mean_sum2 = vf32_set1(0.0f);
+        vf32 mean_sum3 = vf32_set1(0.0f);
+        vf32 mean_sum4 = vf32_set1(0.0f);
         for (ptrdiff_t i = 0; i < 4 * (N / (4 * VL32)) * VL32; i += 4 * VL32) {
-            sum = vf32_add(sum, vf32_load(loss + i));
-            sum2 = vf32_add(sum2, vf32_load(loss + i + VL32));
-            sum3 = vf32_add(sum3, vf32_load(loss + i + 2 * VL32));
-            sum4 = vf32_add(sum4, vf32_load(loss + i + 3 * VL32));
+            mean_sum = vf32_add(mean_sum, vf32_load(cross_entropy_loss + i));
+            mean_sum2 = vf32_add(mean_sum2, vf32_load(cross_entropy_loss + i + VL32));
+            mean_sum3 = vf32_add(mean_sum3, vf32_load(cross_entropy_loss + i + 2 * VL32));
+            mean_sum4 = vf32_add(mean_sum4, vf32_load(cross_entropy_loss + i + 3 * VL32));
         }
         for (ptrdiff_t i = 4 * (N / (4 * VL32)) * VL32; i < (N / VL32) * VL32; i += VL32) {
-            sum = vf32_add(sum, vf32_load(loss + i));
+            mean_sum = vf32_add(mean_sum, vf32_load(cross_entropy_loss + i));
         }
         for (ptrdiff_t i = (N / VL32) * VL32; i < N; i += VL32) {
             const vm32 active = vm32_range(0, N - i);
-            sum = vf32_add(sum, vf32_load_mask(loss + i, active));
+            mean_sum = vf32_add(mean_sum, vf32_load_mask(cross_entropy_loss + i, active));
         }
-        sum = vf32_add(sum, sum3);
-        sum2 = vf32_add(sum2, sum4);
-        sum = vf32_add(sum, sum2);
-        const float total = vf32_reduce_add(sum);
-        result[0] = total / (float)N;
+        mean_sum = vf32_add(mean_sum, mean_sum3);
+        mean_sum2 = vf32_add(mean_sum2, mean_sum4);
+        mean_sum = vf32_add(mean_sum, mean_sum2);
+        const float mean_sum5 = vf32_reduce_add(mean_sum);
+        result[0] = mean_sum5 / (float)N;
     }
 
     PARALLEL_FOR_IF(8 * N >= 32460)
@@ -846,41 +854,47 @@ static void digits_train_step_small_updates_2(
         vf32 sum = vf32_set1(0.0f);
         vf32 sum2 = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < N; ++j) {
-            sum = vf32_add(sum, vf32_load(d_y + i + 64 * j));
-            sum2 = vf32_add(sum2, vf32_load(d_y + i + 64 * j + VL32));
+            sum = vf32_add(sum, vf32_load(d_dense_add + i + 64 * j));
+            sum2 = vf32_add(sum2, vf32_load(d_dense_add + i + 64 * j + VL32));
         }
         const vf32 t = vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
         const vf32 t2 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)), vf32_mul(vf32_set1(0.1f), t));
-        const vf32 t3 = vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-        const vf32 t4 =
+        const vf32 adam_m_0_b_value =
+                vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
+        const vf32 t3 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)),
                 vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
-        const vf32 t5 = vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
-        const float rate = -div_[0];
-        const float scale2 = scale[0];
-        const vf32 t6 =
+        const vf32 adam_v_0_b_value =
+                vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
+        const float adapted_broadcast = -adam_update_rate[0];
+        const float adapted_broadcast2 = adam_update_scale[0];
+        const vf32 t4 =
                 vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum2);
-        const vf32 t7 =
+        const vf32 t5 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.1f), t6));
-        const vf32 t8 = vf32_select(vf32_lt(vf32_abs(t7), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t7);
-        const vf32 t9 =
+                vf32_mul(vf32_set1(0.1f), t4));
+        const vf32 adam_m_0_b_value2 =
+                vf32_select(vf32_lt(vf32_abs(t5), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t5);
+        const vf32 t6 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(t6, t6)));
-        const vf32 t10 = vf32_select(vf32_lt(vf32_abs(t9), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t9);
-        vf32_store(adam_m_0_b + i, t3);
-        vf32_store(adam_v_0_b + i, t5);
+                vf32_mul(vf32_set1(0.001f), vf32_mul(t4, t4)));
+        const vf32 adam_v_0_b_value2 =
+                vf32_select(vf32_lt(vf32_abs(t6), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t6);
+        vf32_store(adam_m_0_b + i, adam_m_0_b_value);
+        vf32_store(adam_v_0_b + i, adam_v_0_b_value);
         vf32_store(net_0_b + i,
                 vf32_sub(vf32_load(net_0_b + i),
-                    vf32_div(vf32_mul(vf32_set1(rate), t3),
-                        vf32_fma(vf32_sqrt(t5), vf32_set1(scale2), vf32_set1(1e-8f)))));
-        vf32_store(adam_m_0_b + i + VL32, t8);
-        vf32_store(adam_v_0_b + i + VL32, t10);
+                    vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_b_value),
+                        vf32_fma(vf32_sqrt(adam_v_0_b_value), vf32_set1(adapted_broadcast2),
+                            vf32_set1(1e-8f)))));
+        vf32_store(adam_m_0_b + i + VL32, adam_m_0_b_value2);
+        vf32_store(adam_v_0_b + i + VL32, adam_v_0_b_value2);
         vf32_store(net_0_b + i + VL32,
                 vf32_sub(vf32_load(net_0_b + i + VL32),
-                    vf32_div(vf32_mul(vf32_set1(rate), t8),
-                        vf32_fma(vf32_sqrt(t10), vf32_set1(scale2), vf32_set1(1e-8f)))));
+                    vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_b_value2),
+                        vf32_fma(vf32_sqrt(adam_v_0_b_value2), vf32_set1(adapted_broadcast2),
+                            vf32_set1(1e-8f)))));
     }
 
     PARALLEL_FOR_IF(2 * N >= 32692)
@@ -894,17 +908,20 @@ static void digits_train_step_small_updates_2(
         const vf32 t2 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
                 vf32_mul(vf32_set1(0.1f), t));
-        const vf32 t3 = vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-        const vf32 t4 =
+        const vf32 adam_m_2_b_value =
+                vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
+        const vf32 t3 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_b + i, active)),
                 vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
-        const vf32 t5 = vf32_select(vf32_lt(vf32_abs(t4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t4);
-        vf32_store_mask(adam_m_2_b + i, t3, active);
-        vf32_store_mask(adam_v_2_b + i, t5, active);
+        const vf32 adam_v_2_b_value =
+                vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
+        vf32_store_mask(adam_m_2_b + i, adam_m_2_b_value, active);
+        vf32_store_mask(adam_v_2_b + i, adam_v_2_b_value, active);
         vf32_store_mask(net_2_b + i,
                 vf32_sub(vf32_load_mask(net_2_b + i, active),
-                    vf32_div(vf32_mul(vf32_set1(-div_[0]), t3),
-                        vf32_fma(vf32_sqrt(t5), vf32_set1(scale[0]), vf32_set1(1e-8f)))), active);
+                    vf32_div(vf32_mul(vf32_set1(-adam_update_rate[0]), adam_m_2_b_value),
+                        vf32_fma(vf32_sqrt(adam_v_2_b_value), vf32_set1(adam_update_scale[0]),
+                            vf32_set1(1e-8f)))), active);
     }
 }
 
@@ -921,20 +938,20 @@ static void digits_Digits_init_small(
     {
         const uint32_t rng_key2 = rng_key[0];
         const uint32_t rng_key3 = rng_key[1];
-        const uint32_t t = ~rng_counter[0];
-        const uint32_t t2 = threefry(rng_key2, rng_key3, 0u, t);
-        const uint32_t t3 = threefry(rng_key2, rng_key3, 1u, t);
-        const uint32_t t4 = threefry(t2, t3, 0u, 1830714210u);
-        const uint32_t t5 = threefry(t2, t3, 1u, 1830714210u);
+        const uint32_t bitnot = ~rng_counter[0];
+        const uint32_t random_bits2 = threefry(rng_key2, rng_key3, 0u, bitnot);
+        const uint32_t random_bits3 = threefry(rng_key2, rng_key3, 1u, bitnot);
+        const uint32_t random_bits4 = threefry(random_bits2, random_bits3, 0u, 1830714210u);
+        const uint32_t random_bits5 = threefry(random_bits2, random_bits3, 1u, 1830714210u);
         for (ptrdiff_t i = 0; i < 2; ++i) {
-            random_bits[i] = threefry(t2, t3, (uint32_t)i, 2457933420u);
+            random_bits[i] = threefry(random_bits2, random_bits3, (uint32_t)i, 2457933420u);
         }
         for (ptrdiff_t i = 0; i < 640; i += VL32) {
             vf32_store(result_2_w + i,
                     vf32_fma(vf32_set1(0.5694948f),
-                        vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(t4), vu32_set1(t5),
-                                        vu32_ramp((uint32_t)i, 1), vu32_set1(0u)), vu32_set1(8u))),
-                            vf32_set1(5.9604645e-8f)), vf32_set1(-0.2847474f)));
+                        vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits4),
+                                        vu32_set1(random_bits5), vu32_ramp((uint32_t)i, 1), vu32_set1(0u)),
+                                    vu32_set1(8u))), vf32_set1(5.9604645e-8f)), vf32_set1(-0.2847474f)));
         }
     }
 
@@ -951,16 +968,15 @@ static void digits_Digits_init_small(
 /* nn.ch:17: param w: f32[i, o] = glorot_uniform() */
 static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_t *restrict random_bits)
 {
-    const uint32_t random_bits_element = random_bits[0];
-    const uint32_t random_bits_element2 = random_bits[1];
+    const uint32_t random_bits2 = random_bits[0];
+    const uint32_t random_bits3 = random_bits[1];
     PARALLEL_FOR
     for (ptrdiff_t i = 0; i < 4096; i += VL32) {
         vf32_store(result_0_w + i,
                 vf32_fma(vf32_set1(0.4330127f),
-                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element),
-                                    vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1),
-                                    vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)),
-                    vf32_set1(-0.21650635f)));
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits2),
+                                    vu32_set1(random_bits3), vu32_ramp((uint32_t)i, 1), vu32_set1(0u)),
+                                vu32_set1(8u))), vf32_set1(5.9604645e-8f)), vf32_set1(-0.21650635f)));
     }
 }
 
@@ -1054,7 +1070,7 @@ enum digits_status digits_predict(
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:10:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_predict_e(result, dense, N);
+    digits_predict_softmax(result, dense, N);
     DIGITS_NAN_F32(result, 10 * N, "result", "digits.ch:18:5");
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -1108,45 +1124,48 @@ enum digits_status digits_train_step(
 #endif
     unsigned char *const arena = (unsigned char *)workspace;
     float *const unit_interval = (float *)arena; /* [64 * N] */
-    float *const add = (float *)(arena + 256 * N); /* [64 * N] */
+    float *const dense_add = (float *)(arena + 256 * N); /* [64 * N] */
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
     float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
-    float *const div_ = (float *)(arena + 1088 * N); /* [1] */
-    float *const scale = (float *)(arena + 1088 * N + 64); /* [1] */
-    float *const div_2 = (float *)(arena + 1088 * N + 128); /* [1] */
+    float *const adam_update_rate = (float *)(arena + 1088 * N); /* [1] */
+    float *const adam_update_scale = (float *)(arena + 1088 * N + 64); /* [1] */
+    float *const d_mean_sum = (float *)(arena + 1088 * N + 128); /* [1] */
     float *const d_dense = (float *)(arena + 1024 * N); /* [10 * N] */
-    float *const loss = (float *)(arena + 1088 * N + 192); /* [N] */
-    float *const d_y = (float *)(arena + 768 * N); /* [64 * N] */
+    float *const cross_entropy_loss = (float *)(arena + 1088 * N + 192); /* [N] */
+    float *const d_dense_add = (float *)(arena + 768 * N); /* [64 * N] */
 
     digits_train_step_dropout(
-        rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, add, dropout, N);
+        rng->key, &rng->counter, x, net->layer0.w, net->layer0.b, unit_interval, dense_add, dropout, N);
     DIGITS_NAN_F32(unit_interval, 64 * N, "unit_interval", "digits.ch:11:9");
-    DIGITS_NAN_F32(add, 64 * N, "add", "digits.ch:11:9");
+    DIGITS_NAN_F32(dense_add, 64 * N, "dense_add", "digits.ch:11:9");
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:11:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_train_step_small_updates(&adam->t, &rng->counter, div_, scale, div_2, N);
-    DIGITS_NAN_F32(div_, 1, "div", "digits.ch:29:5");
-    DIGITS_NAN_F32(scale, 1, "scale", "digits.ch:29:5");
-    DIGITS_NAN_F32(div_2, 1, "div_2", "digits.ch:29:5");
-    digits_train_step_d_dense(y, d_dense, dense, loss, div_2, N);
+    digits_train_step_small_updates(
+        &adam->t, &rng->counter, adam_update_rate, adam_update_scale, d_mean_sum, N);
+    DIGITS_NAN_F32(adam_update_rate, 1, "adam_update_rate", "digits.ch:29:5");
+    DIGITS_NAN_F32(adam_update_scale, 1, "adam_update_scale", "digits.ch:29:5");
+    DIGITS_NAN_F32(d_mean_sum, 1, "d_mean_sum", "digits.ch:29:5");
+    digits_train_step_d_dense(y, d_dense, dense, cross_entropy_loss, d_mean_sum, N);
     DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");
-    DIGITS_NAN_F32(loss, N, "loss", "digits.ch:23:5");
-    digits_train_step_d_y(net->layer2.w, d_y, add, unit_interval, d_dense, N);
-    DIGITS_NAN_F32(d_y, 64 * N, "d_y", "digits.ch:12:9");
+    DIGITS_NAN_F32(cross_entropy_loss, N, "cross_entropy_loss", "digits.ch:23:5");
+    digits_train_step_d_dense_add(net->layer2.w, d_dense_add, dense_add, unit_interval, d_dense, N);
+    DIGITS_NAN_F32(d_dense_add, 64 * N, "d_dense_add", "digits.ch:12:9");
     digits_train_step_update_net_0_w(
-        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_y, div_, scale, N);
+        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_dense_add, adam_update_rate,
+        adam_update_scale, N);
     DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "digits.ch:10:9");
     digits_train_step_update_net_2_w(
-        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, div_, scale, N);
+        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, adam_update_rate,
+        adam_update_scale, N);
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
     digits_train_step_small_updates_2(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
-        result, loss, d_y, div_, scale, d_dense, N);
+        result, cross_entropy_loss, d_dense_add, adam_update_rate, adam_update_scale, d_dense, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "digits.ch:23:5");

@@ -33,16 +33,16 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     if (point < 1u) {
         let rng_key_2 = rng_key[0];
         let rng_key_3 = rng_key[1];
-        let t = ~rng_counter[0];
-        let t_2 = threefry(rng_key_2, rng_key_3, 0u, t).x;
-        let t_3 = threefry(rng_key_2, rng_key_3, 1u, t).x;
-        let t_4 = threefry(t_2, t_3, 0u, 1830714210u).x;
-        let t_5 = threefry(t_2, t_3, 1u, 1830714210u).x;
+        let bitnot = ~rng_counter[0];
+        let random_bits_2 = threefry(rng_key_2, rng_key_3, 0u, bitnot).x;
+        let random_bits_3 = threefry(rng_key_2, rng_key_3, 1u, bitnot).x;
+        let random_bits_4 = threefry(random_bits_2, random_bits_3, 0u, 1830714210u).x;
+        let random_bits_5 = threefry(random_bits_2, random_bits_3, 1u, 1830714210u).x;
         for (var i = 0; i < 2; i++) {
-            random_bits[i] = threefry(t_2, t_3, u32(i), 2457933420u).x;
+            random_bits[i] = threefry(random_bits_2, random_bits_3, u32(i), 2457933420u).x;
         }
         for (var i = 0; i < 640; i++) {
-            result_2_w[i] = -0.2847474 + 0.5694948 * (f32(threefry(t_4, t_5, u32(i), 0u).x >> 8u) * 5.9604645e-08);
+            result_2_w[i] = -0.2847474 + 0.5694948 * (f32(threefry(random_bits_4, random_bits_5, u32(i), 0u).x >> 8u) * 5.9604645e-08);
         }
         return;
     }

@@ -13,10 +13,10 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     if (point < u32(10 * sizes.N)) {
         let i = i32(point / 10u);
         let j = i32(point % 10u);
-        var y: f32 = 0.0;
+        var dense_y: f32 = 0.0;
         for (var k = 0; k < 64; k++) {
-            y += dropout[64 * i + k] * net_2_w[j + 10 * k];
+            dense_y += dropout[64 * i + k] * net_2_w[j + 10 * k];
         }
-        dense[10 * i + j] = y + net_2_b[j];
+        dense[10 * i + j] = dense_y + net_2_b[j];
     }
 }

@@ -22,10 +22,10 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     if (point < u32(64 * sizes.N)) {
         let i = i32(point / 64u);
         let j = i32(point % 64u);
-        var y: f32 = 0.0;
+        var dense_y: f32 = 0.0;
         for (var k = 0; k < 64; k++) {
-            y += x[64 * i + k] * net_0_w[j + 64 * k];
+            dense_y += x[64 * i + k] * net_0_w[j + 64 * k];
         }
-        dropout[64 * i + j] = max_f32(y + net_0_b[j], 0.0);
+        dropout[64 * i + j] = max_f32(dense_y + net_0_b[j], 0.0);
     }
 }

@@ -2,10 +2,10 @@
 // digits.ch:28: let (loss, g) = value_and_grad(objective)(net, x, y, mut rng)
 
 @group(0) @binding(0) var<storage, read> y: array<i32>;
-@group(0) @binding(1) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(1) var<storage, read_write> cross_entropy_loss: array<f32>;
 @group(0) @binding(2) var<storage, read> dense: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_dense: array<f32>;
-@group(0) @binding(4) var<storage, read> div_2: array<f32>;
+@group(0) @binding(4) var<storage, read> d_mean_sum: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(5) var<uniform> sizes: Sizes;
 
@@ -48,23 +48,23 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     let point = invocation.x + 64u * groups.x * invocation.y;
     if (point < u32(sizes.N)) {
         let i = i32(point);
-        var largest: f32 = from_bits(0xff800000u);
+        var logsumexp_max: f32 = from_bits(0xff800000u);
         for (var j = 0; j < 10; j++) {
-            largest = max_f32(largest, dense[10 * i + j]);
+            logsumexp_max = max_f32(logsumexp_max, dense[10 * i + j]);
         }
-        let t = select(0.0, largest, abs(largest) < from_bits(0x7f800000u));
+        let t = select(0.0, logsumexp_max, abs(logsumexp_max) < from_bits(0x7f800000u));
         var sum: f32 = 0.0;
         for (var j = 0; j < 10; j++) {
             sum += exp(dense[10 * i + j] - t);
         }
-        let t_2 = max(min(y[i], 9), 0);
-        let d_loss = div_2[0];
-        let t_3 = log_f32(sum) + t - dense[10 * i + t_2];
-        let t_4 = -d_loss;
-        let t_5 = d_loss / sum;
-        loss[i] = t_3;
+        let index = max(min(y[i], 9), 0);
+        let d_cross_entropy_loss = d_mean_sum[0];
+        let t_2 = log_f32(sum) + t - dense[10 * i + index];
+        let d_cross_entropy_broadcast = -d_cross_entropy_loss;
+        let t_3 = d_cross_entropy_loss / sum;
+        cross_entropy_loss[i] = t_2;
         for (var j = 0; j < 10; j++) {
-            d_dense[10 * i + j] = select(0.0, t_4, j == t_2) + t_5 * exp(dense[10 * i + j] - t);
+            d_dense[10 * i + j] = select(0.0, d_cross_entropy_broadcast, j == index) + t_3 * exp(dense[10 * i + j] - t);
         }
     }
 }

@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read> net_0_w: array<f32>;
 @group(0) @binding(4) var<storage, read> net_0_b: array<f32>;
 @group(0) @binding(5) var<storage, read_write> unit_interval: array<f32>;
-@group(0) @binding(6) var<storage, read_write> add: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dense_add: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dropout: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(8) var<uniform> sizes: Sizes;
@@ -46,14 +46,14 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     if (point < u32(64 * sizes.N)) {
         let i = i32(point / 64u);
         let j = i32(point % 64u);
-        var y: f32 = 0.0;
+        var dense_y: f32 = 0.0;
         for (var k = 0; k < 64; k++) {
-            y += x[64 * i + k] * net_0_w[j + 64 * k];
+            dense_y += x[64 * i + k] * net_0_w[j + 64 * k];
         }
         let unit_interval_2 = f32(threefry(rng_key[0], rng_key[1], u32(64 * i + j), rng_counter[0]).x >> 8u) * 5.9604645e-08;
-        let t = y + net_0_b[j];
+        let dense_add_value = dense_y + net_0_b[j];
         unit_interval[64 * i + j] = unit_interval_2;
-        add[64 * i + j] = t;
-        dropout[64 * i + j] = select(0.0, max_f32(t, 0.0) * 1.25, unit_interval_2 < 0.8);
+        dense_add[64 * i + j] = dense_add_value;
+        dropout[64 * i + j] = select(0.0, max_f32(dense_add_value, 0.0) * 1.25, unit_interval_2 < 0.8);
     }
 }

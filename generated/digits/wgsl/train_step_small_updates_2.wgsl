@@ -6,10 +6,10 @@
 @group(0) @binding(1) var<storage, read_write> adam_v_0_b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> net_0_b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
-@group(0) @binding(4) var<storage, read> loss: array<f32>;
-@group(0) @binding(5) var<storage, read> d_y: array<f32>;
-@group(0) @binding(6) var<storage, read> div: array<f32>;
-@group(0) @binding(7) var<storage, read> scale: array<f32>;
+@group(0) @binding(4) var<storage, read> cross_entropy_loss: array<f32>;
+@group(0) @binding(5) var<storage, read> d_dense_add: array<f32>;
+@group(0) @binding(6) var<storage, read> adam_update_rate: array<f32>;
+@group(0) @binding(7) var<storage, read> adam_update_scale: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(8) var<uniform> sizes: Sizes;
 
@@ -17,27 +17,27 @@ struct Sizes { N: i32 }
 fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     var point = invocation.x + 64u * groups.x * invocation.y;
     if (point < 1u) {
-        var sum: f32 = 0.0;
+        var mean_sum: f32 = 0.0;
         for (var i = 0; i < sizes.N; i++) {
-            sum += loss[i];
+            mean_sum += cross_entropy_loss[i];
         }
-        result[0] = sum / f32(sizes.N);
+        result[0] = mean_sum / f32(sizes.N);
         return;
     }
     point -= 1u;
     if (point < 64u) {
         let i = i32(point);
-        var d: f32 = 0.0;
+        var d_net_0_b: f32 = 0.0;
         for (var j = 0; j < sizes.N; j++) {
-            d += d_y[i + 64 * j];
+            d_net_0_b += d_dense_add[i + 64 * j];
         }
-        let t = select(d, 0.0, abs(d) < 1.0842022e-15);
+        let t = select(d_net_0_b, 0.0, abs(d_net_0_b) < 1.0842022e-15);
         let t_2 = 0.9 * adam_m_0_b[i] + 0.1 * t;
-        let t_3 = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
-        let t_4 = 0.999 * adam_v_0_b[i] + 0.001 * (t * t);
-        let t_5 = select(t_4, 0.0, abs(t_4) < 1.1754944e-34);
-        adam_m_0_b[i] = t_3;
-        adam_v_0_b[i] = t_5;
-        net_0_b[i] = net_0_b[i] - -div[0] * t_3 / (sqrt(t_5) * scale[0] + 1e-08);
+        let adam_m_0_b_value = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
+        let t_3 = 0.999 * adam_v_0_b[i] + 0.001 * (t * t);
+        let adam_v_0_b_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
+        adam_m_0_b[i] = adam_m_0_b_value;
+        adam_v_0_b[i] = adam_v_0_b_value;
+        net_0_b[i] = net_0_b[i] - -adam_update_rate[0] * adam_m_0_b_value / (sqrt(adam_v_0_b_value) * adam_update_scale[0] + 1e-08);
     }
 }

@@ -6,8 +6,8 @@
 @group(0) @binding(2) var<storage, read_write> net_2_w: array<f32>;
 @group(0) @binding(3) var<storage, read> dropout: array<f32>;
 @group(0) @binding(4) var<storage, read> d_dense: array<f32>;
-@group(0) @binding(5) var<storage, read> div: array<f32>;
-@group(0) @binding(6) var<storage, read> scale: array<f32>;
+@group(0) @binding(5) var<storage, read> adam_update_rate: array<f32>;
+@group(0) @binding(6) var<storage, read> adam_update_scale: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(7) var<uniform> sizes: Sizes;
 
@@ -17,17 +17,17 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     if (point < 640u) {
         let i = i32(point / 10u);
         let j = i32(point % 10u);
-        var d: f32 = 0.0;
+        var d_net_2_w: f32 = 0.0;
         for (var k = 0; k < sizes.N; k++) {
-            d += dropout[i + 64 * k] * d_dense[j + 10 * k];
+            d_net_2_w += dropout[i + 64 * k] * d_dense[j + 10 * k];
         }
-        let t = select(d, 0.0, abs(d) < 1.0842022e-15);
+        let t = select(d_net_2_w, 0.0, abs(d_net_2_w) < 1.0842022e-15);
         let t_2 = 0.9 * adam_m_2_w[10 * i + j] + 0.1 * t;
-        let t_3 = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
-        let t_4 = 0.999 * adam_v_2_w[10 * i + j] + 0.001 * (t * t);
-        let t_5 = select(t_4, 0.0, abs(t_4) < 1.1754944e-34);
-        adam_m_2_w[10 * i + j] = t_3;
-        adam_v_2_w[10 * i + j] = t_5;
-        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -div[0] * t_3 / (sqrt(t_5) * scale[0] + 1e-08);
+        let adam_m_2_w_value = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
+        let t_3 = 0.999 * adam_v_2_w[10 * i + j] + 0.001 * (t * t);
+        let adam_v_2_w_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
+        adam_m_2_w[10 * i + j] = adam_m_2_w_value;
+        adam_v_2_w[10 * i + j] = adam_v_2_w_value;
+        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -adam_update_rate[0] * adam_m_2_w_value / (sqrt(adam_v_2_w_value) * adam_update_scale[0] + 1e-08);
     }
 }

@@ -3,8 +3,8 @@
 // digits.ch:12: Dense(hidden, CLASSES)
 
 @group(0) @binding(0) var<storage, read> net_2_w: array<f32>;
-@group(0) @binding(1) var<storage, read_write> d_y: array<f32>;
-@group(0) @binding(2) var<storage, read> add: array<f32>;
+@group(0) @binding(1) var<storage, read_write> d_dense_add: array<f32>;
+@group(0) @binding(2) var<storage, read> dense_add: array<f32>;
 @group(0) @binding(3) var<storage, read> unit_interval: array<f32>;
 @group(0) @binding(4) var<storage, read> d_dense: array<f32>;
 struct Sizes { N: i32 }
@@ -29,6 +29,6 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var k = 0; k < 10; k++) {
             d_dropout += d_dense[10 * i + k] * net_2_w[10 * j + k];
         }
-        d_y[64 * i + j] = select(0.0, select(0.0, d_dropout, unit_interval[64 * i + j] < 0.8) * 1.25, max_f32(add[64 * i + j], 0.0) > 0.0);
+        d_dense_add[64 * i + j] = select(0.0, select(0.0, d_dropout, unit_interval[64 * i + j] < 0.8) * 1.25, max_f32(dense_add[64 * i + j], 0.0) > 0.0);
     }
 }
