@@ -149,6 +149,15 @@ def test_products(isa: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
 
 
+def test_rows_far_apart_are_visited_once_for_all_strips() -> None:
+    """Of many rows that lie along the results' other axis, as in a gradient of weights: what lies along the lanes is packed for
+    the sake of the other operand, though its own rows are near; not where the cache keeps the rows of that one.
+    """
+    for rows, blocks in ((512, True), (500, False), (128, False)):
+        (call,) = build.plan_graph(Case(1, rows, 128, 768, (True, False), "none", f32).graph(), AVX512).calls
+        assert any(p.kind == "scratch" for p in call.places) == blocks
+
+
 MOMENTUM = """
 export fn step(mut w: f32[2048, 1040], mut m: f32[2048, 1040], x: f32[N, 2048], d: f32[N, 1040]) {
     m = 0.9 * m + einsum("ni,nj->ij", x, d)

@@ -7,8 +7,8 @@ along an output axis or cost more than along the sum. Costs are cycles.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from math import prod
+from dataclasses import dataclass, replace
+from math import gcd, prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -17,6 +17,7 @@ from charl.loops.nests.axes import HOPS, Axis
 from charl.loops.nests.contraction.ahead import read_behind
 from charl.loops.nests.contraction.cycles import (
     FETCH,
+    LINE,
     VISIT,
     Extents,
     Tile,
@@ -24,12 +25,16 @@ from charl.loops.nests.contraction.cycles import (
     known,
     lanes_of,
     moved,
+    strips_of,
+    widths,
 )
 from charl.loops.nests.contraction.depth import blocked
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.schedule import Schedule
 
 TURN = 0.4  # cycles to transpose an element between nearby arrays
+_CROSSING = 8.0  # each time a tile comes to a row that has not stayed in the second cache
+_PAGE = 4096  # bytes of a page; in which sets of a cache it lies is up to the system
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 
@@ -79,37 +84,118 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         return
     outer = tuple(a for a in c.rows if a is not lane and a is not tile)
     base = Schedule(lane, tile, outer, Tile(1, 1), tuple(packed), tuple(packed), flipped=flipped)
-    rows = 1 if tile is None else known(tile.extent)
-    depth = prod(known(a.extent) for a in c.over)
-    far = far_loads(c, caps, reads, packed)
-    movable = [x for x in far if x.dtype.is_float and x.dtype.bits == c.width]
-    if flipped or not _packable(c) or any(tile and tile.name in x.symbols() for x in movable):
-        movable = []
-    columns = known(lane.extent)
-    extents = Extents(
-        rows,
-        columns,
-        depth,
-        tile is None or _whole(tile),
-        _masked(c, lane, tile),
-        bool(packed) and not flipped,
-    )
-    shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
-    vectors = -(-columns // lanes_of(caps, c.width))
-    tiles = -(-rows // shape.rows)
-    cycles += hops * tiles * vectors * depth
-    cycles += len(packed) * TURN * columns * depth + (TURN + 0.1) * rows * columns * flipped
-    base = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
-    s = blocked(c, caps, base, far)
-    others = [x for x in c.loads if x not in reads]
-    together = shape.vectors * (s.strips if s.shared else 1)
-    turns = -(-vectors // together)  # in which all tiles come to their rows
-    lines = [_lines(x, tile, shape.rows) for x in far_loads(c, caps, others, [])]
-    visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
-    cycles += visit * sum(lines) * tiles * turns * depth
-    cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
-    s = replace(s, ahead=read_behind(c, caps, s))
-    yield replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in outer))
+    side = _Side(c, caps, base, tuple(reads), hops)
+    yield side.schedule()
+    if not flipped and not packed and (shared := side.in_blocks()) is not None:
+        yield shared
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Schedules with lanes along an axis and register tiles along another: those of `base`. `reads`: the loads along the lanes;
+    `hops`: cycles of those that skip elements.
+    """
+
+    c: Contraction
+    caps: Capabilities
+    base: Schedule
+    reads: tuple[Load, ...]
+    hops: float
+
+    def schedule(self) -> Schedule:
+        """The cheapest tile; what lies far apart along the sum is packed where that pays."""
+        c, caps, base = self.c, self.caps, self.base
+        far = far_loads(c, caps, list(self.reads), list(base.packed))
+        movable = [x for x in far if self._movable(x)]
+        extents = self._extents(bool(base.packed) and not base.flipped)
+        shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
+        if base.flipped and far:
+            cycles += (_CROSSING - VISIT) * self._crossed(far, shape)
+        s = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
+        return self._costed(blocked(c, caps, s, far), cycles)
+
+    def in_blocks(self) -> Schedule | None:
+        """The same with all that lies along the lanes in blocks of the workspace, for the sake of the other operand: where its
+        rows lie far apart, tiles then come to them once for all strips. None where there are no such blocks.
+        """
+        c, caps = self.c, self.caps
+        others = [x for x in c.loads if x not in self.reads]
+        if not far_loads(c, caps, others, []) or not all(self._movable(x) for x in self.reads):
+            return None
+        copy = sum(moved(caps, self._columns * self._depth * x.dtype.bytes, 1) for x in self.reads)
+        found = []
+        for wide in widths(self._columns, lanes_of(caps, c.width), caps)[1:]:  # one vector is loads all over
+            shape, cycles, _ = best_tile(self._extents(True), caps, c.width, 0, 0, wide)
+            s = blocked(c, caps, replace(self.base, shape=shape, packed=self.reads), [])
+            if s.shared:
+                found.append(self._costed(s, cycles + copy))
+        return min(found, key=lambda s: s.cost, default=None)
+
+    def _movable(self, x: Load) -> bool:
+        """Whether a load may be packed."""
+        tile = self.base.tile
+        own = tile is not None and tile.name in x.symbols()
+        return _packable(self.c) and not self.base.flipped and not own and _is_like(x, self.c)
+
+    @property
+    def _rows(self) -> int:
+        return 1 if self.base.tile is None else known(self.base.tile.extent)
+
+    @property
+    def _columns(self) -> int:
+        return known(self.base.lane.extent)
+
+    @property
+    def _depth(self) -> int:
+        return prod(known(a.extent) for a in self.c.over)
+
+    def _extents(self, packed: bool) -> Extents:
+        lane, tile = self.base.lane, self.base.tile
+        masked = _masked(self.c, lane, tile)
+        return Extents(self._rows, self._columns, self._depth, tile is None or _whole(tile), masked, packed)
+
+    def _crossed(self, far: Sequence[Load], shape: Tile) -> int:
+        """How often tiles come to rows of these loads that do not stay in the second cache."""
+        visits = -(-self._rows // shape.rows) * -(
+            -self._columns // (shape.vectors * lanes_of(self.caps, self.c.width))
+        )
+        return sum(visits * self._depth for x in far if self._depth > _staying(self.c, self.caps, x))
+
+    def _costed(self, s: Schedule, cycles: float) -> Schedule:
+        """The schedule with its cost. `cycles`: of its tiles and what is packed of what lies far apart."""
+        c, caps, rows, columns, depth = self.c, self.caps, self._rows, self._columns, self._depth
+        vectors = -(-columns // lanes_of(caps, c.width))
+        tiles = -(-rows // s.shape.rows)
+        cycles += self.hops * tiles * vectors * depth
+        cycles += len(s.turned) * TURN * columns * depth + (TURN + 0.1) * rows * columns * s.flipped
+        others = [x for x in c.loads if x not in self.reads]
+        strips = strips_of(columns, lanes_of(caps, c.width), s.shape.vectors)
+        turns = sum(
+            -(-n // (s.strips if s.shared else 1)) for n, _ in strips
+        )  # in which all tiles come to their rows
+        lines = [_lines(x, s.tile, s.shape.rows) for x in far_loads(c, caps, others, [])]
+        visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
+        cycles += visit * sum(lines) * tiles * turns * depth
+        cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
+        s = replace(s, ahead=read_behind(c, caps, s))
+        return replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in s.outer))
+
+
+def _is_like(x: Load, c: Contraction) -> bool:
+    return x.dtype.is_float and x.dtype.bits == c.width
+
+
+def _staying(c: Contraction, caps: Capabilities, x: Load) -> float:
+    """Rows of a load whose lines stay in the second cache: those that lie multiples of a large power of two apart share few of
+    its sets.
+    """
+    step = stride(x, c.over[-1].name)
+    if not isinstance(step, int):
+        return 0
+    places = _PAGE // min(
+        max(gcd(step * x.dtype.bytes, _PAGE), LINE), _PAGE
+    )  # in a page, where lines of rows begin
+    return places * caps.cache[1] / _PAGE
 
 
 def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int], ...]:

@@ -57,16 +57,19 @@ class Extents:
 
 
 @lru_cache(maxsize=4096)
-def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int) -> tuple[Tile, float, bool]:
+def best_tile(
+    e: Extents, caps: Capabilities, width: int, far: int, movable: int, wide: int = 0
+) -> tuple[Tile, float, bool]:
     """The tile with which all sums take the fewest cycles, these, and whether operands are packed for it.
 
-    `far`: loads along the lanes whose rows lie far apart; `movable`: those among them that may be packed. Where the number of
-    rows is not known the tile is a power of two, which leaves simple remainders.
+    `far`: loads along the lanes whose rows lie far apart; `movable`: those among them that may be packed; `wide`: vectors of
+    the tile, where that is decided. Where the number of rows is not known the tile is a power of two, which leaves simple
+    remainders.
     """
     lanes = lanes_of(caps, width)
     best: tuple[float, Tile, bool] | None = None
     most = max(1, -(-e.columns // lanes))
-    for vectors in range(1, min(most, caps.registers // 2 if caps.exact else 2) + 1):
+    for vectors in (wide,) if wide else widths(e.columns, lanes, caps):
         # a single row's multiply-adds take the vectors from memory
         limit = max((caps.registers - 1 - vectors) // vectors, 1)
         limit = min(limit, 12 if vectors == 2 else 14)
@@ -84,6 +87,11 @@ def best_tile(e: Extents, caps: Capabilities, width: int, far: int, movable: int
                 best = (cycles, Tile(size, vectors), packs)
     assert best is not None
     return best[1], best[0], best[2]
+
+
+def widths(columns: int, lanes: int, caps: Capabilities) -> range:
+    """Vectors that a tile may have."""
+    return range(1, min(max(1, -(-columns // lanes)), caps.registers // 2 if caps.exact else 2) + 1)
 
 
 def _sizes(e: Extents, limit: int) -> list[int]:
