@@ -50,6 +50,10 @@ class Case:
     )
     options: dict[str, Any] = field(default_factory=dict)  # for peers
 
+    def given(self) -> dict[str, Any]:
+        """The arguments, with arrays that begin at cache lines, where PyTorch and JAX put theirs."""
+        return {name: placed(value) for name, value in self.arguments().items()}
+
     @property
     def source(self) -> Path:
         """The program's file."""
@@ -85,6 +89,21 @@ class Peer:
             return
         for _ in range(calls):
             self.step()
+
+
+def placed(value: Any) -> Any:
+    """Copies of all arrays in it that begin at multiples of 64 bytes."""
+    if isinstance(value, dict):
+        return {k: placed(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(placed, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    space = np.empty(value.nbytes + 64, np.uint8)
+    skip = -space.ctypes.data % 64
+    out = space[skip : skip + value.nbytes].view(value.dtype).reshape(value.shape)
+    out[...] = value
+    return out
 
 
 def rng(seed: int = 0) -> np.random.Generator:

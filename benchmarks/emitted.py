@@ -18,6 +18,8 @@ import numpy as np
 
 import charl
 from benchmarks import machine
+from benchmarks.case import placed
+from charl import templating
 from charl.backends.c import api as c_api
 from charl.backends.c.spelling import c_type
 from charl.compile import Compiled, Options, compile_file
@@ -59,7 +61,7 @@ class Emitted:
     def _files(self) -> dict[str, bytes]:
         """The package and a driver; kept from run to run while neither the compiler nor the programs change."""
         key = sha256(repr((self.source.name, self.dims, self.sets, self.simd, self.flush)).encode())
-        for folder in (COMPILER, self.source.parent):
+        for folder in (COMPILER, templating.directory(), self.source.parent):
             for path in sorted(
                 p for p in folder.rglob("*") if p.suffix in (".py", ".ch", ".lark", ".h", ".j2")
             ):
@@ -103,7 +105,7 @@ class Emitted:
         if isinstance(type_, tuple):
             return tuple(self._value(t, g) for t, g in zip(type_, given, strict=True))
         if isinstance(type_, self.module._Tensor):
-            return given.copy() if isinstance(given, np.ndarray) else given
+            return placed(given)
         made = type_()
         mine = made.leaves()
         for path, value in (given or {}).items():

@@ -45,7 +45,7 @@ def _kernels(case: Case, request: Request) -> dict[str, Any]:
         case.source, Path(request.folder), request.simd, request.threads, dict(case.dims), dict(case.sets),
         case.flush, profile=True,
     )  # fmt: skip
-    call = emitted.call(case.export, case.arguments())
+    call = emitted.call(case.export, case.given())
     clocks = Clocks(emitted.compiled, emitted.library)
     limits = machine.Limits(request.simd, request.threads, Path(request.folder))
     limit = limits.multiply_add()

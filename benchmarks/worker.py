@@ -195,7 +195,7 @@ def _prepare(case: Any, request: Request) -> None:
             _within(time.time() + request.row_seconds),
         ):  # the row will say what is wrong
             make = _charl if name == "Charl" else peers.peer
-            peer = make(name, case, case.arguments(), request.threads, Path(request.folder), request.simd)
+            peer = make(name, case, case.given(), request.threads, Path(request.folder), request.simd)
             if name == "torch.compile" and peer is not None and case.model != "fit":
                 peer.step()
 
@@ -214,7 +214,7 @@ def _contenders(case: Any, request: Request, row: Row) -> list[measure.Contender
         try:
             with _within(until):
                 make = _charl if name == "Charl" else peers.peer
-                peer = make(name, case, case.arguments(), request.threads, Path(request.folder), request.simd)
+                peer = make(name, case, case.given(), request.threads, Path(request.folder), request.simd)
                 if peer is None:
                     continue
                 got, last = _outputs(peer, case.calls, case.kind == "program")

@@ -75,9 +75,9 @@ fn gelu_tanh_rule(x, result, ct) {
     ct * (s + x * (s * (1.0 - s) * (1.5957691216057308 + 0.2140644488178 * (x * x))))
 }
 
-/// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
+/// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)), with log2(e) in the constants.
 fn gate<E: float>(x: E[*S]) -> E[*S] =
-    1.0 / (1.0 + exp(x * (-1.5957691216057308 + -0.0713548162726 * (x * x))))
+    1.0 / (1.0 + exp2(x * (-2.302208198144325 + -0.1029432395800235 * (x * x))))
 
 /// The cotangent of `gate`'s argument, from its result and x.
 @gradient(of: gate)
