@@ -12,6 +12,7 @@ from math import prod
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
+from charl.loops.nests.contraction.ahead import read_behind
 from charl.loops.nests.contraction.cycles import LINE, Tile, known, lanes_of, moved, split
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.schedule import Schedule
@@ -89,12 +90,13 @@ def _as_read(c: Contraction, caps: Capabilities, s: Schedule) -> bool:
 def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Schedule | None:
     """Blocks in the workspace, for so many rows that threads can divide them: the whole sum of a strip if that fits, so that no
     result is visited twice, else as deep as fits; of short sums several strips. They are for rows that leave the second cache
-    until the next strip: what another core has packed comes from there.
+    until the next strip: what another core has packed comes from there. And for sums behind which tiles read from memory, which
+    then comes in longer runs.
     """
     rows = known(s.tile.extent) if s.tile else 1
     inside = prod(known(a.extent) for a in c.over[1:])
     away = rows * known(c.over[0].extent) * inside * c.total.dtype.bytes >= caps.cache[1]
-    if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not away:
+    if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not (away or read_behind(c, caps, s)):
         return None
     extent, most = c.over[0].extent, caps.packed // turn
     if far_loads(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []):
