@@ -104,7 +104,22 @@ def rounded(x: Any, t: DType) -> Any:
 
 def stored(x: Any, t: DType) -> Any:
     """An array of the evaluator as memory has it."""
-    return np.asarray(x) if t != bf16 else np.asarray(x, np.float32).astype(t.memory)
+    if t != bf16:
+        return np.asarray(x)
+    x = np.asarray(x)
+    return (odd(x) if x.dtype == np.float64 else x.astype(np.float32)).astype(t.memory)
+
+
+def odd(x: Any) -> Any:
+    """An array of f64 as f32, cut off, the last bit set where something was: rounded from there, it is rounded once.
+
+    Source: Boldo and Melquiond (2008), rounding to odd.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        near = np.asarray(x).astype(np.float32)
+    cut = np.where(np.abs(near.astype(np.float64)) > np.abs(x), np.nextafter(near, np.float32(0)), near)
+    exact = (near == x) | np.isnan(x)
+    return np.where(exact, near, (cut.view(np.uint32) | np.uint32(1)).view(np.float32))
 
 
 def loaded(x: Any, t: DType) -> Any:

@@ -42,7 +42,11 @@ FUNCTIONS: dict[str, int] = {
 
 # Functions of the loop IR alone, where registers hold an f32 for a half float: `f16_round` is the nearest f32 that an f16
 # holds (ties to even), `f16_bits` the bits of that f16 as u32, `f16_value` the f32 whose f16 the low 16 bits of a u32 are.
-HALF_FUNCTIONS = tuple(f"{half}_{what}" for half in ("f16", "bf16") for what in ("round", "bits", "value"))
+# `f32_odd` is an f64 as f32, cut off, its last bit set where something was: from there it rounds to a half as if once.
+HALF_FUNCTIONS = (
+    *(f"{half}_{what}" for half in ("f16", "bf16") for what in ("round", "bits", "value")),
+    "f32_odd",
+)
 
 
 class Expr:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from charl import dims
-from charl.dtypes import DType, bf16, boolean, f16, i32, loaded, rounded, stored
+from charl.dtypes import DType, bf16, boolean, f16, i32, loaded, odd, rounded, stored
 from charl.errors import InternalError
 from charl.graph.ir import Node
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref, Size
@@ -160,6 +160,7 @@ def _halves() -> dict[str, Callable[[Array], Array]]:
         out[f"{t}_round"] = lambda x, t=t: rounded(x, t).astype(np.float32)  # type: ignore[misc]
         out[f"{t}_bits"] = lambda x, t=t: _bits(x, t)  # type: ignore[misc]
         out[f"{t}_value"] = lambda x, t=t: _value(x, t)  # type: ignore[misc]
+    out["f32_odd"] = odd
     return out
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charl.dtypes import DType, accumulator, boolean, i32, rounded, u32
+from charl.dtypes import DType, accumulator, boolean, f64, i32, rounded, u32
 from charl.graph.scalar import Apply, Const, Expr, IndexValue, Load, Reduce
 
 # Functions whose result the type of their arguments holds, be it a half float or a small integer.
@@ -80,6 +80,8 @@ class Registers:
         out = x if x.dtype == wide else Apply("cast", (x,), wide)
         if t.name not in self.stored or source == t:
             return out
+        if t.is_half and x.dtype == f64:
+            out = Apply("f32_odd", (x,), wide)
         return _clamped(out, t) if source.is_float and t.is_integer else _held(out, t)
 
     def _bitcast(self, x: Expr, source: DType, t: DType) -> Expr:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from charl import ops
-from charl.dtypes import DType, bf16, boolean, loaded, stored
+from charl.dtypes import DType, bf16, boolean, loaded, rounded, stored
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Node, TensorType
 from charl.ops import lanes
@@ -68,6 +68,12 @@ def masked_product(node: Node) -> Node | None:
     return part if safe and finite.inputs[0].inputs[0] is part else None
 
 
+def _cast_ref(arrays: Sequence[Array], attrs: Attrs, shape: tuple[int, ...]) -> Array:
+    if attrs["dtype"] == bf16 and arrays[0].dtype == np.float64:
+        return np.asarray(rounded(arrays[0], bf16))
+    return saturating_cast(arrays[0], attrs["dtype"].numpy)
+
+
 def _select_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     require(len(types) == 3, "select takes a condition and two values")
     require(types[0].dtype == boolean, f"select: the condition is bool, not {types[0].dtype}")
@@ -122,7 +128,7 @@ register(
         "cast",
         "Another element type; to integers truncating and saturating, NaN giving 0; to bool: not 0.",
         lambda types, attrs: TensorType(attrs["dtype"], types[0].shape),
-        lambda arrays, attrs, shape: saturating_cast(arrays[0], attrs["dtype"].numpy),
+        _cast_ref,
         lambda node, index: cast_expr(scalar.read(node.inputs[0], index), node.dtype),
         lambda node, ct: (cast(ct, node.inputs[0].dtype) if node.inputs[0].dtype.is_float else None,),
         cast_samples,

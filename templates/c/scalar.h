@@ -329,6 +329,16 @@ static inline $C $T_of_bits_$S($D x) {
     return y;
 }
 
+/* x cut off, its last bit set where something was: from there it rounds to a half float as if once. */
+static inline float f32_odd(double x) {
+    const float near = (float)x;
+    const uint32_t word = u32_of_bits_f32(near);
+    if ((double)near == x || x != x) {
+        return near;
+    }
+    return f32_of_bits_u32((word - (fabs((double)near) > fabs(x) ? 1u : 0u)) | 1u);
+}
+
 /* The value of an f16: the digits move to their place, and the exponent is made that of f32. */
 static inline float f16_value(uint32_t bits) {
 #ifdef __F16C__

@@ -5,16 +5,19 @@ The yardstick is NumPy (and ml_dtypes for bf16). Loads and stores are contiguous
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import charl
 from charl.dtypes import DType, bf16, f16, f32, u32
 from charl.graph.scalar import Apply, Load
 from charl.loops.ir import Buffer, For, Kernel, Store, Transpose
 from tests.c import build
 from tests.c.kernels import N, i, lane, over_lanes
+from tests.support import needs_cc
 
 HALVES = (f16, bf16)
 STRIDE = 3
@@ -146,3 +149,22 @@ def test_transpositions(library: build.Library, isa: str, t: DType) -> None:
     y = np.zeros(x.size, np.float32)
     library.run_kernel(isa, f"transpose {t}", [x, y])
     np.testing.assert_array_equal(y.reshape(COLUMNS, ROWS), x.astype(np.float32).reshape(ROWS, COLUMNS).T)
+
+
+@needs_cc
+@pytest.mark.parametrize("t", HALVES, ids=str)
+def test_doubles_are_rounded_once(t: DType, tmp_path: Path) -> None:
+    """By way of f32, what lies a little beside the middle of two halves would be rounded twice."""
+    program = tmp_path / "narrowed.ch"
+    program.write_text(f"export fn narrowed(x: f64[N]) -> {t}[N] = x as {t}\n")
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high = every(t)[:-1].astype(np.float64), every(t)[1:].astype(np.float64)
+        beside = [(low + high) / 2 * (1 + d) for d in (0.0, 2.0**-40, -(2.0**-40))]
+        distance = [np.abs(beside[1] - x) for x in (low, high)]
+    x = np.concatenate([*beside, [1e300, -1e300, 5e-324]])
+    found = [charl.load(program, backend=b).narrowed(x) for b in ("c", "evaluator")]
+    same(np.asarray(found[0]), np.asarray(found[1]))
+    ordinary = np.isfinite(distance[0]) & np.isfinite(distance[1]) & (distance[0] != distance[1])
+    nearer = np.where(distance[0] < distance[1], low, high)[ordinary]
+    n = low.size
+    np.testing.assert_array_equal(np.asarray(found[0])[n : 2 * n][ordinary].astype(np.float64), nearer)
