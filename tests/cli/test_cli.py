@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from charl import cli
 from charl.cli import main
 from charl.compile import SIMD, TARGETS
-from charl.errors import InternalError
+from charl.errors import InternalError, fail
 from charl.progress import Progress
 
 DIGITS = Path(__file__).parents[2] / "examples" / "tour" / "digits.ch"
@@ -150,7 +150,7 @@ def test_options_reach_the_compiler(good: Path, tmp_path: Path, monkeypatch: pyt
 
     def compile_file(path: Path, options: object, progress: object) -> None:
         seen.append((path, options))
-        raise InternalError("test", "stop here")
+        raise fail("E0701", "stop here")
 
     monkeypatch.setattr("charl.compile.compile_file", compile_file)
     charl(
