@@ -26,7 +26,7 @@ from charl.graph.scalar import Expr
 from charl.source import Span
 
 Size: TypeAlias = int | Dim
-Kind: TypeAlias = Literal["serial", "parallel"]
+Kind: TypeAlias = Literal["serial", "parallel", "each", "divided"]
 Role: TypeAlias = Literal["input", "output", "inout", "scratch"]
 
 
@@ -143,6 +143,10 @@ class For:
     "parallel": iterations are independent: threads in C, the grid in WGSL. Parallel loops are the outermost of a nest and
     perfectly nested, start at 0 and step by 1 in kernels made for a grid. In C no parallel loop stands in another, and
     threads take part only where `pays`, which depends on sizes, is not negative.
+
+    "each": every thread runs all iterations, and loops in it that are "divided" share theirs out, always the same ones to a
+    thread: where loops have equally many, what an iteration writes is read by the thread that wrote it. All that is written
+    stands in such loops. Threads do not wait for one another before the outer loop ends.
 
     With `condition`, which is looked at before each turn, the loop ends where it does not hold; without `stop`, only there.
     """

@@ -1,8 +1,9 @@
 """Which loops run on threads.
 
 Enters: the nests of a kernel, whose strategies called loops parallel where no iteration depends on another. Leaves: the same
-with the outermost such loop kept parallel where it does enough work, and every other serial. Each element is computed by one
-thread in the order of the serial program, so results are the same for any number of threads.
+with the outermost such loop kept parallel where it does enough work, and every other serial; or, where none of them does, each
+thread runs an outer loop and takes its part of those inside that can be divided. Each element is computed by one thread in the
+order of the serial program, so results are the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.graph.scalar import Apply, Expr, Load
-from charl.loops.ir import Buffer, For, If, Local, Simd, Stmt, Store, Transpose, Update
+from charl.loops.ir import Buffer, For, If, Kind, Local, Simd, Stmt, Store, Transpose, Update
 from charl.loops.walk import expressions, statements
 from charl.plan.access import expr_cost, nodes_of
 
@@ -35,9 +36,11 @@ def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
     """`around`: the indices of the loops around, and where they begin."""
     if not isinstance(s, For):
         return s
+    if s.kind == "divided":  # in no loop that each thread runs
+        s = replace(s, kind="parallel")
     few = isinstance(turns := trips(s), int) and turns < _FEW
-    if s.kind == "parallel" and not (few and _better(s, turns)):
-        if _meet(s):
+    if (s.kind == "parallel" and not (few and _better(s, turns))) or s.kind == "each":
+        if s.kind == "parallel" and _meet(s):
             return serial(s)
         done = dims.substitute(work(s, caps), around)  # of the first turn of the loops around
         known = isinstance(done, int)
@@ -45,7 +48,8 @@ def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
             return serial(s)
         if dims.symbols(done) & around.keys():
             return serial(s)
-        return replace(s, body=tuple(serial(x) for x in s.body), pays=0 if known else done - caps.thread_work)
+        inside = tuple(serial(x, s.kind == "each") for x in s.body)
+        return replace(s, body=inside, pays=0 if known else done - caps.thread_work)
     return replace(
         s, kind="serial", body=tuple(_outermost(x, caps, {**around, s.index: s.start}) for x in s.body)
     )
@@ -72,7 +76,7 @@ def _better(s: For, turns: Size) -> bool:
     for x in s.body:
         if isinstance(x, For):
             inner = trips(x)
-            if x.kind == "parallel" and not (
+            if x.kind in ("parallel", "divided") and not (
                 isinstance(inner, int) and isinstance(turns, int) and inner <= turns
             ):
                 return True
@@ -81,10 +85,11 @@ def _better(s: For, turns: Size) -> bool:
     return False
 
 
-def serial(s: Stmt) -> Stmt:
-    """The statement with all its loops on one thread."""
+def serial(s: Stmt, divided: bool = False) -> Stmt:
+    """The statement with all its loops on one thread, but those that are `divided`, where this is said."""
     if isinstance(s, For):
-        return replace(s, kind="serial", body=tuple(serial(x) for x in s.body))
+        kind: Kind = "divided" if divided and s.kind == "divided" else "serial"
+        return replace(s, kind=kind, body=tuple(serial(x, divided) for x in s.body))
     return s
 
 

@@ -46,7 +46,7 @@ class _Loops:
             return _Loops({**self.turns, s.lane: _VECTOR // s.width}, self.outer, self.parallel)
         names = dims.symbols(s.start) | (frozenset() if s.stop is None else dims.symbols(s.stop))
         outer = {**self.outer, s.index: self.closed(names)}
-        parallel = self.parallel | {s.index} if s.kind == "parallel" else self.parallel
+        parallel = self.parallel | {s.index} if s.kind in ("parallel", "divided") else self.parallel
         return _Loops({**self.turns, s.index: trips(s)}, outer, parallel)
 
     def closed(self, names: frozenset[str]) -> frozenset[str]:

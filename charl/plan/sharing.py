@@ -202,7 +202,7 @@ def _handed(holder: str, threads: bool, touch: Touch) -> tuple[int, str]:
 def _parallel(stmts: Iterable[Stmt], times: Size = 1) -> Iterator[tuple[For, Size]]:
     """Parallel loops, and how often each is begun."""
     for s in stmts:
-        if isinstance(s, For) and s.kind == "parallel":
+        if isinstance(s, For) and s.kind in ("parallel", "each"):
             yield s, times
         else:
             yield from _parallel(body(s), times * trips(s) if isinstance(s, For) else times)

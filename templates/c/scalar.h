@@ -55,6 +55,30 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
+//! EACH_THREAD_FOR
+/* All turns of the loop below on every thread, which takes its part of each DIVIDED_FOR in it, always the same. */
+#ifdef _OPENMP
+#define EACH_THREAD_FOR _Pragma("omp parallel")
+#else
+#define EACH_THREAD_FOR
+#endif
+
+//! EACH_THREAD_FOR_IF
+/* The same where `pays` holds. */
+#ifdef _OPENMP
+#define THREADS_TEXT(text) _Pragma(#text)
+#define EACH_THREAD_FOR_IF(pays) THREADS_TEXT(omp parallel if (pays))
+#else
+#define EACH_THREAD_FOR_IF(pays)
+#endif
+
+//! DIVIDED_FOR
+#ifdef _OPENMP
+#define DIVIDED_FOR _Pragma("omp for schedule(static) nowait")
+#else
+#define DIVIDED_FOR
+#endif
+
 /* Ask for the cache line at `p`, which is needed soon. */
 static inline void line_prefetch(const void *p) {
 #if defined(__GNUC__)

@@ -107,6 +107,12 @@ def large_cases() -> Iterator[Case]:
             yield Case(1 + i // 3, 340, n, k, (bool(i & 1), n == 65), ("none", "long", "bias", "two")[i], f32)
 
 
+def thin_cases() -> Iterator[Case]:
+    """A few rows by a matrix that `tiny` reads in the order of memory; columns and sums with and without a rest."""
+    for rows, (n, k) in enumerate(((256, 96), (200, 70), (131, 49), (96, 40)), 1):
+        yield Case(1, rows, n, k, (False, False), ("none", "bias", "long", "two")[rows - 1], f32)
+
+
 STREAMED = Case(1, 128, 256, 384, (False, False), "bias", f32)
 
 
@@ -128,7 +134,11 @@ def test_products(isa: str, tmp_path: Path) -> None:
         "streaming exact": _streaming(EXACT[isa]),
     }
     names = [kind for kind in list(kinds)[:4] if isa != "scalar" or "exact" not in kind]
-    cases = [(c, kind) for i, c in enumerate([*_cases(32), *large_cases()]) for kind in names[i % 2 :: 2]]
+    cases = [
+        (c, kind)
+        for i, c in enumerate([*_cases(32), *large_cases(), *thin_cases()])
+        for kind in names[i % 2 :: 2]
+    ]
     cases += [(STREAMED, "streaming exact")] if isa != "scalar" else []
     blocks = 0
     for i, (case, kind) in enumerate(cases):

@@ -19,7 +19,7 @@ from charl.loops.ir import For, Kernel, Local, Transpose
 from charl.loops.walk import statements
 from tests import support
 from tests.c import build, graphs
-from tests.c.test_contractions import Case, large_cases, tiny
+from tests.c.test_contractions import Case, large_cases, thin_cases, tiny
 
 ALWAYS = replace(PORTABLE_C, thread_work=0)
 
@@ -42,6 +42,19 @@ def test_small_work_stays_with_one_thread() -> None:
 def test_no_parallel_loop_in_another() -> None:
     for loop in _parallel(_product(40, ALWAYS)):
         assert not any(isinstance(s, For) and s.kind == "parallel" for s in statements(loop.body))
+
+
+@pytest.mark.parametrize("case", [*thin_cases()], ids=str)
+def test_each_thread_takes_its_part_of_every_row(case: Case) -> None:
+    """The sum of a few rows by a matrix is the outer loop, which all threads run; what they divide stands in it."""
+    caps = replace(tiny(AVX512), thread_work=0)
+    (call,) = build.plan_graph(case.graph(), caps).calls
+    loops = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, For)]
+    outer = [s for s in loops if s.kind == "each"]
+    inner = [x for s in outer for x in statements(s.body) if isinstance(x, For) and x.kind == "divided"]
+    assert outer and inner and len(inner) == sum(s.kind == "divided" for s in loops)
+    alone = build.plan_graph(case.graph(), tiny(AVX512)).calls[0].kernel
+    assert all(s.kind == "serial" for n in alone.nests for s in statements(n) if isinstance(s, For))
 
 
 def test_unknown_sizes_decide_when_they_run() -> None:
@@ -77,8 +90,9 @@ def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
         )
         drawn.append((f"product {i}", case.graph(), case.arrays()))
     plans = [(name, build.plan_graph(graph, ALWAYS), arrays) for name, graph, arrays in drawn]
-    for i, case in enumerate(large_cases()):  # threads share what is packed
-        plans.append((f"large product {i}", build.plan_graph(case.graph(), tiny(ALWAYS)), case.arrays()))
+    cases = [*large_cases(), *thin_cases()]  # threads share what is packed, or the rows of a matrix
+    for i, case in enumerate(cases):
+        plans.append((f"case {i}", build.plan_graph(case.graph(), tiny(ALWAYS)), case.arrays()))
     results = []
     for flags in ((), ("-fopenmp",)):
         library = build.Library(f"threads{len(flags)}", tmp_path)

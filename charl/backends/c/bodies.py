@@ -120,7 +120,7 @@ def _threads(f: Function) -> bool:
     """Whether a kernel of the function may run on several threads."""
     assert f.plan is not None
     nests = (n for c in f.plan.calls for n in c.kernel.nests)
-    return any(isinstance(s, For) and s.kind == "parallel" for n in nests for s in statements(n))
+    return any(isinstance(s, For) and s.kind in ("parallel", "each") for n in nests for s in statements(n))
 
 
 def reports(api: Api, entries: Iterable[Entry], kernels: list[str]) -> tuple[list[str], list[str]]:

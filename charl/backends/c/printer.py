@@ -46,6 +46,7 @@ from charl.loops.ir import (
 from charl.loops.walk import register_widths
 
 _INDENT = "    "
+_THREADS = {"parallel": "PARALLEL_FOR", "each": "EACH_THREAD_FOR", "divided": "DIVIDED_FOR"}
 LINE = 64  # bytes of a cache line
 VECTOR_SYMBOLS = {"VL32": (1, 16), "VL64": (1, 8)}
 
@@ -193,9 +194,9 @@ class KernelPrinter:
         name = self.scope.index(s.index)
         forward = f"++{name}" if s.step == 1 else f"{name} += {step.text}"
         limit = at(stop, spelling.SUM) + (f" && {test}" if test else "")
-        if s.kind == "parallel":
+        if s.kind != "serial":
             condition = self.scalars.compare(">=", s.pays, 0).text
-            self.emit("PARALLEL_FOR" if s.pays == 0 else f"PARALLEL_FOR_IF({condition})")
+            self.emit(_THREADS[s.kind] if s.pays == 0 else f"{_THREADS[s.kind]}_IF({condition})")
         with self.block(f"for (ptrdiff_t {name} = {start.text}; {name} < {limit}; {forward})"):
             self.scalars.symbols[s.index] = name
             self.scalars.indices.append(s.index)

@@ -111,7 +111,8 @@ class Blocks(Packing):
         n = dims.sym(index)
         one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
         inside = body(one)
-        return (For(index, strip.many, inside, "parallel" if self.s.shared else "serial"),) if inside else ()
+        kind: Kind = "parallel" if self.s.shared else "divided" if self._divided(strip) else "serial"
+        return (For(index, strip.many, inside, kind),) if inside else ()
 
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
         """The strips of the lane axis."""
@@ -204,7 +205,8 @@ class Blocks(Packing):
             if self.s.waits:
                 self.waiting = Buffer("sums", self.c.total.dtype, self._held(strip) * strip.many, "scratch")
                 local = (*local, Local(self.waiting))
-            block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n))
+            turns: Kind = "each" if self._divided(strip) else "serial"
+            block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n), turns)
             each = partial(self._each_strip, strip)
             return (*local, *each(self._cleared), *block, *each(self._epilogue))
 
@@ -249,7 +251,13 @@ class Blocks(Packing):
         """Whether blocks are so small that no loop runs over their elements: those of thin products."""
         return not self.s.packed and self.s.windows is None
 
-    def _depth_loop(self, body: Callable[[Size, Size], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+    def _divided(self, strip: Strip) -> bool:
+        """Whether threads can divide the strips inside of the loop over blocks: where they read rows in the order of memory."""
+        return self._written_out and self.s.depth is not None and strip.many > 1
+
+    def _depth_loop(
+        self, body: Callable[[Size, Size], tuple[Stmt, ...]], kind: Kind = "serial"
+    ) -> tuple[Stmt, ...]:
         """Blocks of the sum: (first index of its outermost loop, number)."""
         axis = self.c.over[0]
         depth = self.s.depth
@@ -258,13 +266,13 @@ class Blocks(Packing):
 
         if not even and self._written_out:  # whole blocks, then what is left
             whole = dims.floordiv(axis.extent, depth) * depth
-            full = self._loop(axis, 0, whole, depth, lambda k: body(k, depth), "serial")
+            full = self._loop(axis, 0, whole, depth, lambda k: body(k, depth), kind)
             return (*full, *body(whole, axis.extent - whole))
 
         def block(k: Size) -> tuple[Stmt, ...]:
             return body(k, depth if even else dims.minimum(axis.extent - k, depth, self.ranges))
 
-        return self._loop(axis, 0, axis.extent, depth, block, "serial")
+        return self._loop(axis, 0, axis.extent, depth, block, kind)
 
     def _finished(
         self, strip: Strip, sinks: Sequence[Sink], rows: Values, keep: Keep | None = None

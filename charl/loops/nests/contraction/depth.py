@@ -26,7 +26,9 @@ _STREAMED = 192  # elements of the sum, at most, of a block whose tiles ask for 
 _MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
-_DEPTH = 4  # elements of the sum that one pass over the results of such a thin product takes
+# Elements of the sum that one pass over the results of such a thin product takes, times its rows, and at least. Fewer passes
+# write less often to lines of the results that two threads share.
+_DEPTH, _SHALLOW = 16, 8
 
 
 def blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) -> Schedule:
@@ -36,9 +38,10 @@ def blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) ->
     if far and not s.packed and not s.flipped and rows <= _THIN and len(c.over) == 1 and c.home() is not None:
         strip = 2 * lanes_of(caps, c.width)
         streamed = depth * columns * c.total.dtype.bytes > caps.cache[1]
-        if streamed and columns > strip and depth > 2 * _DEPTH and not c.guarded:
+        deep = max(_DEPTH // rows, _SHALLOW)
+        if streamed and columns > strip and depth > 2 * deep and not c.guarded:
             shape = Tile(s.shape.rows if s.tile is None else min(rows, _THIN), 2)
-            return replace(s, shape=shape, depth=_DEPTH, strips=max(_ROW // (strip * rows), 1))
+            return replace(s, shape=shape, depth=deep, strips=max(_ROW // (strip * rows), 1))
     return _bounded(c, caps, s)
 
 
