@@ -116,6 +116,12 @@ def thin_cases() -> Iterator[Case]:
 STREAMED = Case(1, 128, 256, 384, (False, False), "bias", f32)
 
 
+ASKING = [
+    Case(1, 40, 272, 112, (False, False), "bias", f32),
+    Case(1, 61, 272, 107, (False, False), "long", f32),
+]
+
+
 def _streaming(caps: Capabilities) -> Capabilities:
     """With a second cache that does not hold the operand of `STREAMED`, so that each of its blocks asks for the next."""
     return replace(caps, cache=(16 << 10, 256 << 10, 1 << 20))
@@ -139,7 +145,7 @@ def test_products(isa: str, tmp_path: Path) -> None:
         for i, c in enumerate([*_cases(32), *large_cases(), *thin_cases()])
         for kind in names[i % 2 :: 2]
     ]
-    cases += [(STREAMED, "streaming exact")] if isa != "scalar" else []
+    cases += [(STREAMED, "streaming exact"), *((c, "exact") for c in ASKING)] if isa != "scalar" else []
     blocks = 0
     for i, (case, kind) in enumerate(cases):
         plan = build.plan_graph(case.graph(), kinds[kind])
@@ -204,6 +210,23 @@ def test_blocks_ask_for_the_next() -> None:
     for turn in _turns(call.kernel.nests, {}):
         asked.update(dims.evaluate(s.index, env) for s, env in turn)
     assert {i // n for i in asked} == set(range(k)) and max(asked) < n * k
+
+
+@pytest.mark.parametrize("case", ASKING, ids=str)
+def test_tiles_ask_for_rows_of_an_operand_where_it_lies(case: Case) -> None:
+    """For each of its rows but the first ones, and what the next tile reads; not where its vectors are no lines of the cache."""
+    (call,) = build.plan_graph(case.graph(), AVX512).calls
+    asked: dict[str, set[int]] = {"a": set(), "b": set()}
+    for turn in _turns(call.kernel.nests, {}):
+        for s, env in turn:
+            asked[s.buffer.name].add(dims.evaluate(s.index, env))
+    n, k = case.n, case.k
+    assert {i // n for i in asked["b"]} >= set(range(16, k)) and max(asked["b"]) < n * k
+    assert (
+        asked["a"] and {i // k for i in asked["a"]} >= set(range(12, case.m)) and max(asked["a"]) < case.m * k
+    )
+    (call,) = build.plan_graph(replace(case, n=n - 2).graph(), AVX512).calls
+    assert not any(isinstance(s, Prefetch) for nest in call.kernel.nests for s in statements(nest))
 
 
 def _turns(nests: Any, env: dict[str, int]) -> Iterator[list[tuple[Prefetch, dict[str, int]]]]:

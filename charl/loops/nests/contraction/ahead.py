@@ -2,7 +2,9 @@
 
 An optimizer's update of weights reads them and their moments from memory, a few lines of each row of a tile; a block of a large
 operand is packed from as many pages as it has rows. No processor foresees either. The loop of the sum is cut into parts, and
-each part asks for some rows of what its tile does with the sums, or of the block that is packed next.
+each part asks for some rows of what its tile does with the sums, or of the block that is packed next. An operand that the
+second cache holds need not be packed at all where each step of the sum asks for a row of it that is read some steps later,
+should it have left that cache.
 
 Enters: a `Contraction`, its `Schedule`, register tiles. Leaves: what is worth asking for, the sum in parts, and tiles that ask.
 """
@@ -83,6 +85,14 @@ def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
     )
 
 
+def lines_in_parts(emitter: Emitter, total: Reduce) -> Parts:
+    """The sum in parts of about a cache line of what lies along it; in one where its depth has no such divisor."""
+    ((_, depth),) = total.over
+    assert isinstance(depth, int)
+    size = next((n for n in range(_LEAST, 2 * _LEAST + 1) if depth % n == 0), depth)
+    return _parts(emitter, total, depth // size)
+
+
 def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:
     ((name, depth),) = total.over
     assert isinstance(depth, int)
@@ -105,6 +115,51 @@ def asking(
             ask += _lines(
                 load, {s.tile.name: rows[0] + row}, s.lane.name, strip.start, strip.vectors * lanes, lanes
             )
+    return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
+
+
+def asking_rows(
+    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, lanes: int,
+    ranges: Mapping[str, tuple[Size, Size]],
+) -> tuple[Stmt, ...]:  # fmt: skip
+    """A register tile each step of whose sum asks for a row of the operand that is read a part later.
+
+    Behind the last row comes the first one of the next strip. In each step a minimum would cost more than in each part.
+    """
+    assert s.asks is not None
+    (axis,) = c.over
+    ranges = {**ranges, parts.part: (0, parts.count - 1)}
+    inner, width = dims.sym(parts.inner), strip.vectors * lanes
+    begin = strip.start
+    if parts.count > 1:
+        after = (dims.sym(parts.part) + 1) * parts.size
+        row = dims.mod(after, axis.extent) + inner
+        begin = begin + width * dims.floordiv(after, axis.extent)
+        begin = dims.minimum(begin, s.lane.extent - width, ranges)
+    else:
+        row = dims.minimum(inner + _LEAST, axis.extent - 1, {parts.inner: (0, parts.size - 1)})
+    at = {axis.name: row}
+    return tuple(_in_loop(x, parts.inner, _lines(s.asks, at, s.lane.name, begin, width, lanes)) for x in tile)
+
+
+def asking_tile(
+    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, strips: int, rows: Sequence[Size],
+    ranges: Mapping[str, tuple[Size, Size]],
+) -> tuple[Stmt, ...]:  # fmt: skip
+    """One of so many strips of a register tile, which asks for its share of what the next tile reads along the sum."""
+    assert s.tile is not None
+    (axis,) = c.over
+    each = -(-len(rows) // strips)
+    ask: list[Stmt] = []
+    for load in c.loads:
+        down, along = (dims.coefficient(load.index[0], a.name) for a in (s.tile, axis))
+        if load == s.asks or along != 1 or not down:
+            continue
+        for n in range(each):
+            row = dims.minimum(strip.place * each + n, len(rows) - 1, ranges)
+            row = dims.minimum(rows[0] + len(rows) + row, s.tile.extent - 1, ranges)
+            begin = dims.sym(parts.part) * parts.size
+            ask += _lines(load, {s.tile.name: row}, axis.name, begin, parts.size, 1)
     return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
 
 

@@ -20,7 +20,16 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Stmt
 from charl.loops.nests.axes import Axis, instances, wrap
-from charl.loops.nests.contraction.ahead import asking, asking_next, block_in_parts, rows_in_parts
+from charl.loops.nests.contraction.ahead import (
+    Parts,
+    asking,
+    asking_next,
+    asking_rows,
+    asking_tile,
+    block_in_parts,
+    lines_in_parts,
+    rows_in_parts,
+)
 from charl.loops.nests.contraction.cycles import even, rows_of
 from charl.loops.nests.contraction.form import Contraction
 from charl.loops.nests.contraction.limits import SumLoop, limited
@@ -111,7 +120,7 @@ class Blocks(Packing):
         n = dims.sym(index)
         one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
         inside = body(one)
-        kind: Kind = "parallel" if self.s.shared else "divided" if self._divided(strip) else "serial"
+        kind: Kind = "parallel" if self.s.shared else "divided" if self.s.divided else "serial"
         return (For(index, strip.many, inside, kind),) if inside else ()
 
     def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
@@ -205,7 +214,7 @@ class Blocks(Packing):
             if self.s.waits:
                 self.waiting = Buffer("sums", self.c.total.dtype, self._held(strip) * strip.many, "scratch")
                 local = (*local, Local(self.waiting))
-            turns: Kind = "each" if self._divided(strip) else "serial"
+            turns: Kind = "each" if self.s.divided and strip.many > 1 else "serial"
             block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n), turns)
             each = partial(self._each_strip, strip)
             return (*local, *each(self._cleared), *block, *each(self._epilogue))
@@ -215,15 +224,29 @@ class Blocks(Packing):
             index: Size = dims.sym(self.c.over[0].name)
             if kept and not packs:
                 total = replace(total, body=self._body(one, kept, self._position({})))
-            parts = rows_in_parts(self.emitter, total, len(self._own(rows))) if self.s.ahead else None
+            parts = None
+            if self.s.asks:
+                parts = lines_in_parts(self.emitter, total)
+            elif self.s.ahead:
+                parts = rows_in_parts(self.emitter, total, len(self._own(rows)))
             total, index = (parts.total, parts.index) if parts else (total, index)
             sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): total})
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
             out = self._finished(one, sinks, rows, keep if packs else None)
-            return asking(out, parts, self.s, one, self._own(rows), self.least) if parts else out
+            return self._asking(out, parts, one, strip.many, self._own(rows)) if parts else out
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
+
+    def _asking(
+        self, tile: tuple[Stmt, ...], parts: Parts, strip: Strip, strips: int, rows: Sequence[Size]
+    ) -> tuple[Stmt, ...]:
+        """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
+        if self.s.asks:
+            tile = asking_rows(tile, parts, self.c, self.s, strip, self.least, self.ranges)
+            if strips > 1:
+                tile = asking_tile(tile, parts, self.c, self.s, strip, strips, rows, self.ranges)
+        return asking(tile, parts, self.s, strip, rows, self.least) if self.s.ahead else tile
 
     @property
     def _number_of_tiles(self) -> int:
@@ -250,10 +273,6 @@ class Blocks(Packing):
     def _written_out(self) -> bool:
         """Whether blocks are so small that no loop runs over their elements: those of thin products."""
         return not self.s.packed and self.s.windows is None
-
-    def _divided(self, strip: Strip) -> bool:
-        """Whether threads can divide the strips inside of the loop over blocks: where they read rows in the order of memory."""
-        return self._written_out and self.s.depth is not None and strip.many > 1
 
     def _depth_loop(
         self, body: Callable[[Size, Size], tuple[Stmt, ...]], kind: Kind = "serial"

@@ -21,10 +21,12 @@ from charl.loops.nests.contraction.cycles import (
     VISIT,
     Extents,
     Tile,
+    asked_tile,
     best_tile,
     known,
     lanes_of,
     moved,
+    packing_from_afar,
     strips_of,
     widths,
 )
@@ -109,6 +111,11 @@ class _Side:
         movable = [x for x in far if self._movable(x)]
         extents = self._extents(bool(base.packed) and not base.flipped)
         shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
+        if moves and not base.packed and len(movable) == 1 and self._askable(movable[0]):
+            other, asking = asked_tile(extents, caps, c.width, _apart(c, movable[0]))
+            if asking < cycles + packing_from_afar(extents, caps, c.width, shape.vectors):
+                everywhere = -(-self._columns // lanes_of(caps, c.width))
+                return self._costed(replace(base, shape=other, asks=movable[0], strips=everywhere), asking)
         if base.flipped and far:
             cycles += (_CROSSING - VISIT) * self._crossed(far, shape)
         s = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
@@ -136,6 +143,21 @@ class _Side:
         tile = self.base.tile
         own = tile is not None and tile.name in x.symbols()
         return _packable(self.c) and not self.base.flipped and not own and _is_like(x, self.c)
+
+    def _askable(self, x: Load) -> bool:
+        """Whether tiles may ask for the rows of an operand: one that the second cache holds, whose vectors are lines of it."""
+        c, caps, lane, tile = self.c, self.caps, self.base.lane, self.base.tile
+        whole = tile is not None and all(isinstance(a.extent, int) for a in (*c.rows, *c.over))
+        others = [y for y in c.loads if y is not x]
+        if not whole or not caps.exact or len(c.over) > 1 or c.limits or far_loads(c, caps, others, []):
+            return False
+        if caps.max_lanes * 4 % LINE:  # as many visits for parts of lines lose
+            return False
+        first = dims.substitute(x.index[0], {lane.name: 0})
+        steps = [dims.coefficient(first, name) for name in dims.symbols(first)]
+        steps.append(dims.substitute(first, dict.fromkeys(dims.symbols(first), 0)))
+        aligned = all(isinstance(n, int) and n * x.dtype.bytes % LINE == 0 for n in steps)
+        return aligned and self._columns * self._depth * x.dtype.bytes <= caps.cache[1]
 
     @property
     def _rows(self) -> int:
@@ -196,6 +218,12 @@ def _staying(c: Contraction, caps: Capabilities, x: Load) -> float:
         max(gcd(step * x.dtype.bytes, _PAGE), LINE), _PAGE
     )  # in a page, where lines of rows begin
     return places * caps.cache[1] / _PAGE
+
+
+def _apart(c: Contraction, x: Load) -> int:
+    """Bytes between neighbours along the sum."""
+    step = stride(x, c.over[-1].name)
+    return step * x.dtype.bytes if isinstance(step, int) else 0
 
 
 def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int], ...]:

@@ -22,6 +22,8 @@ _PAIR = 128  # bytes of two cache lines, which come together
 # Of a row of a strip that is packed, from the second cache and from behind it.
 FETCH = (5.0, 24.0)
 VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
+# The same where the row was asked for and lies no further than that from the next; of so many vectors at most.
+_ASKED, _APART, _WIDE = 0.35, 2048, 4
 _KIND = 0.012  # share of the cycles that another kind of tile must save, for the code it takes
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 _FOLDED = 3  # rows up to which compilers take the vectors from memory for every multiply-add
@@ -38,7 +40,7 @@ class Tile:
 @dataclass(frozen=True)
 class Extents:
     """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known, `packed` where the
-    operand along the columns is packed in any case.
+    operand along the columns is packed in any case; `asked`: it is read where it lies, and tiles ask for its rows in time.
 
     `masked`: for each triangle of terms that count (whether rows, and columns, move its edge, and how long that is).
     """
@@ -49,6 +51,7 @@ class Extents:
     even: bool
     masked: tuple[tuple[bool, bool, int], ...] = ()
     packed: bool = False
+    asked: bool = False
 
     def counted(self, rows: int, columns: int) -> int:
         """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
@@ -94,6 +97,28 @@ def widths(columns: int, lanes: int, caps: Capabilities) -> range:
     return range(1, min(max(1, -(-columns // lanes)), caps.registers // 2 if caps.exact else 2) + 1)
 
 
+def asked_tile(e: Extents, caps: Capabilities, width: int, apart: int) -> tuple[Tile, float]:
+    """The tile for an operand that is read where it lies, in rows so many bytes `apart`, and asked for in time; cycles of all."""
+    lanes = lanes_of(caps, width)
+    best: tuple[float, Tile] | None = None
+    for vectors in widths(e.columns, lanes, caps)[:_WIDE]:
+        for size in _sizes(e, min((caps.registers - 1 - vectors) // vectors, 12)):
+            cycles, visits = _all_tiles(replace(e, asked=True), size, vectors, caps, width)
+            cycles += _ASKED * max(apart / _APART, 1) * visits
+            if best is None or cycles < best[0]:
+                best = cycles, Tile(size, vectors)
+    assert best is not None
+    return best[1], best[0]
+
+
+def packing_from_afar(e: Extents, caps: Capabilities, width: int, vectors: int) -> float:
+    """Cycles that packing takes beside what `best_tile` counts, where operands and results do not stay in the second cache."""
+    size = (e.rows * e.depth + e.depth * e.columns + e.rows * e.columns) * width // 8
+    strips = -(-e.columns // (vectors * lanes_of(caps, width)))
+    near = size <= caps.cache[1] or e.depth * e.columns * width // 8 > caps.cache[1]  # counted there
+    return 0.0 if near else (FETCH[1] - FETCH[0]) * strips * e.depth
+
+
 def _sizes(e: Extents, limit: int) -> list[int]:
     """Rows of a tile to look at: as many as can be, and those that divide all rows, whose tiles threads can share evenly."""
     if not e.even:
@@ -112,7 +137,7 @@ def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: i
             deep = e.counted(height, strip * lanes)
             cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
             block = max(caps.packed // (e.depth * width // 8), 1) if e.packed else strip * lanes
-            near = cost(columns=min(strip * lanes, block))
+            near = cost(columns=0 if e.asked else min(strip * lanes, block))
             cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
             visits += count * number * e.depth
             kinds += 1

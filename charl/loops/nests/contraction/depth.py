@@ -29,6 +29,7 @@ _ROW = 4096  # results that take such a block in turn: they stay in the nearest 
 # Elements of the sum that one pass over the results of such a thin product takes, times its rows, and at least. Fewer passes
 # write less often to lines of the results that two threads share.
 _DEPTH, _SHALLOW = 16, 8
+_SHARED = 2  # times the second cache: from there on an operand comes faster to several threads
 
 
 def blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) -> Schedule:
@@ -37,11 +38,13 @@ def blocked(c: Contraction, caps: Capabilities, s: Schedule, far: list[Load]) ->
     depth, columns = prod(known(a.extent) for a in c.over), known(s.lane.extent)
     if far and not s.packed and not s.flipped and rows <= _THIN and len(c.over) == 1 and c.home() is not None:
         strip = 2 * lanes_of(caps, c.width)
-        streamed = depth * columns * c.total.dtype.bytes > caps.cache[1]
+        size = depth * columns * c.total.dtype.bytes
+        streamed = size > caps.cache[1]
         deep = max(_DEPTH // rows, _SHALLOW)
-        if streamed and columns > strip and depth > 2 * deep and not c.guarded:
+        if streamed and columns > strip and depth > _SHALLOW and not c.guarded:
             shape = Tile(s.shape.rows if s.tile is None else min(rows, _THIN), 2)
-            return replace(s, shape=shape, depth=deep, strips=max(_ROW // (strip * rows), 1))
+            wide = max(_ROW // (strip * rows), 1)
+            return replace(s, shape=shape, depth=deep, strips=wide, divided=size > _SHARED * caps.cache[1])
     return _bounded(c, caps, s)
 
 

@@ -51,7 +51,8 @@ class Schedule:
     and threads share the tiles that use one; otherwise each thread has blocks of its own on its stack. `flipped`: results
     leave transposed. `also`: a further axis, of which a register tile takes so many elements.
     `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow. `streamed`: the tiles of a block
-    ask for what the next block packs.
+    ask for what the next block packs. `asks`: what register tiles read where it lies, so that they ask for the rows behind.
+    `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips.
     """
 
     lane: Axis
@@ -71,4 +72,6 @@ class Schedule:
     also: tuple[Axis, int] | None = None
     ahead: tuple[Load, ...] = ()
     streamed: bool = False
+    asks: Load | None = None
+    divided: bool = False
     cost: float = 0.0
