@@ -14,7 +14,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import product
 from charl.graph.ir import Graph, Node
 from charl.ops.record import OPS
-from charl.plan.access import REGIONS, is_view
+from charl.plan.access import REGIONS, Facts, is_view
 
 
 def carried(node: Node) -> list[tuple[int, int]]:
@@ -70,8 +70,9 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
     for n in order:
         for taker, taken in _wanted(n, caps):
             # Only what lies in a buffer anyway. What a kernel computes would have to be stored for it, by itself: the copy of
-            # it, or the choice by index that a write is elsewhere, shares a kernel with what computes or reads it.
-            kept = taken.op == "item" or taken in out or taken in mutable
+            # it, or the choice by index that a write is elsewhere, shares a kernel with what computes or reads it. A product's
+            # kernel does not make such copies: it stores its result for them.
+            kept = taken.op == "item" or taken in out or taken in mutable or _product(taken)
             if taken in results or not kept:
                 continue
             owner = n if n.regions else taker
@@ -84,6 +85,11 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
             takers[taken] = taker
             out[taker] = taken
     return out
+
+
+def _product(x: Node) -> bool:
+    """Whether operands of a value are read again for other elements of it."""
+    return x.op not in REGIONS and x.op != "parameter" and Facts(x, lambda _: False).heavy
 
 
 def _wanted(n: Node, caps: Capabilities) -> Iterator[tuple[Node, Node]]:

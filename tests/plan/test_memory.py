@@ -67,3 +67,23 @@ def test_the_gradient_of_an_embedding_touches_the_rows_that_were_read() -> None:
     verify(plan)
     assert plan.arena_bytes <= 2 * 4 * 8 * 16
     assert plan.flops < 500 * 16
+
+
+TIED = """
+from nn import Embedding
+
+fn loss(net: Embedding(500, 16), ids: i32[B], next: i32[B]) -> f32 = mean(cross_entropy(tanh(net(ids)) @ net.table.T, next))
+
+export fn step(mut net: Embedding(500, 16), ids: i32[B], next: i32[B]) {
+    let g = grad(loss)(net, ids, next)
+    for (p, d) in zip(leaves(net), leaves(g)) { p = p - d * d }
+}
+"""
+
+
+def test_what_is_added_to_a_product_is_added_where_it_lies() -> None:
+    """The gradient of a table that is also the last layer: one array of its size, to which the rows that were read are added."""
+    program = elaborated(Source("tied.ch", TIED), Options(dims={"B": 8}))
+    plan = plan_export(next(e for e in program.exports if e.name == "step"), PORTABLE_C)
+    verify(plan)
+    assert plan.arena_bytes <= 4 * 500 * (16 + 2 * 8)
