@@ -45,7 +45,7 @@ def lowered(text: str, n: int = 128, exchange: float = AVX512.exchange) -> Lower
 
 def parallel(kernel: Kernel) -> bool:
     loops = (s for nest in kernel.nests for s in statements(nest) if isinstance(s, For))
-    return any(s.kind == "parallel" for s in loops)
+    return any(s.kind in ("parallel", "each") for s in loops)
 
 
 def on_threads(program: Lowered, export: str) -> list[bool]:
