@@ -14,6 +14,11 @@ fn decayed(mean, keep, x, gain) {
 /// Shapes: any, to the same. Source: IEEE 754 (2019), 3.4.
 fn seen(d) = where(abs(d) < sqrt(1e8 * smallest_normal(d)), 0.0, d)
 
+/// x in the element type of `p`: rates are f32, what they are of may be any float.
+///
+/// Shapes: a scalar and any, to a scalar. Source: jax.lax.convert_element_type.
+fn like<E: float>(x: f32, _p: E[*S]) -> E[] = x as E
+
 /// Stochastic gradient descent with momentum, also Nesterov's, and weight decay.
 ///
 /// Shapes: velocity as the parameters of M. Source: Polyak (1964); Nesterov (1983); torch.optim.SGD.
@@ -35,7 +40,7 @@ struct Sgd<M> {
         for (p, d, u) in zip(leaves(net), leaves(g), leaves(velocity)) {
             let pull = if weight_decay == 0.0 { d } else { d + weight_decay * p }
             u = decayed(u, momentum, pull, 1.0)
-            p = p - lr * (if nesterov { pull + momentum * u } else { u })
+            p = p - like(lr, p) * (if nesterov { pull + momentum * u } else { u })
         }
     }
 }
@@ -47,7 +52,7 @@ fn adapted(mut a, mut b, d, betas: (float, float), rate, scale, eps: float) {
     let g = seen(d)
     a = decayed(a, b1, g, 1.0 - b1)
     b = decayed(b, b2, g ** 2, 1.0 - b2)
-    rate * a / (sqrt(b) * scale + eps)
+    like(rate, a) * a / (sqrt(b) * like(scale, b) + eps)
 }
 
 /// Running means m of g and v of g ** 2, corrected for their start at 0.
@@ -107,7 +112,7 @@ struct AdamW<M> {
         let scale = rsqrt(-expm1(steps * log(b2)))
         let keep = 1.0 - lr * weight_decay
         for (p, d, a, b) in zip(leaves(net), leaves(g), leaves(m), leaves(v)) {
-            p = p * keep - adapted(mut a, mut b, d, betas, rate, scale, eps)
+            p = p * like(keep, p) - adapted(mut a, mut b, d, betas, rate, scale, eps)
         }
     }
 }
@@ -125,7 +130,7 @@ struct RmsProp<M> {
     fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-2, decay: float = 0.99, eps: float = 1e-8) {
         for (p, d, s) in zip(leaves(net), leaves(g), leaves(square)) {
             s = decayed(s, decay, seen(d) ** 2, 1.0 - decay)
-            p = p - lr * d / (sqrt(s) + eps)
+            p = p - like(lr, p) * d / (sqrt(s) + eps)
         }
     }
 }
@@ -143,7 +148,7 @@ struct AdaGrad<M> {
     fn update(mut net: M, g: Grad<M>, lr: f32 = 1e-2, eps: float = 1e-10) {
         for (p, d, s) in zip(leaves(net), leaves(g), leaves(square)) {
             s = s + seen(d) ** 2
-            p = p - lr * d / (sqrt(s) + eps)
+            p = p - like(lr, p) * d / (sqrt(s) + eps)
         }
     }
 }
@@ -180,7 +185,7 @@ struct Lamb<M> {
             let long = norm(p)
             let wanted = norm(r)
             let trust = where(long > 0.0 and wanted > 0.0, long / where(wanted > 0.0, wanted, 1.0), 1.0)
-            p = p - lr * trust * r
+            p = p - like(lr, p) * trust * r
         }
     }
 }
@@ -201,7 +206,7 @@ struct Lion<M> {
         let (b1, b2) = betas
         for (p, d, a) in zip(leaves(net), leaves(g), leaves(m)) {
             let way = sign(b1 * a + (1.0 - b1) * d)
-            p = p - lr * (if weight_decay == 0.0 { way } else { way + weight_decay * p })
+            p = p - like(lr, p) * (if weight_decay == 0.0 { way } else { way + weight_decay * p })
             a = decayed(a, b2, d, 1.0 - b2)
         }
     }
@@ -213,8 +218,10 @@ struct Lion<M> {
 ///
 /// Shapes: net and g of one shape, to the same. Source: Foret et al. (2021), algorithm 1; optax.contrib.sam.
 fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
-    let long = global_norm(g) + 1e-12
-    net + rho / long * g
+    let far = rho / (global_norm(g) + 1e-12)
+    let mut out = net
+    for (p, d) in zip(leaves(out), leaves(g)) { p = p + like(far, p) * d }
+    out
 }
 
 // ---- gradients
@@ -224,7 +231,7 @@ fn sharpest<M>(net: M, g: Grad<M>, rho: f32 = 0.05) -> M {
 /// Shapes: leaves of any shape, to a scalar. Source: optax.global_norm.
 fn global_norm<G>(g: G) -> f32 {
     let mut total = 0.0
-    for x in leaves(g) { total = total + sum(x ** 2) }
+    for x in leaves(g) { total = total + sum((x as f32) ** 2) }
     sqrt(total)
 }
 
@@ -232,9 +239,10 @@ fn global_norm<G>(g: G) -> f32 {
 ///
 /// Shapes: leaves of any shape, to the same. Source: Pascanu et al. (2013), algorithm 1; torch.nn.utils.clip_grad_norm_.
 fn clip_by_norm<G>(g: G, limit: f32) -> G {
-    let mut total = 0.0
-    for x in leaves(g) { total = total + sum(x ** 2) }
-    min(limit / (sqrt(total) + 1e-6), 1.0) * g
+    let scale = min(limit / (global_norm(g) + 1e-6), 1.0)
+    let mut out = g
+    for x in leaves(out) { x = like(scale, x) * x }
+    out
 }
 
 /// min(limit / (|x| + 1e-6), 1) * x for every leaf x of g by itself.
@@ -243,7 +251,7 @@ fn clip_by_norm<G>(g: G, limit: f32) -> G {
 /// tensor.
 fn clip_leaves_by_norm<G>(g: G, limit: f32) -> G {
     let mut out = g
-    for x in leaves(out) { x = min(limit / (norm(x) + 1e-6), 1.0) * x }
+    for x in leaves(out) { x = min(like(limit, x) / (norm(x) + 1e-6), 1.0) * x }
     out
 }
 
@@ -252,7 +260,7 @@ fn clip_leaves_by_norm<G>(g: G, limit: f32) -> G {
 /// Shapes: leaves of any shape, to the same. Source: Graves (2013); torch.nn.utils.clip_grad_value_.
 fn clip_by_value<G>(g: G, limit: f32) -> G {
     let mut out = g
-    for x in leaves(out) { x = clip(x, -limit, limit) }
+    for x in leaves(out) { x = clip(x, -like(limit, x), like(limit, x)) }
     out
 }
 
@@ -274,7 +282,8 @@ struct Accumulator<M> {
 
     /// The mean of what was added, and a new beginning.
     fn take() -> Grad<M> {
-        let mean = 1.0 / (max(count, 1) as f32) * total
+        let mut mean = total
+        for x in leaves(mean) { x = like(1.0 / (max(count, 1) as f32), x) * x }
         total = zeros_like(total)
         count = 0
         mean

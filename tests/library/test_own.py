@@ -35,6 +35,8 @@ OWN = {
     "steps.ch": (
         ("optim", "decayed"),
         ("optim", "seen"),
+        ("optim", "like"),
+        ("optim", "global_norm"),
         ("optim", "adapted"),
         ("optim", "Adam"),
         ("optim", "clip_by_norm"),
