@@ -390,7 +390,8 @@ static inline vf32 vf32_load_strided_mask(const float *p, ptrdiff_t stride, vm32
         const __m512i even = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 14, 12, 10, 8, 6, 4, 2, 0);
         const vm32 last = (vm32)(vm32_spread((unsigned)m >> 8) << 1);
         const vf32 low = _mm512_maskz_loadu_ps(vm32_spread((unsigned)m), p);
-        return _mm512_permutex2var_ps(low, even, _mm512_maskz_loadu_ps(last, p + 15));
+        const float *const high = last != 0 ? p + 15 : p; /* which may lie behind all that p points into */
+        return _mm512_permutex2var_ps(low, even, _mm512_maskz_loadu_ps(last, high));
     }
     if (stride >= -(1 << 26) && stride <= (1 << 26)) {
         const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
@@ -432,7 +433,7 @@ static inline void vf32_store_strided_mask(float *p, ptrdiff_t stride, vf32 x, v
         const __m512i high = _mm512_set_epi32(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8);
         const vm32 last = (vm32)(vm32_spread((unsigned)m >> 8) << 1);
         _mm512_mask_storeu_ps(p, vm32_spread((unsigned)m), _mm512_permutexvar_ps(low, x));
-        _mm512_mask_storeu_ps(p + 15, last, _mm512_permutexvar_ps(high, x));
+        _mm512_mask_storeu_ps(last != 0 ? p + 15 : p, last, _mm512_permutexvar_ps(high, x));
         return;
     }
     if (stride >= -(1 << 26) && stride <= (1 << 26)) {

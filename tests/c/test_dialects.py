@@ -53,6 +53,31 @@ def test_whole_headers(tmp_path: Path, isa: str) -> None:
         build._run([compiler, *flags, *build.ISA[isa], str(source)])
 
 
+_EVERY_OTHER = """
+#include "simd.h"
+static const float table[14] = {1.0f};
+static float halved[14];
+extern void every_other(void);
+void every_other(void) {
+    const vm32 active = vm32_range(0, 7);
+    vf32_store_strided_mask(halved, 2, vf32_load_strided_mask(table, 2, active), active);
+}
+"""
+
+
+@needs_tools("gcc")
+@pytest.mark.parametrize("isa", list(build.ISA))
+def test_every_other_element_of_a_short_array(tmp_path: Path, isa: str) -> None:
+    """No address behind the end of an array, not even one that a mask leaves alone: gcc warns of it."""
+    for name, text in headers.files(_EVERY_OTHER).items():
+        (tmp_path / name).write_text(text)
+    source = tmp_path / "every_other.c"
+    source.write_text(_EVERY_OTHER)
+    build._run(
+        ["gcc", "-O2", "-std=c99", *build.WARNINGS, *build.ISA[isa], "-c", str(source), "-o", "/dev/null"]
+    )
+
+
 def test_headers_carry_only_what_is_called() -> None:
     found = headers.files("y = i32_div(a, b); v = vf32_tanh(x);")
     assert set(found) == {
