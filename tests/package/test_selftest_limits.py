@@ -1,4 +1,4 @@
-"""What is too large for a reference is left out of the self-test, which says so."""
+"""What is too large for a reference, or never a number, is left out of the self-test, which says so."""
 
 from __future__ import annotations
 
@@ -45,3 +45,19 @@ def test_a_self_test_without_a_reference_holds_nothing_that_is_not_used(tmp_path
     files = compile_source(Source("large.ch", text), Options(targets=("c",))).files
     status, said = compiled_selftest(tmp_path, files)
     assert (status, said) == (0, "large: 0 exports compute what Charl computed\n")
+
+
+STEEP = """
+export fn grows(x: f32[8]) -> f32[8] = exp(200.0 * x)
+export fn never(x: f32[2]) -> f32 = sum(log(-x * x - 1.0))
+export fn masked(x: f32[2]) -> f32[2] = where(x > -9.0, -infinity, x)
+"""
+
+
+def test_arguments_are_such_that_results_are_numbers(tmp_path: Path) -> None:
+    """What overflows f32, though not the f64 of the reference, was told as a wrong answer."""
+    files = compile_source(Source("steep.ch", STEEP), Options(targets=("c",))).files
+    left_out = [x for x in files["steep_selftest.c"].decode().splitlines() if "Left out" in x]
+    assert len(left_out) == 1 and "steep_never" in left_out[0]
+    status, said = compiled_selftest(tmp_path, files)
+    assert (status, said) == (0, "steep: 2 exports compute what Charl computed\n")

@@ -137,7 +137,10 @@ def _test(api: Api, f: Function) -> dict[str, Any] | None:
     held = [*(leaf.type.shape for leaf in inputs), *(n.shape for n in f.export.graph.results)]
     if sum(dims.evaluate(dims.product(shape), sizes) for shape in held) > ELEMENTS:
         return None
-    fills, outputs = _references(f, inputs, sizes)
+    found = _references(f, inputs, sizes)
+    if found is None:
+        return None
+    fills, outputs = found
     return {
         "name": f.name,
         "title": quoted(f"{f.name}({', '.join(f'{k} = {v}' for k, v in sizes.items())})"),
@@ -205,13 +208,16 @@ def _walk(tree: Tree, stream: bool, trained: bool, tensor: bool) -> Iterator[Lea
         yield from _walk(field.type, stream or is_stream(tree), field.trained or trained, tensor)
 
 
-def _fill(leaf: Leaf, number: int, positive: bool) -> Fill:
+def _fill(leaf: Leaf, number: int, attempt: int) -> Fill:
+    """Of both signs at first; then positive; then small too, for what grows fast."""
     t = leaf.type.dtype
     if leaf.stream:
         return Fill(number)
     if not t.is_float:
         return Fill(number, mask=1)  # a label, a count: in range wherever there are two of something
-    if positive or not (leaf.trained or leaf.tensor):
+    if attempt == 2:
+        return Fill(number, 0.015625, 0.03125)
+    if attempt == 1 or not (leaf.trained or leaf.tensor):
         return Fill(number, 0.25, 0.5)
     fan = (
         prod(n for n in leaf.type.shape[:-1] if isinstance(n, int))
@@ -224,12 +230,16 @@ def _fill(leaf: Leaf, number: int, positive: bool) -> Fill:
 
 def _references(
     f: Function, inputs: list[Leaf], sizes: dict[str, int]
-) -> tuple[list[Fill], list[tuple[Array, float]]]:
-    """Fills of the arguments, and (value, tolerance) of every result; all positive where the first choice gives NaN."""
+) -> tuple[list[Fill], list[tuple[Array, float]]] | None:
+    """Fills of the arguments, and (value, tolerance) of every result: the first ones on which all are numbers.
+
+    None where there are none, or float64 and the types of the program do not agree on what is infinite.
+    """
     from charl.graph.evaluate import evaluate
 
-    for positive in (False, True):
-        fills = [_fill(leaf, n + 1, positive) for n, leaf in enumerate(inputs)]
+    found = []
+    for attempt in range(3):
+        fills = [_fill(leaf, n + 1, attempt) for n, leaf in enumerate(inputs)]
         arrays = []
         for leaf, fill in zip(inputs, fills):
             shape = tuple(dims.evaluate(n, sizes) for n in leaf.type.shape)
@@ -237,11 +247,24 @@ def _references(
         with np.errstate(all="ignore"):
             wide = evaluate(f.export.graph, arrays, sizes, widen=True)
             narrow = evaluate(f.export.graph, arrays, sizes)
-        if all(np.isfinite(a).all() for a in wide if a.dtype.kind == "f"):
+        found.append((fills, wide, narrow))
+        if all(np.isfinite(a).all() for a in (*wide, *narrow) if a.dtype.kind == "f"):
             break
+    else:
+        found = [x for x in found if all(map(_same_infinities, *x[1:]))]
+    if not found:
+        return None
+    fills, wide, narrow = found[-1]
     types = {n.dtype.name for n in f.export.graph.everywhere() if not n.regions}
     unit = max((4 * HALF_ULP[t] for t in types & HALF_ULP.keys()), default=2e-5)
     return fills, [(a, _tolerance(a, b, unit)) for a, b in zip(wide, narrow)]
+
+
+def _same_infinities(wide: Array, narrow: Array) -> bool:
+    if wide.dtype.kind != "f":
+        return True
+    infinite = ~np.isfinite(wide) | ~np.isfinite(narrow)
+    return bool((wide == narrow)[infinite].all())
 
 
 def _tolerance(wide: Array, narrow: Array, unit: float) -> float:
