@@ -96,7 +96,22 @@ export fn act(x: f32[4], w: f32[4, 16], b: f32[16, 3], c: f32) -> i32 {
     }
 }
 
+// A table known while compiling is what the loop begins with.
+export fn primes(n: i32) -> i32 {
+    let mut sieve = ones(40) as i32
+    sieve[0:2] = zeros(2) as i32
+    for i in 2..7 {
+        if sieve[i] == 1 {
+            for j in i..40 {
+                if j % i == 0 and j > i { sieve[j] = 0 }
+            }
+        }
+    }
+    sum(where(iota(40) <= n, sieve, 0))
+}
+
 test "values" {
+    assert primes(30) == 10 and primes(39) == 12
     let b = concat([zeros(16, 1), ones(16, 1), -ones(16, 1)], axis: 1)
     assert act(ones(4), ones(4, 16), b, 1.0) == 1 and act(ones(4), ones(4, 16), b, -1.0) == 0
     assert close(bisect(|t| t * t - 2.0, 0.0, 2.0), 1.4142135, atol: 1e-5)
