@@ -280,9 +280,8 @@ def _split(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
     axis = axis_of(x, p["axis"].value if isinstance(p["axis"], Argument) else 0, c.span)
     whole = x.shape[axis]
     part = dims.exact_div(whole, parts) if parts else None
-    # Of a size that is a quotient itself, `d / heads`, it is checked where that is known whether the parts are integers too.
-    integral = part is not None and (dims.integral(part) or not dims.integral(whole))
-    if part is None or not isinstance(parts, int) or not integral:
+    # Of a size that is not known yet the parts are quotients, as in `d / 2`: checked where it is known, of exports on entry.
+    if part is None or not isinstance(parts, int) or not (isinstance(whole, Dim) or dims.integral(part)):
         raise fail(
             DIVISION, f"dimension {x.shape[axis]} of {x.type} does not split into {parts} parts", c.span
         )

@@ -349,6 +349,7 @@ fn f(a: f32[N]) = grad(sum, wrt: 3)(a)
     (
         """
 fn f(a: f32[N]) = split(a, 2)
+export fn g(a: f32[5]) -> f32[2] = f(a)[0]
 """,
         [("E0229", "split(a, 2)")],
     ),
