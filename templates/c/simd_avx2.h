@@ -39,6 +39,15 @@ static inline v$T v$T_spread(const $C *p) {
 }
 
 //: f32 f64
+/* x, from here on in a register. What two or three multiply-adds share compilers would read from memory for each of them. */
+static inline v$T v$T_held(v$T x) {
+#if defined(__GNUC__)
+    __asm__("" : "+x"(x));
+#endif
+    return x;
+}
+
+//: f32 f64
 static inline v$T v$T_load(const $C *p) {
     return _mm256_loadu_$E(p);
 }

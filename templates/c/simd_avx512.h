@@ -39,6 +39,15 @@ static inline v$T v$T_spread(const $C *p) {
     return _mm512_broadcast$S_$X(_mm256_cast$X256_$X128(_mm256_broadcast_$S(p)));
 }
 
+//: f32 f64
+/* x, from here on in a register. What two or three multiply-adds share compilers would read from memory for each of them. */
+static inline v$T v$T_held(v$T x) {
+#if defined(__GNUC__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 //: f32:ps f64:pd i32:si512 u32:si512 i64:si512 u64:si512
 static inline v$T v$T_load(const $C *p) {
     return _mm512_loadu_$S(p);

@@ -26,6 +26,11 @@ static inline v$T v$T_spread(const $C *p) {
     return *p;
 }
 
+//: f32 f64
+static inline v$T v$T_held(v$T x) {
+    return x;
+}
+
 //: f32 f64 i32 u32 i64 u64
 static inline v$T v$T_load(const $C *p) {
     return *p;

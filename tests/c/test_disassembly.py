@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from charl.compile import Options, compile_file
+from charl.compile import Options, compile_file, compile_source
 from charl.loops.ir import Kernel, Simd
 from charl.loops.walk import statements
+from charl.source import Source
 from tests.c import build
 from tests.c.test_dialects import instructions
 from tests.support import needs_cpu, needs_tools
@@ -60,3 +61,21 @@ def test_hot_kernels_use_zmm(package: tuple[Path, list[Kernel]]) -> None:
         fused = len(re.findall(r"vfmadd\d+ps .*%zmm", code))
         assert fused >= 4, f"{kernel.name} has {fused} fused multiply-adds on zmm registers"
         assert not re.search(r"call.*(expf|fmaf)", code), kernel.name
+
+
+THIN = "export fn thin(a: f32[3, 64], b: f32[64, 64]) -> f32[3, 64] = a @ b\n"
+
+
+@needs_tools("gcc", "objdump")
+def test_what_few_rows_share_is_read_once(tmp_path: Path) -> None:
+    """The vectors that three rows share come from memory once, not once for each multiply-add."""
+    compiled = compile_source(Source("thin.ch", THIN), Options(targets=("c",), simd="avx512"))
+    for name, data in compiled.files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    library = tmp_path / "thin.so"
+    flags = ["-std=c99", "-O2", "-fPIC", "-shared", *build.ISA["avx512"]]
+    build._run(["gcc", *flags, str(tmp_path / "thin.c"), "-o", str(library), "-lm"])
+    fused = [line for line in instructions(library, "thin_thin") if re.search(r"vfmadd\d+ps .*%zmm", line)]
+    assert len(fused) >= 6
+    assert not [line for line in fused if "(%" in line and "{1to16}" not in line]

@@ -16,6 +16,9 @@ from charl.graph.scalar import Apply, Expr, Load, Ref, Size
 from charl.loops.ir import Buffer, For, Let, Stmt, Update
 from charl.loops.walk import expressions, statements
 
+# Uses of a vector up to which compilers take it from memory for each.
+_FEW = 3
+
 
 @dataclass(frozen=True)
 class Register:
@@ -102,6 +105,21 @@ def factors(body: tuple[Stmt, ...]) -> frozenset[str]:
             used = [x for x in s.value.args if not isinstance(x, Ref)]
         found -= {r.name for e in used for r in references(e)}
     return frozenset(found)
+
+
+def shared(body: tuple[Stmt, ...]) -> frozenset[str]:
+    """Names of loads that a few of the products share which sums take: compilers make each of these read them from memory."""
+    uses: dict[str, int] = {}
+    for s in statements(body):
+        if isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul":
+            for x in s.value.args:
+                if isinstance(x, Ref):
+                    uses[x.name] = uses.get(x.name, 0) + 1
+    return frozenset(
+        s.name
+        for s in statements(body)
+        if isinstance(s, Let) and isinstance(s.value, Load) and 1 < uses.get(s.name, 0) <= _FEW
+    )
 
 
 def run_time_values(x: Size) -> Iterator[Expr]:

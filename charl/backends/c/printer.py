@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from charl import dims, dtypes
 from charl.backends.c import accumulators, spelling
-from charl.backends.c.lanes import Region, Register, factors, read_again, vector_type
+from charl.backends.c.lanes import Region, Register, factors, read_again, shared, vector_type
 from charl.backends.c.layout import WIDTH, wrapped
 from charl.backends.c.quoting import located, plain, quoted
 from charl.backends.c.scalars import Scalars, element, is_variable, moved
@@ -231,6 +231,7 @@ class KernelPrinter:
             )  # here, where it is declared, whatever block uses it first
         self.scalars.ranges[s.lane] = (0, 15)
         self.vectors = Vectors(self, region)
+        self.vectors.shared = shared(s.body)
         self.statements(s.body)
         self.vectors = None
         del self.scalars.ranges[s.lane]
@@ -272,6 +273,8 @@ class KernelPrinter:
         vector = v is not None and (spread or v.depends(s.value))
         width = v.region.width if vector and v else 0
         value = v.factor(s.value) if spread and v else self.value(s.value, vector)
+        if vector and not spread and v and s.name in v.shared and t.is_float:
+            value = f"{vector_type(t, width)}_held({value})"
         name = self.scope.allocate(s.name)
         kind = vector_type(t, width) if vector else c_type(t)
         self.emit(f"const {kind} {name} = {value};")

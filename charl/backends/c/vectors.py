@@ -62,6 +62,7 @@ class Vectors:
         # of the loop that is printed: what turns read again, and names of factors of its sums
         self.again: frozenset[Buffer] = frozenset()
         self.factors: frozenset[str] = frozenset()
+        self.shared: frozenset[str] = frozenset()  # names of vectors that a few products of the region share
 
     def depends(self, e: Expr) -> bool:
         return lane_depends(e, self.region, self.host.registers, self._memo)
