@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
+from math import inf, prod
 
 from charl import dims
 from charl.dims import Dim
@@ -32,6 +34,9 @@ from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
 from charl.plan.access import nodes_of
 
 Size = int | Dim
+
+# Terms up to which the reductions of a vector are written out: those of a pool's window.
+_WRITTEN_OUT = 9
 
 
 class Emitter(Naming):
@@ -166,7 +171,9 @@ class Emitter(Naming):
         if width is None:
             self.vector_names.update(name for name, v in zip(registers, vector) if v)
             refs: list[Expr] = [Ref(name, r.dtype) for name, r in zip(registers, batch)]
-            return [*lets, *declared, *self._loops(over, sinks, None, ())], refs, named
+            few = self.lane is not None and _number(over) * len(batch) <= _WRITTEN_OUT
+            loops = self.block(_each(over, sinks)) if few else self._loops(over, sinks, None, ())
+            return [*lets, *declared, *loops], refs, named
         end = self._end(batch)
         count = chain_count(over[-1][1], width, [s.value for s in sinks], end is not None)
         chains = [{n: self.name(n.rsplit(".", 1)[0]) for n in registers} for _ in range(1, count)]
@@ -332,6 +339,21 @@ _LABELS = {
     "argmax": "best",
     "argmin": "best",
 }
+
+
+def _number(over: Sequence[tuple[str, Size]]) -> float:
+    """How many elements a reduction has; infinitely many where that is not known."""
+    return prod(n if isinstance(n, int) else inf for _, n in over)
+
+
+def _each(over: Sequence[tuple[str, Size]], sinks: Sequence[Sink]) -> list[Sink]:
+    """The sinks at every index of few, one after another."""
+    names = [name for name, _ in over]
+    return [
+        s.at(dict(zip(names, at, strict=True)), Memo())
+        for at in product(*(range(n) for _, n in over if isinstance(n, int)))
+        for s in sinks
+    ]
 
 
 def _position(over: Sequence[tuple[str, Size]]) -> Expr:

@@ -55,7 +55,8 @@ class Sink:
         """The same sink at other indices."""
         rest = self.rest and replace(self.rest, start=dims.substitute(self.rest.start, env))
         value, index = substitute(self.value, env, memo), dims.substitute(self.index, env)
-        return replace(self, value=value, index=index, rest=rest)
+        position = self.position and substitute(self.position, env, memo)
+        return replace(self, value=value, index=index, position=position, rest=rest)
 
     def resting(self, start: Size) -> Sink:
         """The same sink with its rest from another place on."""
