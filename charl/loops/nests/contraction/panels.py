@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from math import prod
 
 from charl import dims
@@ -82,14 +83,17 @@ def _scheduled(
         if most < 1:
             continue
         strips = strips_of(fixed(lane.extent), lanes, vectors)
-        for counts in _counts(tiles, caps.registers, vectors):
-            chunk = min(most, fixed(tiles[0].extent))
-            if chunk > counts[0]:
-                chunk -= chunk % counts[0]
+        near = min(caps.cache[0] // (inside * width), most)
+        sizes = [n for n in (most, near) if n]
+        for counts, size in product(_counts(tiles, caps.registers, vectors), sizes):
+            chunk = _chunk(fixed(tiles[0].extent), counts[0], size)
             sums = sum(n * _cycles(tiles, counts, v, depth, c, caps) for n, v in strips)
             packs = -(-fixed(tiles[0].extent) // chunk)
             cost = sums + TURN * fixed(lane.extent) * depth * packs * turned + (TURN + 0.2) * outputs
-            cost += 2 * (depth // block) * outputs / lanes
+            blocks = depth // block
+            cost += 2 * blocks * outputs / lanes
+            if chunk * inside * width > caps.cache[0]:  # sums come from the second cache, and go there
+                cost += 2 * (blocks + 1) * outputs * bytes_ / caps.bandwidth[0]
             if turned and fixed(lane.extent) * depth * bytes_ > caps.cache[1]:  # in short runs from far away
                 cost += _FAR * fixed(lane.extent) * depth * bytes_ / caps.bandwidth[1] * packs
             panel = Panels(tiles, counts, chunk, first)
@@ -99,6 +103,13 @@ def _scheduled(
                 lane, tiles[-1], outer, shape, kept, kept, deep, flipped=True, panels=panel,
                 cost=cost * prod(fixed(a.extent) for a in outer),
             )  # fmt: skip
+
+
+def _chunk(extent: int, count: int, most: int) -> int:
+    """Elements of the first trailing axis in a panel: whole tiles of `count`, in equal panels unless these were far smaller."""
+    most = min(most, extent)
+    even = [n for n in range(most, most // 2, -1) if extent % n == 0 and n % count == 0]
+    return even[0] if even else most - most % count if most > count else most
 
 
 def _blocks(c: Contraction, most: int) -> tuple[int, int, int]:
