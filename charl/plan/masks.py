@@ -1,4 +1,4 @@
-"""Where values are 0 whatever their operands are, and where nobody looks at them: what masks leave, such as triangles.
+"""Where values are 0 whatever their operands are, and where nobody looks at them: what masks leave, as triangles, and borders.
 
 Enters: the facts of a fusion. Leaves: conditions on an index, each an affine size that is at least 0 wherever a value may be
 anything but 0, or wherever an element is looked at. As in rules that hold for finite numbers, 0 times anything is 0, and a
@@ -100,7 +100,7 @@ class Masks:
     def _masked(self, fact: Facts) -> bool:
         """Whether an element compares indices, or reads what has conditions."""
         if fact.form not in self._compare:
-            self._compare[fact.form] = any(map(_compares, nodes_of(fact.form.expr)))
+            self._compare[fact.form] = any(_compares(e) or _bordered(e) for e in nodes_of(fact.form.expr))
         known = self._values
         return self._compare[fact.form] or any(
             (n, v) in known for n in fact.sources for v in (0.0, -math.inf)
@@ -148,7 +148,17 @@ class Reading:
                 return ()
             inside, bound = self.outside(e.body, value), {n for n, _ in e.over}
             return None if inside is None else tuple(f for f in inside if not dims.symbols(f) & bound)
+        if isinstance(e, Guard):
+            return self._within(e, value)
         return self._of_function(e, value) if isinstance(e, Apply) else ()
+
+    def _within(self, e: Guard, value: float) -> Conditions:
+        """The same of what has a border, as what is padded."""
+        if not isinstance(e.other, Const) or e.other.value != value:
+            return ()
+        sides = [f for i, low, high in e.ranges for f in (i - low, high - 1 - i)]
+        border = tuple(f for f in sides if not isinstance(f, int) and not nonnegative(f, self._ranges))
+        return both(border, self.outside(e.then, value))
 
     def _of_function(self, e: Apply, value: float) -> Conditions:
         if e.fn == "select":
@@ -240,6 +250,10 @@ class Reading:
 
 def _compares(e: Expr) -> bool:
     return isinstance(e, Apply) and e.fn in _COMPARISONS and None not in map(_affine, e.args)
+
+
+def _bordered(e: Expr) -> bool:
+    return isinstance(e, Guard) and isinstance(e.other, Const) and e.other.value in (0.0, -math.inf)
 
 
 def _affine(e: Expr) -> Size | None:

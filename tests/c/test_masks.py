@@ -1,4 +1,4 @@
-"""Products and rows with masks in C against NumPy: what a mask hides is left out of the loops, and nothing else is."""
+"""Products and rows with masks and borders in C against NumPy: what is 0 by them is left out of the loops, and nothing else is."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.elaborate.programs import program
 
 HEAD = "let row = iota(100)[:, None]; let column = iota(100)[None, :]"
 ATTENTION = "einsum('bqk,bkd->bqd', softmax(where({mask}, einsum('bqd,bkd->bqk', q, k) * 0.2, -infinity)), v)"
+WINDOWS = "einsum('ocuv,ncpquv->nopq', w, windows(x, [5, 5], stride: 1, padding: {border}))"
 ARGUMENTS = "q: f32[2, 100, 24], k: f32[2, 100, 24], v: f32[2, 100, 24]"
 
 # name: (arguments, body, kernels of which a mask shortens the loops)
@@ -55,6 +56,14 @@ CASES = {
         1,
     ),
     "sums of rows": ("s: f32[3, 100, 100]", "{ let t = where(column < row, s, 0.0); t * sum(t * t, axis: -1)[:, :, None] }", 1),
+    "border": ("x: f32[6, 3, 9, 18], w: f32[7, 3, 5, 5]", WINDOWS.format(border=3), 1),
+    "far border": ("x: f32[2, 3, 5, 17], w: f32[4, 3, 5, 5]", WINDOWS.format(border="[(6, 1), (0, 4)]"), 1),
+    "gradient of windows": (
+        "x: f32[6, 3, 14, 14], w: f32[7, 3, 5, 5]",
+        f"grad(|x| sum(sin(0.1 * {WINDOWS.format(border=0)})))(x)",
+        1,
+    ),
+    "wide": ("x: f32[1, 3, 99, 18], w: f32[7, 3, 3, 3]", WINDOWS.format(border=1).replace("5", "3"), 0),
     "whole": ("a: f32[100, 100], x: f32[100, 50]", "where(column <= row + 100, a, 0.0) @ x", 0),
 }  # fmt: skip
 

@@ -107,7 +107,7 @@ def _full(
         found = contraction(emitter, rows, sinks, limits)
         schedule = _scheduled(found, caps) if found else None
         if found and schedule:
-            if schedule.windows or schedule.panels or schedule.also:
+            if schedule.windows or schedule.panels:
                 found = replace(found, limits=())
             return _writer(schedule)(emitter, caps, found, schedule).nest()
         if found and along_the_sum(found):

@@ -311,10 +311,10 @@ class Blocks(Packing):
         """A register tile without the terms of its sums that count for none of them."""
         if not self.c.limits:
             return tile
-        spans: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in self.c.over[1:]}
-        spans |= {name: (values[0], values[-1]) for name, values in rows.items()}
+        spans: dict[str, tuple[Size, Size]] = {name: (x[0], x[-1]) for name, x in rows.items()}
         spans[self.s.lane.name] = strip.start - self._again(strip), strip.start + self._width(strip) - 1
-        return limited(tile, self.c.limits, spans, loop, self.ranges)
+        inner = (SumLoop(a.name, a.name, 0, a.extent) for a in self.c.over[1:])
+        return limited(tile, self.c.limits, spans, (loop, *inner), self.ranges)
 
     # ------------------------------------------------------------ sums that grow in memory
 

@@ -32,6 +32,7 @@ from charl.loops.nests.contraction.cycles import (
 )
 from charl.loops.nests.contraction.depth import blocked
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
+from charl.loops.nests.contraction.limits import counted
 from charl.loops.nests.contraction.schedule import Schedule
 
 TURN = 0.4  # cycles to transpose an element between nearby arrays
@@ -226,14 +227,16 @@ def _apart(c: Contraction, x: Load) -> int:
     return step * x.dtype.bytes if isinstance(step, int) else 0
 
 
-def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int], ...]:
+def _masked(c: Contraction, lane: Axis, tile: Axis | None) -> tuple[tuple[bool, bool, int, float], ...]:
     """What `Extents` knows of masks: those whose edge runs across the tiles, or across the sum."""
     out = []
+    extents = {a.name: a.extent for a in (*c.rows, *c.over)}
     for limit in c.limits:
         rows, columns = (a is not None and a.name in dims.symbols(limit) for a in (tile, lane))
-        crossed = [a.extent for a in (*c.rows, *c.over) if a.name in dims.symbols(limit)]
+        crossed = [n for n in extents if n in dims.symbols(limit)]
         if len(crossed) > 1:
-            out.append((rows, columns, max(map(known, crossed))))
+            share = counted((limit,), extents, {})
+            out.append((rows, columns, max(known(extents[n]) for n in crossed), share))
     return tuple(out)
 
 

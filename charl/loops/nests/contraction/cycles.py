@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from math import prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -42,21 +43,23 @@ class Extents:
     """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known, `packed` where the
     operand along the columns is packed in any case; `asked`: it is read where it lies, and tiles ask for its rows in time.
 
-    `masked`: for each triangle of terms that count (whether rows, and columns, move its edge, and how long that is).
+    `masked`: for each edge of the terms that count (whether rows, and columns, move it, how long it is, what share is inside).
     """
 
     rows: int
     columns: int
     depth: int
     even: bool
-    masked: tuple[tuple[bool, bool, int], ...] = ()
+    masked: tuple[tuple[bool, bool, int, float], ...] = ()
     packed: bool = False
     asked: bool = False
 
     def counted(self, rows: int, columns: int) -> int:
         """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
-        shares = (0.5 + (rows * r + columns * c) / (2 * edge) for r, c, edge in self.masked)
-        return max(round(self.depth * min(1.0, *shares)), 1) if self.masked else self.depth
+        shares = (
+            min(share + (rows * r + columns * c) / (2 * edge), 1.0) for r, c, edge, share in self.masked
+        )
+        return max(round(self.depth * prod(shares)), 1)
 
 
 @lru_cache(maxsize=4096)

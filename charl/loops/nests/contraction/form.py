@@ -19,6 +19,7 @@ from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite
 from charl.loops.nests.axes import Axis, collapse
+from charl.loops.nests.contraction.limits import worth_it
 from charl.loops.sinks import Sink
 from charl.loops.vectors import lane_width
 from charl.plan.access import nodes_of
@@ -102,7 +103,9 @@ def contraction(
     loads = tuple(dict.fromkeys(e for e in nodes_of(flat.body) if isinstance(e, Load)))
     over = tuple(Axis(n, extent) for n, extent in flat.over)
     guarded = any(isinstance(e, Guard) for e in inside)
-    ends = tuple(i for b in bounds for i in b.value.indices())
+    ends = worth_it(
+        [i for b in bounds for i in b.value.indices()], {a.name: a.extent for a in (*merged, *over)}
+    )
     return Contraction(tuple(merged), over, flat, tuple(moved), loads, guarded, ends)
 
 

@@ -13,11 +13,13 @@ from math import prod
 
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
+from charl.loops.emit import Emitter
 from charl.loops.ir import Stmt
-from charl.loops.nests.axes import Axis
+from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.cycles import LANE_LOAD, ROW_LOAD, even, rows_of
 from charl.loops.nests.contraction.form import Contraction
+from charl.loops.nests.contraction.limits import counted
 from charl.loops.nests.contraction.packing import Values
 from charl.loops.nests.contraction.schedule import Schedule
 
@@ -31,9 +33,10 @@ def planes(c: Contraction, caps: Capabilities, found: Iterable[Schedule]) -> Ite
     for s in found:
         if s.packed or s.depth is not None or s.flipped or s.strips != 1:
             continue
-        alone = _step(c, caps, s, None, 1) or 0.0
+        extents = {a.name: a.extent for a in (*c.rows, *c.over)}
+        alone = (_step(c, caps, s, None, 1) or 0.0) * counted(c.limits, extents, {})
         choices = [
-            (step / n / alone, -at, n)
+            (step * counted(c.limits, extents, {axis.name: n}) / n / alone, -at, n)
             for at, axis in enumerate(s.outer)
             if isinstance(axis.extent, int)
             for n in range(2, min(axis.extent, caps.registers) + 1)
@@ -68,16 +71,29 @@ def _step(c: Contraction, caps: Capabilities, s: Schedule, axis: Axis | None, n:
 class Planes(Blocks):
     """The loops of such a schedule."""
 
-    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
-        """Register tiles over both axes. The further one runs inside: what its elements share is read once, just before."""
-        assert self.s.also is not None and not first
+    def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
+        super().__init__(emitter, caps, c, s)
+        self.places: Values = {}  # of the further axis in the present tile
+
+    def nest(self) -> tuple[Stmt, ...]:
+        """All loops, that over the further axis where its place is among the results': neighbours read what lies nearby."""
+        assert self.s.also is not None
         axis, count = self.s.also
+        at = self.c.rows.index(axis)
+        before, behind = (
+            [a for a in self.s.outer if (self.c.rows.index(a) > at) == b] for b in (False, True)
+        )
         out: tuple[Stmt, ...] = ()
         for start, stop, n in rows_of(axis.extent, count):
 
             def tiles(i: Size, n: int = n) -> tuple[Stmt, ...]:
-                places = {axis.name: [i + r for r in range(n)]}
-                return super(Planes, self)._rows(lambda rows: body({**rows, **places}))
+                self.places = {axis.name: [i + r for r in range(n)]}
+                return wrap(behind, self._strips(self._strip))
 
             out += self._loop(axis, start, stop, n, tiles)
-        return out
+        return wrap(before, out)
+
+    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
+        """Register tiles over both axes."""
+        assert not first
+        return super()._rows(lambda rows: body({**rows, **self.places}))
