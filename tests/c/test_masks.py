@@ -1,4 +1,4 @@
-"""Products and rows with masks and borders in C against NumPy: what is 0 by them is left out of the loops, and nothing else is."""
+"""Products and rows with masks and borders in C against NumPy: what is 0 by them is left out of the loops, nothing else is."""
 
 from __future__ import annotations
 
