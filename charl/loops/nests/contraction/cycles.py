@@ -27,7 +27,6 @@ VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far 
 _ASKED, _APART, _WIDE = 0.35, 2048, 4
 _KIND = 0.012  # share of the cycles that another kind of tile must save, for the code it takes
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
-_FOLDED = 3  # rows up to which compilers take the vectors from memory for every multiply-add
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,7 @@ def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabil
     vectors come from where `columns` of it do not stay in the nearest cache; then its results.
     """
     work = rows * vectors
-    loads = rows + (work if rows <= _FOLDED else vectors)
-    step = max(work / caps.ports, loads / caps.ports, caps.latency)
+    step = max(work / caps.ports, (rows + vectors) / caps.ports, caps.latency)
     strip = vectors * lanes_of(caps, bits) * bits // 8
     for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
         if columns * bits // 8 * depth > size:
