@@ -27,8 +27,10 @@ from charl.graph.ir import Graph, Node, TensorType
 from charl.loops.ir import For, Prefetch, Simd
 from charl.loops.text import print_kernel
 from charl.loops.walk import statements
+from charl.passes import optimise
 from charl.source import Source
 from tests.c import build
+from tests.elaborate.programs import program
 
 EXACT = {"scalar": PORTABLE_C, "avx2": AVX2, "avx512": AVX512}
 SIZES = [1, 2, 3, 5, 8, 10, 16, 17, 31, 32, 40, 64, 65, 96, 100, 130]
@@ -227,6 +229,28 @@ def test_tiles_ask_for_rows_of_an_operand_where_it_lies(case: Case) -> None:
     )
     (call,) = build.plan_graph(replace(case, n=n - 2).graph(), AVX512).calls
     assert not any(isinstance(s, Prefetch) for nest in call.kernel.nests for s in statements(nest))
+
+
+# (function, whether its weights leave the second cache)
+FEW_PLACES = [
+    ("f(w: f32[512, 64, 3, 3], x: f32[1, 64, 7, 7]) = convolve(x, w, padding: 1)", True),
+    ("f(w: f32[64, 64, 3, 3], x: f32[1, 64, 7, 7]) = convolve(x, w, padding: 1)", False),
+    ("f(w: f32[1024, 300], x: f32[300, 40]) = w @ x", True),
+    ("f(w: f32[64, 300], x: f32[300, 40]) = w @ x", False),
+]
+
+
+@pytest.mark.parametrize(("function", "far"), FEW_PLACES)
+def test_tiles_ask_for_the_rows_of_the_next(function: str, far: bool) -> None:
+    """Of weights from behind the second cache each line is asked for, by the tile before the one that reads it."""
+    graph = optimise(program(f"from conv import convolve\nexport fn {function}").exports[0].graph)
+    nests = [nest for call in build.plan_graph(graph, AVX512).calls for nest in call.kernel.nests]
+    found = [t for turn in _turns(nests, {}) for t in turn]
+    assert bool(found) == far and {s.buffer.name for s, _ in found} <= {"w"}
+    if far:
+        size = found[0][0].buffer.size
+        lines = {dims.evaluate(s.index, env) // 16 for s, env in found}
+        assert lines >= set(range(size // 16 * 14 // 512 + 1, size // 16 - 1))
 
 
 def _turns(nests: Any, env: dict[str, int]) -> Iterator[list[tuple[Prefetch, dict[str, int]]]]:

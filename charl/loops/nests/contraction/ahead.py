@@ -5,6 +5,7 @@ operand is packed from as many pages as it has rows. No processor foresees eithe
 each part asks for some rows of what its tile does with the sums, or of the block that is packed next. An operand that the
 second cache holds need not be packed at all where each step of the sum asks for a row of it that is read some steps later,
 should it have left that cache.
+Nor is a tile of weights foreseen, a dozen rows far from one another: each turn asks for a line of the next one.
 
 Enters: a `Contraction`, its `Schedule`, register tiles. Leaves: what is worth asking for, the sum in parts, and tiles that ask.
 """
@@ -21,8 +22,9 @@ from charl.graph.scalar import Const, Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Prefetch, Simd, Stmt
+from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.cycles import LINE
-from charl.loops.nests.contraction.form import Contraction
+from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.packing import Strip
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.plan.access import nodes_of
@@ -50,6 +52,37 @@ def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, 
             if along == 1 and down and isinstance(size, int) and size * x.dtype.bytes > caps.cache[1]:
                 found[x] = None
     return tuple(found)
+
+
+def read_next(c: Contraction, caps: Capabilities, lanes: Sequence[str], tile: Axis | None) -> Load | None:
+    """What tiles read other rows of, each in the order of the sum, and come from behind the second cache."""
+    if tile is None or not caps.exact:
+        return None
+    for x in c.loads:
+        names = x.symbols()
+        if tile.name not in names or not names.isdisjoint(lanes) or not isinstance(x.source, Buffer):
+            continue
+        size = x.source.size
+        far = isinstance(size, int) and size * x.dtype.bytes > caps.cache[1]
+        if far and stride(x, c.over[-1].name) == 1:
+            return x
+    return None
+
+
+def asking_onward(tile: Sequence[Stmt], total: Reduce, s: Schedule, rows: Sequence[Size]) -> tuple[Stmt, ...]:
+    """A register tile whose sum asks for the rows of the next one, a line of one of them in each turn."""
+    assert s.tile is not None and s.onward is not None
+    found = [x for x in nodes_of(total.body) if isinstance(x, Load) and x.source is s.onward.source]
+    name, _ = total.over[-1]
+    if len(total.over) > 1 or len(found) != 1 or dims.coefficient(found[0].index[0], name) != 1:
+        return tuple(tile)
+    line = LINE // found[0].dtype.bytes
+    turn = dims.mod(dims.sym(name), line)
+    ask: list[Stmt] = []
+    for n in range(0, len(rows), line):
+        env = {s.tile.name: rows[0] + len(rows) + n + turn, name: dims.sym(name) - turn}
+        ask.append(Prefetch(s.onward.source, dims.substitute(found[0].index[0], env)))
+    return tuple(_in_loop(x, name, tuple(ask)) for x in tile)
 
 
 @dataclass(frozen=True)

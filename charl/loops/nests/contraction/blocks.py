@@ -24,6 +24,7 @@ from charl.loops.nests.contraction.ahead import (
     Parts,
     asking,
     asking_next,
+    asking_onward,
     asking_rows,
     asking_tile,
     block_in_parts,
@@ -233,7 +234,9 @@ class Blocks(Packing):
             sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): total})
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
             out = self._finished(one, sinks, rows, keep if packs else None)
-            return self._asking(out, parts, one, strip.many, self._own(rows)) if parts else out
+            if parts:
+                return self._asking(out, parts, one, strip.many, self._own(rows))
+            return self._onward(out, one, total, rows)
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
@@ -316,6 +319,10 @@ class Blocks(Packing):
         inner = (SumLoop(a.name, a.name, 0, a.extent) for a in self.c.over[1:])
         return limited(tile, self.c.limits, spans, (loop, *inner), self.ranges)
 
+    def _onward(self, tile: tuple[Stmt, ...], _: Strip, total: Reduce, rows: Values) -> tuple[Stmt, ...]:
+        """A register tile that asks for the rows of the next one, where these come from far away."""
+        return asking_onward(tile, total, self.s, self._own(rows)) if self.s.onward else tile
+
     # ------------------------------------------------------------ sums that grow in memory
 
     def _held(self, strip: Strip) -> Size:
@@ -368,7 +375,8 @@ class Blocks(Packing):
                 parts = block_in_parts(self.emitter, part, self._number_of_tiles)
                 added, number = self._added(one, parts.total, rows), self._number(self._own(rows)[0])
                 return asking_next(added, parts, self.c, self.s, one, k, number, self.least, self.ranges)
-            return self._limited(self._added(one, part, rows), one, rows, SumLoop(inner, axis.name, k, count))
+            added = self._onward(self._added(one, part, rows), one, part, rows)
+            return self._limited(added, one, rows, SumLoop(inner, axis.name, k, count))
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
 

@@ -14,7 +14,7 @@ from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
 from charl.loops.nests.axes import HOPS, Axis
-from charl.loops.nests.contraction.ahead import read_behind
+from charl.loops.nests.contraction.ahead import read_behind, read_next
 from charl.loops.nests.contraction.cycles import (
     FETCH,
     LINE,
@@ -39,6 +39,7 @@ TURN = 0.4  # cycles to transpose an element between nearby arrays
 _CROSSING = 8.0  # each time a tile comes to a row that has not stayed in the second cache
 _PAGE = 4096  # bytes of a page; in which sets of a cache it lies is up to the system
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
+_ONWARD = 2  # times that tiles come to their rows, at most, where they ask for the next ones
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 
 
@@ -200,7 +201,9 @@ class _Side:
         visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
         cycles += visit * sum(lines) * tiles * turns * depth
         cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
-        s = replace(s, ahead=read_behind(c, caps, s))
+        alone = turns <= _ONWARD and not s.flipped and s.asks is None
+        onward = read_next(c, caps, [s.lane.name], s.tile) if alone else None
+        s = replace(s, ahead=read_behind(c, caps, s), onward=onward)
         return replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in s.outer))
 
 

@@ -52,6 +52,7 @@ class Schedule:
     leave transposed. `also`: a further axis, of which a register tile takes so many elements.
     `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow. `streamed`: the tiles of a block
     ask for what the next block packs. `asks`: what register tiles read where it lies, so that they ask for the rows behind.
+    `onward`: tiles ask for the rows of it that the next tile reads.
     `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips.
     """
 
@@ -73,5 +74,6 @@ class Schedule:
     ahead: tuple[Load, ...] = ()
     streamed: bool = False
     asks: Load | None = None
+    onward: Load | None = None
     divided: bool = False
     cost: float = 0.0

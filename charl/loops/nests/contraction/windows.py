@@ -21,6 +21,7 @@ from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
+from charl.loops.nests.contraction.ahead import read_next
 from charl.loops.nests.contraction.blocks import Blocks, Segment, exact_segments
 from charl.loops.nests.contraction.cycles import Extents, best_tile, lanes_of, split
 from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
@@ -118,7 +119,7 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     lane = Axis(w.axes[-1].name, lanes)
     return Schedule(
         lane, tile, loops, shape, depth=split(turns, most) if blocks > 1 else None, waits=waits, windows=w,
-        cost=cycles * outer,
+        onward=read_next(c, caps, [a.name for a in w.axes], tile), cost=cycles * outer,
     )  # fmt: skip
 
 
@@ -177,7 +178,13 @@ class Windowed(Blocks):
         """A register tile of whole sums, read from the copy of the present image."""
         total = self.c.total
         here = fewer_loops(replace(total, body=self._read(total.body, self._position({}))))
-        return self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}), rows)
+        out = self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}), rows)
+        return self._onward(out, strip, here, rows)
+
+    def _onward(self, tile: tuple[Stmt, ...], strip: Strip, total: Reduce, rows: Values) -> tuple[Stmt, ...]:
+        """All strips read the same rows: those that are left need not ask."""
+        left = isinstance(strip.start, int) and strip.start > 0
+        return tile if left else super()._onward(tile, strip, total, rows)
 
     def _stored(self, i: Size, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         return self._everywhere({self.tile.name: [i]}, lambda strip, rows: self._each(strip, rows, sinks))
@@ -280,7 +287,7 @@ class Windowed(Blocks):
         def tile(strip: Strip, rows: Values) -> tuple[Stmt, ...]:
             body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, Memo())
             part = fewer_loops(Reduce("add", over, self._read(body, at), self.c.total.dtype))
-            return self._added(strip, part, rows)
+            return self._onward(self._added(strip, part, rows), strip, part, rows)
 
         return (*copied, *self._rows(lambda rows: self._everywhere(rows, tile)))
 
