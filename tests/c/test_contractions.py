@@ -253,6 +253,17 @@ def test_tiles_ask_for_the_rows_of_the_next(function: str, far: bool) -> None:
         assert lines >= set(range(size // 16 * 14 // 512 + 1, size // 16 - 1))
 
 
+def test_tiles_of_windows_ask_for_what_is_stored() -> None:
+    """Each line of results that lie behind the second cache, in rows of images far from one another, while the sums grow."""
+    function = "f(w: f32[32, 8, 3, 3], x: f32[9, 8, 32, 32], b: f32[32]) = convolve(x, w, padding: 1) + b[:, None, None]"
+    graph = optimise(program(f"from conv import convolve\nexport fn {function}").exports[0].graph)
+    nests = [nest for call in build.plan_graph(graph, AVX512).calls for nest in call.kernel.nests]
+    found = [t for turn in _turns(nests, {}) for t in turn]
+    (asked,) = {s.buffer for s, _ in found}
+    assert asked.role == "output" and asked.size == 9 * 32 * 32 * 32
+    assert {dims.evaluate(s.index, env) // 16 for s, env in found} >= set(range(asked.size // 16))
+
+
 def _turns(nests: Any, env: dict[str, int]) -> Iterator[list[tuple[Prefetch, dict[str, int]]]]:
     """What is asked for in each turn of the loops."""
     for s in (x for nest in nests for x in nest):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -25,7 +26,7 @@ from charl.loops.ir import Buffer, For, Prefetch, Simd, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.cycles import LINE
 from charl.loops.nests.contraction.form import Contraction, stride
-from charl.loops.nests.contraction.packing import Strip
+from charl.loops.nests.contraction.packing import Strip, Values
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.plan.access import nodes_of
 
@@ -37,15 +38,20 @@ _LEAST = 16  # elements of the sum in a part
 def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, ...]:
     """What the epilogue of whole sums reads from behind the second cache in the order of the lanes, for each row of a tile."""
     known = s.tile is not None and all(isinstance(a.extent, int) for a in (s.tile, *c.over))
-    if not known or not caps.exact or len(c.over) > 1 or c.limits or s.depth is not None or s.flipped:
+    if not known or not caps.exact or s.depth is not None or s.flipped or (c.limits and len(c.over) == 1):
         return ()
     assert s.tile is not None
     zero = Const(0.0, c.total.dtype)
     found: dict[Load, None] = {}
     for sink in c.sinks:
         value = rewrite(sink.value, lambda e: zero if e is c.total else None, Memo())
-        for x in nodes_of(value):
-            if not isinstance(x, Load) or not isinstance(x.source, Buffer):
+        behind = [x for x in nodes_of(value) if isinstance(x, Load)]
+        if (
+            len(c.over) > 1 and sink.buffer is not None
+        ):  # short rows of many images: what is stored comes from there first
+            behind.append(Load(sink.buffer, (sink.index,), sink.buffer.dtype))
+        for x in behind:
+            if not isinstance(x.source, Buffer):
                 continue
             size = x.source.size
             along, down = (dims.coefficient(x.index[0], a.name) for a in (s.lane, s.tile))
@@ -87,7 +93,9 @@ def asking_onward(tile: Sequence[Stmt], total: Reduce, s: Schedule, rows: Sequen
 
 @dataclass(frozen=True)
 class Parts:
-    """A sum over index `part`, `count` times, and over `inner` in it, `size` elements of the sum."""
+    """A sum over index `part`, `count` times, and over `inner` in it, `size` elements of the sum; of a sum over several axes the
+    parts are the turns of the outermost loop.
+    """
 
     total: Reduce
     part: str
@@ -98,13 +106,15 @@ class Parts:
     @property
     def index(self) -> Size:
         """The index of the whole sum."""
-        return dims.sym(self.part) * self.size + dims.sym(self.inner)
+        return dims.sym(self.part) * self.size + (dims.sym(self.inner) if self.inner else 0)
 
 
 def rows_in_parts(emitter: Emitter, total: Reduce, rows: int) -> Parts | None:
     """The sum of a tile of `rows` rows in equal parts, a row for each where its depth has such divisors."""
-    ((_, depth),) = total.over
+    (name, depth), *rest = total.over
     assert isinstance(depth, int)
+    if rest:
+        return Parts(total, name, "", depth, 1)
     count = max(n for n in range(1, rows + 1) if depth % n == 0)
     return None if count == 1 or depth // count < _LEAST else _parts(emitter, total, count)
 
@@ -136,18 +146,19 @@ def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:
 
 
 def asking(
-    tile: Sequence[Stmt], parts: Parts, s: Schedule, strip: Strip, rows: Sequence[Size], lanes: int
+    tile: Sequence[Stmt], parts: Parts, s: Schedule, strip: Strip, rows: Values, lanes: int
 ) -> tuple[Stmt, ...]:
     """A register tile each part of whose sum asks for rows of what is read behind it."""
     assert s.tile is not None
-    each = -(-len(rows) // parts.count)
+    own = rows[s.tile.name]
+    each = -(-len(own) // parts.count)
     ask: list[Stmt] = []
     for n in range(each):
-        row = dims.minimum(dims.sym(parts.part) * each + n, len(rows) - 1, {parts.part: (0, parts.count - 1)})
-        for load in s.ahead:
-            ask += _lines(
-                load, {s.tile.name: rows[0] + row}, s.lane.name, strip.start, strip.vectors * lanes, lanes
-            )
+        row = dims.minimum(dims.sym(parts.part) * each + n, len(own) - 1, {parts.part: (0, parts.count - 1)})
+        places = {**rows, s.tile.name: [own[0] + row]}
+        for load, chosen in product(s.ahead, product(*places.values())):
+            at = dict(zip(places, chosen, strict=True))
+            ask += _lines(load, at, s.lane.name, strip.start, strip.vectors * lanes, lanes)
     return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
 
 

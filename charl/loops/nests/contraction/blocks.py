@@ -235,20 +235,21 @@ class Blocks(Packing):
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
             out = self._finished(one, sinks, rows, keep if packs else None)
             if parts:
-                return self._asking(out, parts, one, strip.many, self._own(rows))
+                return self._asking(out, parts, one, strip.many, rows)
             return self._onward(out, one, total, rows)
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
 
     def _asking(
-        self, tile: tuple[Stmt, ...], parts: Parts, strip: Strip, strips: int, rows: Sequence[Size]
+        self, tile: tuple[Stmt, ...], parts: Parts, strip: Strip, strips: int, rows: Values
     ) -> tuple[Stmt, ...]:
         """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
         if self.s.asks:
             tile = asking_rows(tile, parts, self.c, self.s, strip, self.least, self.ranges)
             if strips > 1:
-                tile = asking_tile(tile, parts, self.c, self.s, strip, strips, rows, self.ranges)
+                own = self._own(rows)
+                tile = asking_tile(tile, parts, self.c, self.s, strip, strips, own, self.ranges)
         return asking(tile, parts, self.s, strip, rows, self.least) if self.s.ahead else tile
 
     @property

@@ -182,9 +182,9 @@ class Windowed(Blocks):
         return self._onward(out, strip, here, rows)
 
     def _onward(self, tile: tuple[Stmt, ...], strip: Strip, total: Reduce, rows: Values) -> tuple[Stmt, ...]:
-        """All strips read the same rows: those that are left need not ask."""
+        """All strips read the same rows: those that are left need not ask, nor images that share them."""
         left = isinstance(strip.start, int) and strip.start > 0
-        return tile if left else super()._onward(tile, strip, total, rows)
+        return tile if left or self.w.images > 1 else super()._onward(tile, strip, total, rows)
 
     def _stored(self, i: Size, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         return self._everywhere({self.tile.name: [i]}, lambda strip, rows: self._each(strip, rows, sinks))
