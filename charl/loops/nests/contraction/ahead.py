@@ -62,7 +62,7 @@ def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, 
 
 def read_next(c: Contraction, caps: Capabilities, lanes: Sequence[str], tile: Axis | None) -> Load | None:
     """What tiles read other rows of, each in the order of the sum, and come from behind the second cache."""
-    if tile is None or not caps.exact:
+    if tile is None or not caps.exact or not isinstance(tile.extent, int):
         return None
     for x in c.loads:
         names = x.symbols()
@@ -75,18 +75,26 @@ def read_next(c: Contraction, caps: Capabilities, lanes: Sequence[str], tile: Ax
     return None
 
 
-def asking_onward(tile: Sequence[Stmt], total: Reduce, s: Schedule, rows: Sequence[Size]) -> tuple[Stmt, ...]:
+def asking_onward(
+    tile: Sequence[Stmt],
+    total: Reduce,
+    s: Schedule,
+    rows: Sequence[Size],
+    ranges: Mapping[str, tuple[Size, Size]],
+) -> tuple[Stmt, ...]:
     """A register tile whose sum asks for the rows of the next one, a line of one of them in each turn."""
     assert s.tile is not None and s.onward is not None
     found = [x for x in nodes_of(total.body) if isinstance(x, Load) and x.source is s.onward.source]
     name, _ = total.over[-1]
+    line = LINE // s.onward.dtype.bytes
     if len(total.over) > 1 or len(found) != 1 or dims.coefficient(found[0].index[0], name) != 1:
         return tuple(tile)
-    line = LINE // found[0].dtype.bytes
+    first = dims.minimum(rows[0] + len(rows), s.tile.extent - len(rows), ranges)
     turn = dims.mod(dims.sym(name), line)
     ask: list[Stmt] = []
     for n in range(0, len(rows), line):
-        env = {s.tile.name: rows[0] + len(rows) + n + turn, name: dims.sym(name) - turn}
+        row = dims.minimum(turn + n, len(rows) - 1)
+        env = {s.tile.name: first + row, name: dims.sym(name) - turn}
         ask.append(Prefetch(s.onward.source, dims.substitute(found[0].index[0], env)))
     return tuple(_in_loop(x, name, tuple(ask)) for x in tile)
 

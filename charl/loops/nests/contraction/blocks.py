@@ -322,7 +322,8 @@ class Blocks(Packing):
 
     def _onward(self, tile: tuple[Stmt, ...], _: Strip, total: Reduce, rows: Values) -> tuple[Stmt, ...]:
         """A register tile that asks for the rows of the next one, where these come from far away."""
-        return asking_onward(tile, total, self.s, self._own(rows)) if self.s.onward else tile
+        own = self._own(rows)
+        return asking_onward(tile, total, self.s, own, self.ranges) if self.s.onward else tile
 
     # ------------------------------------------------------------ sums that grow in memory
 
