@@ -89,9 +89,7 @@ def candidates(graph: Graph, updates: Mapping[Node, Node], caps: Capabilities) -
 
 def _product(x: Node) -> bool:
     """Whether operands of a value are read again for other elements of it."""
-    return (
-        x.op not in REGIONS and x.op not in ("parameter", "constant") and Facts(x, lambda _: False).heavy
-    )
+    return x.op not in REGIONS and x.op not in ("parameter", "constant") and Facts(x, lambda _: False).heavy
 
 
 def _wanted(n: Node, caps: Capabilities) -> Iterator[tuple[Node, Node]]:

@@ -209,3 +209,21 @@ def test_calls_that_share_code_name_each_place(loader: Any, debug: Any) -> None:
     assert places("read", "x[t]") | places("again", "x[t]") <= set(
         str(caught.value).replace(": ", " ").split()
     )
+
+
+ROWS = """
+export fn slope(x: f32[700], w: f32[700, 700]) -> f32[700] = grad(|x| {
+    let mut h = x
+    for t in 0..50 { h = tanh(w @ h + x) }
+    sum(h)
+})(x)
+"""
+
+
+def test_rows_of_a_loop_are_looked_at_when_all_are_written() -> None:
+    """What lies in the rows of later turns, before them, was told as a NaN where its bits look like one."""
+    text = compile_source(Source("rows.ch", ROWS), Options(targets=("c",))).files["rows.c"].decode()
+    looked = [line for line in text.splitlines() if "ROWS_NAN_F32(" in line and not line.startswith("#")]
+    inside = [line for line in looked if line.startswith(" " * 8)]
+    assert inside and not any(", 35000," in line for line in inside)
+    assert any(", 35000," in line for line in looked)

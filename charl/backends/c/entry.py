@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from charl.backends.c.workspace import Workspace
 from charl.backends.names import identifier
 from charl.dtypes import stored
 from charl.graph.ir import Size
+from charl.loops.ir import Buffer, Store, Transpose
+from charl.loops.walk import statements
 from charl.plan.ir import Call, Choose, Place, Step, inside
 
 
@@ -36,6 +38,9 @@ class KernelCall:
 
     lines: tuple[str, ...]
     nans: tuple[str, ...]
+    rows: tuple[
+        tuple[frozenset[str], str], ...
+    ] = ()  # of what a turn of these loops writes a part: when all are done
 
 
 @dataclass(frozen=True)
@@ -188,25 +193,36 @@ _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen", "float_mode")
 
 
 def _steps(
-    api: Api, steps: Sequence[Step], pointers: _Pointers, timers: Timers | None, depth: int
+    api: Api,
+    steps: Sequence[Step],
+    pointers: _Pointers,
+    timers: Timers | None,
+    depth: int,
+    loops: frozenset[str] = frozenset(),
 ) -> Iterator[KernelCall]:
-    """Kernel calls in order, and loops and branches around them."""
+    """Kernel calls in order, and loops and branches around them; `loops` are the indices of those around all."""
     pad = "    " * depth
     for step in steps:
         if isinstance(step, Call):
-            call = _call(api, step, pointers)
+            call = _call(api, step, pointers, loops)
             lines = call.lines if timers is None else timers.around(step, call.lines)
-            yield KernelCall(tuple(pad + line for line in lines), tuple(pad + n for n in call.nans))
+            yield KernelCall(
+                tuple(pad + line for line in lines), tuple(pad + n for n in call.nans), call.rows
+            )
             continue
         if isinstance(step, Choose):
-            yield from _choice(api, step, pointers, timers, depth)
+            yield from _choice(api, step, pointers, timers, depth, loops)
             continue
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {pointers.size(step.extent)}"]
         bounds += [] if step.condition is None else [_value(pointers(step.condition))]
         yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
-        yield from _steps(api, step.body, pointers, timers, depth + 1)
-        yield KernelCall((pad + "}",), ())
+        body = list(_steps(api, step.body, pointers, timers, depth + 1, loops | {step.index}))
+        yield from (replace(c, rows=()) for c in body)
+        every = step.condition is None  # a loop that ends early leaves rows that nobody has written
+        rows = dict.fromkeys((w - {step.index}, n) for c in body for w, n in c.rows if every)
+        done = tuple(pad + n for w, n in rows if not w)
+        yield KernelCall((pad + "}",), done, tuple((w, n) for w, n in rows if w))
 
 
 def _value(pointer: str) -> str:
@@ -215,7 +231,7 @@ def _value(pointer: str) -> str:
 
 
 def _choice(
-    api: Api, step: Choose, pointers: _Pointers, timers: Timers | None, depth: int
+    api: Api, step: Choose, pointers: _Pointers, timers: Timers | None, depth: int, loops: frozenset[str]
 ) -> Iterator[KernelCall]:
     """A branch; sides that do nothing are left out."""
     pad, condition = "    " * depth, _value(pointers(step.condition))
@@ -225,27 +241,41 @@ def _choice(
     if not first:
         return
     yield KernelCall((f"{pad}if ({condition}) {{",), ())
-    yield from _steps(api, first, pointers, timers, depth + 1)
+    yield from (replace(c, rows=()) for c in _steps(api, first, pointers, timers, depth + 1, loops))
     if second:
         yield KernelCall((f"{pad}}} else {{",), ())
-        yield from _steps(api, second, pointers, timers, depth + 1)
+        yield from (replace(c, rows=()) for c in _steps(api, second, pointers, timers, depth + 1, loops))
     yield KernelCall((pad + "}",), ())
 
 
-def _call(api: Api, call: Call, pointers: _Pointers) -> KernelCall:
+def _call(api: Api, call: Call, pointers: _Pointers, loops: frozenset[str]) -> KernelCall:
     kernel = call.kernel
     arguments = [pointers(p) for p in call.places]
     sizes = [pointers.size(d) for d in call.dims]
-    nans = []
+    nans: list[str] = []
+    rows: list[tuple[frozenset[str], str]] = []
     for buffer, place, pointer in zip(kernel.buffers, call.places, arguments):
         if buffer.role in ("output", "inout") and place.dtype.is_float and place.kind != "scratch":
             count = pointers.size(place.size)
             macro = f"{api.upper}_NAN_{place.dtype.name.upper()}"
-            nans.append(
-                f"{macro}({pointer}, {count}, {quoted(place.name)}, {quoted(located(kernel.span or pointers.span))});"
-            )
+            where = quoted(located(kernel.span or pointers.span))
+            line = f"{macro}({pointer}, {count}, {quoted(place.name)}, {where});"
+            turns = _turns(call, buffer, loops)
+            if turns:
+                rows.append((turns, line))
+            else:
+                nans.append(line)
     lines = _wrapped(kernel_name(api.prefix, kernel.name), [*arguments, *sizes])
-    return KernelCall(lines, tuple(nans))
+    return KernelCall(lines, tuple(nans), tuple(rows))
+
+
+def _turns(call: Call, buffer: Buffer, loops: frozenset[str]) -> frozenset[str]:
+    """The loops around a call of which a turn writes a row of a buffer, not all of it."""
+    outside = {name: dims.symbols(size) & loops for name, size in zip(call.kernel.dims, call.dims)}
+    every = [s for nest in call.kernel.nests for s in statements(nest)]
+    indices = [s.index for s in every if isinstance(s, Store) and s.buffer == buffer]
+    indices += [s.to for s in every if isinstance(s, Transpose) and s.target == buffer]
+    return frozenset().union(*(outside.get(n, ()) for i in indices for n in dims.symbols(i)))
 
 
 def _wrapped(function: str, arguments: list[str]) -> tuple[str, ...]:
