@@ -202,6 +202,14 @@ def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
         assert bool(found) == asks and {s.buffer.name for s in found} <= {"other"}
 
 
+def test_large_products_visit_results_once() -> None:
+    """A strip's whole sum is packed where that fits: the other operand comes in order again and again, results would wait."""
+    (call,) = build.plan_graph(Case(1, 1024, 1024, 1024, (False, False), "none", f32).graph(), AVX512).calls
+    text = print_kernel(call.kernel)
+    result = next(b.name for b in call.kernel.buffers if b.role == "output")
+    assert "packed[" in text and not re.search(rf"= .*\b{re.escape(result)}\[", text)
+
+
 def test_blocks_ask_for_the_next() -> None:
     """Every row of the block that is packed next, once at least, and nothing outside of the operand."""
     n, k = STREAMED.n, STREAMED.k

@@ -13,7 +13,7 @@ from math import prod
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
 from charl.loops.nests.contraction.ahead import read_behind
-from charl.loops.nests.contraction.cycles import LINE, Tile, known, lanes_of, moved, split
+from charl.loops.nests.contraction.cycles import FETCH, LINE, Tile, known, lanes_of, moved, split
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.schedule import Schedule
 
@@ -21,7 +21,8 @@ _THIN = 4  # rows up to which weights are read once only, so that the order of m
 _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
 _LEAST = 128  # elements of the sum in a block in the workspace, at least where there are as many
-_AGAIN = 4  # times as long results take to come as an operand that is read in order: a tile waits for them
+_AGAIN = 4  # times as long tiles wait for results that leave the second cache between blocks
+_IN_ORDER = 0.1  # share of the time in which an operand comes that tiles wait for, where it is read in order
 _STREAMED = 192  # elements of the sum, at most, of a block whose tiles ask for the next one
 _MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
@@ -105,7 +106,8 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
     if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not (away or read_behind(c, caps, s)):
         return None
     extent, most = c.over[0].extent, caps.packed // turn
-    if far_loads(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []):
+    scattered = bool(far_loads(c, caps, [x for x in c.loads if stride(x, s.lane.name) == 0], []))
+    if scattered:
         # a line of each of their rows stays in the nearest cache until the next tile takes its rest
         most = min(most, max(caps.cache[0] // 2 // LINE // inside, 1))
     everywhere = -(-known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
@@ -119,9 +121,12 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
             continue
         operand = moved(caps, rows * known(extent) * inside * c.total.dtype.bytes, -(-everywhere // strips))
         results = rows * strips * s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes
-        again = 2 * (blocks - 1) * everywhere / strips
-        wait = _AGAIN if results > caps.cache[1] else 1
-        cost = operand + wait * moved(caps, results, again)
+        if scattered:
+            wait = _AGAIN if results > caps.cache[1] else 1
+            cost = operand + wait * moved(caps, results, 2 * (blocks - 1) * everywhere / strips)
+        else:
+            wait = _AGAIN if results + turn * strips * depth > caps.cache[1] else 1
+            cost = _IN_ORDER * operand + wait * FETCH[1] * (blocks - 1) * everywhere * rows
         if best is None or cost < best[0]:
             best = cost, depth, strips
     if best is None:
