@@ -8,13 +8,14 @@ order of the serial program, so results are the same for any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Apply, Expr, Load
+from charl.graph.scalar import Apply, Load
 from charl.loops.ir import Buffer, For, If, Kind, Local, Simd, Stmt, Store, Transpose, Update
 from charl.loops.walk import expressions, statements
 from charl.plan.access import expr_cost, nodes_of
@@ -42,7 +43,7 @@ def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
     if (s.kind == "parallel" and not (few and _better(s, turns))) or s.kind == "each":
         if s.kind == "parallel" and _meet(s):
             return serial(s)
-        done = dims.substitute(work(s, caps), around)  # of the first turn of the loops around
+        done = work(s, caps, around)  # of the first turn of the loops around
         known = isinstance(done, int)
         if known and (done < caps.thread_work or turns == 1):  # type: ignore[operator]
             return serial(s)
@@ -103,28 +104,42 @@ def trips(s: For) -> Size:
     return dims.ceildiv(span, step)
 
 
-def work(s: Stmt, caps: Capabilities, lane: str = "") -> Size:
-    """Operations that a statement runs, a vector counting once, a product that is added to a sum too. What vectors read from
-    behind the second cache counts as the operations that could be done meanwhile.
+def work(s: Stmt, caps: Capabilities, around: Mapping[str, Size] | None = None) -> Size:
+    """Operations that a statement runs, or that could be done while it waits for what its vectors read, if those are more.
+
+    `around`: values of indices of the loops around.
     """
-    if isinstance(s, (For, Simd, If)):
-        inside: Size = 0
-        for x in s.body:
-            inside = inside + work(x, caps, s.lane if isinstance(s, Simd) else lane)
-        if isinstance(s, For):
-            bound = {} if s.stop is None else {s.index: s.stop}
-            return dims.substitute(inside, bound) * trips(s)
-        return inside
+    costs = (_operations, partial(_waiting, caps))
+    done, waits = (dims.substitute(_total(s, cost), around or {}) for cost in costs)
+    return max(done, waits) if isinstance(done, int) and isinstance(waits, int) else done
+
+
+def _total(s: Stmt, cost: Callable[[Stmt, str], int], lane: str = "") -> Size:
+    """The sum of what each statement costs each time that it runs. `lane`: of the vector region around it."""
+    if not isinstance(s, (For, Simd, If)):
+        return cost(s, lane)
+    inside: Size = 0
+    for x in s.body:
+        inside = inside + _total(x, cost, s.lane if isinstance(s, Simd) else lane)
+    if isinstance(s, For):
+        bound = {} if s.stop is None else {s.index: s.stop}
+        return dims.substitute(inside, bound) * trips(s)
+    return inside
+
+
+def _operations(s: Stmt, lane: str) -> int:
+    """Operations of a statement, a vector counting once, a product that is added to a sum too."""
     fused = isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul"
-    return (0 if fused else 1) + sum(expr_cost(e) + _waiting(e, caps, lane) for e in expressions(s))
+    return (0 if fused else 1) + sum(expr_cost(e) for e in expressions(s))
 
 
-def _waiting(e: Expr, caps: Capabilities, lane: str) -> int:
-    """Operations that could be done while the vectors that an expression reads come from behind the second cache."""
+def _waiting(caps: Capabilities, s: Stmt, lane: str) -> int:
+    """Operations that could be done while the vectors that a statement reads come from behind the nearest cache."""
     found = 0.0
-    for x in nodes_of(e):
+    for x in (x for e in expressions(s) for x in nodes_of(e)):
         if isinstance(x, Load) and isinstance(x.source, Buffer) and lane in dims.symbols(x.index[0]):
             size = x.source.size * x.dtype.bytes
-            if isinstance(size, int) and size > caps.cache[1]:
-                found += caps.ports * caps.max_lanes * 4 / caps.bandwidth[1 + (size > caps.cache[2])]
+            if isinstance(size, int) and size > caps.cache[0]:
+                behind = sum(size > cache for cache in caps.cache[1:])
+                found += caps.ports * caps.max_lanes * 4 / caps.bandwidth[behind]
     return int(found)
