@@ -229,7 +229,7 @@ WRONG: dict[str, tuple[Wrong, str, str]] = {
     "number for mut": (
         lambda p, net, x, y: p.train(net, x, y, 0.1, 3),
         "CharlTypeError",
-        r"default must be int32\[\]",
+        r"default must be int32\[\], got int; it is changed in place: np.array\(…, np.int32\)",
     ),
     "text for a number": (
         lambda p, net, x, y: p.train(net, x, y, "1", READ_ONLY),
