@@ -100,7 +100,7 @@ def trips(s: For) -> Size:
         return 1
     span, step = (dims.substitute(x, _LANES) for x in (s.stop - s.start, s.step))
     if isinstance(span, int) and isinstance(step, int):
-        return -(-span // step)
+        return max(-(-span // step), 0)
     return dims.ceildiv(span, step)
 
 
@@ -122,8 +122,7 @@ def _total(s: Stmt, cost: Callable[[Stmt, str], int], lane: str = "") -> Size:
     for x in s.body:
         inside = inside + _total(x, cost, s.lane if isinstance(s, Simd) else lane)
     if isinstance(s, For):
-        bound = {} if s.stop is None else {s.index: s.stop}
-        return dims.substitute(inside, bound) * trips(s)
+        return dims.substitute(inside, _middle(s)) * trips(s)
     return inside
 
 
@@ -131,6 +130,14 @@ def _operations(s: Stmt, lane: str) -> int:
     """Operations of a statement, a vector counting once, a product that is added to a sum too."""
     fused = isinstance(s, Update) and s.fn == "add" and isinstance(s.value, Apply) and s.value.fn == "mul"
     return (0 if fused else 1) + sum(expr_cost(e) for e in expressions(s))
+
+
+def _middle(s: For) -> dict[str, Size]:
+    """The index of a loop in its middle, where loops that it bounds are as long as on average; else its end."""
+    if s.stop is None:
+        return {}
+    known = isinstance(s.start, int) and isinstance(s.stop, int)
+    return {s.index: (s.start + s.stop) // 2 if known else s.stop}
 
 
 def _waiting(caps: Capabilities, s: Stmt, lane: str) -> int:

@@ -70,6 +70,10 @@ CASES = {
 
 def _graph(name: str) -> Graph:
     arguments, body, _ = CASES[name]
+    return _compiled(arguments, body)
+
+
+def _compiled(arguments: str, body: str) -> Graph:
     body = body.replace("'", '"')
     lines = "\n".join(HEAD.split("; "))
     return optimise(program(f"export fn f({arguments}) {{\n{lines}\n{body}\n}}").exports[0].graph)
@@ -94,6 +98,15 @@ def test_what_a_mask_hides_is_left_out(name: str) -> None:
     plan = build.plan_graph(_graph(name), AVX512)
     shortened = [c for c in plan.calls if any(map(_shortened, c.kernel.nests))]
     assert len(shortened) == CASES[name][2]
+
+
+def test_shorter_loops_are_work_for_threads() -> None:
+    """A sum that a border shortens is as long as in the middle of the image, not as beyond its end, where it has no term."""
+    arguments, body, _ = CASES["gradient of windows"]
+    many = arguments.replace("f32[6", "f32[64").replace("f32[7", "f32[30")
+    plan = build.plan_graph(_compiled(many, body), AVX512)
+    nests = [nest for c in plan.calls for nest in c.kernel.nests if any(map(_shortened, c.kernel.nests))]
+    assert nests and all(isinstance(s, For) and s.kind == "parallel" for nest in nests for s in nest)
 
 
 @pytest.mark.parametrize("isa", build.ISA)
