@@ -121,10 +121,11 @@ class Transpose:
 
 @dataclass(frozen=True)
 class Prefetch:
-    """Ask for the cache line of buffer[index], which may lie outside the buffer; changes nothing."""
+    """Ask for the cache line of buffer[index], which may lie outside the buffer; changes nothing. `near`: to level 1."""
 
     buffer: Buffer
     index: Size
+    near: bool = False
 
 
 @dataclass(frozen=True)

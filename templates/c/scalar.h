@@ -88,6 +88,15 @@ static inline void line_prefetch(const void *p) {
 #endif
 }
 
+/* The same where it is needed at once: it comes to the nearest cache. */
+static inline void line_prefetch_near(const void *p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 3);
+#else
+    (void)p;
+#endif
+}
+
 //: f32 f64 i32 u32 i64 u64
 /* The first cache line in `space`, which has one more than is needed. */
 static inline $C *$T_aligned($C *space) {

@@ -157,7 +157,7 @@ class KernelPrinter:
             elif isinstance(s, Transpose):
                 self._transpose(s)
             elif isinstance(s, Prefetch):
-                self.emit(f"line_prefetch({self._address(s.buffer, s.index)});")
+                self.emit(f"line_prefetch{'_near' * s.near}({self._address(s.buffer, s.index)});")
             elif isinstance(s, Accumulator):
                 accumulators.declare(self, s)
             elif isinstance(s, Update):

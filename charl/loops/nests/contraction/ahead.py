@@ -4,7 +4,7 @@ An optimizer's update of weights reads them and their moments from memory, a few
 operand is packed from as many pages as it has rows. No processor foresees either. The loop of the sum is cut into parts, and
 each part asks for some rows of what its tile does with the sums, or of the block that is packed next. An operand that the
 second cache holds need not be packed at all where each step of the sum asks for a row of it that is read some steps later,
-should it have left that cache.
+which then is in the nearest one.
 Nor is a tile of weights foreseen, a dozen rows far from one another: each turn asks for a line of the next one.
 
 Enters: a `Contraction`, its `Schedule`, register tiles. Leaves: what is worth asking for, the sum in parts, and tiles that ask.
@@ -25,7 +25,7 @@ from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Prefetch, Simd, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.cycles import LINE
-from charl.loops.nests.contraction.form import Contraction, stride
+from charl.loops.nests.contraction.form import Contraction, fixed, stride
 from charl.loops.nests.contraction.packing import Strip, Values
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.plan.access import nodes_of
@@ -33,6 +33,7 @@ from charl.plan.access import nodes_of
 Size = int | Dim
 
 _LEAST = 16  # elements of the sum in a part
+_ROWS = 6  # so far ahead of the sum an operand is asked for that is read where it lies: more do not stay in the nearest cache
 
 
 def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, ...]:
@@ -171,27 +172,23 @@ def asking(
 
 
 def asking_rows(
-    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, lanes: int,
-    ranges: Mapping[str, tuple[Size, Size]],
-) -> tuple[Stmt, ...]:  # fmt: skip
-    """A register tile each step of whose sum asks for a row of the operand that is read a part later.
+    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, lanes: int
+) -> tuple[Stmt, ...]:
+    """A register tile each step of whose sum asks for a row of the operand that is read some steps later.
 
-    Behind the last row comes the first one of the next strip. In each step a minimum would cost more than in each part.
+    The last part asks for its own again: a minimum in each step would cost more.
     """
     assert s.asks is not None
-    (axis,) = c.over
-    ranges = {**ranges, parts.part: (0, parts.count - 1)}
-    inner, width = dims.sym(parts.inner), strip.vectors * lanes
-    begin = strip.start
+    depth, inner = fixed(c.over[0].extent), dims.sym(parts.inner)
     if parts.count > 1:
-        after = (dims.sym(parts.part) + 1) * parts.size
-        row = dims.mod(after, axis.extent) + inner
-        begin = begin + width * dims.floordiv(after, axis.extent)
-        begin = dims.minimum(begin, s.lane.extent - width, ranges)
+        begin = dims.sym(parts.part) * parts.size
+        last = depth - parts.size - _ROWS
+        row = dims.minimum(begin, last, {parts.part: (0, parts.count - 1)}) + inner + _ROWS
     else:
-        row = dims.minimum(inner + _LEAST, axis.extent - 1, {parts.inner: (0, parts.size - 1)})
-    at = {axis.name: row}
-    return tuple(_in_loop(x, parts.inner, _lines(s.asks, at, s.lane.name, begin, width, lanes)) for x in tile)
+        row = dims.minimum(inner + _ROWS, depth - 1, {parts.inner: (0, parts.size - 1)})
+    at = {c.over[0].name: row}
+    ask = _lines(s.asks, at, s.lane.name, strip.start, strip.vectors * lanes, lanes, near=True)
+    return tuple(_in_loop(x, parts.inner, ask) for x in tile)
 
 
 def asking_tile(
@@ -211,7 +208,7 @@ def asking_tile(
             row = dims.minimum(strip.place * each + n, len(rows) - 1, ranges)
             row = dims.minimum(rows[0] + len(rows) + row, s.tile.extent - 1, ranges)
             begin = dims.sym(parts.part) * parts.size
-            ask += _lines(load, {s.tile.name: row}, axis.name, begin, parts.size, 1)
+            ask += _lines(load, {s.tile.name: row}, axis.name, begin, parts.size, 1, near=True)
     return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
 
 
@@ -236,12 +233,12 @@ def asking_next(
 
 
 def _lines(
-    load: Load, at: Mapping[str, Size], lane: str, begin: Size, width: int, lanes: int
+    load: Load, at: Mapping[str, Size], lane: str, begin: Size, width: int, lanes: int, near: bool = False
 ) -> tuple[Stmt, ...]:
     """Ask for the cache lines of `width` elements along the lanes."""
     step = max(LINE // load.dtype.bytes, lanes)
     places = ({**at, lane: begin + first} for first in range(0, width, step))
-    return tuple(Prefetch(load.source, dims.substitute(load.index[0], env)) for env in places)
+    return tuple(Prefetch(load.source, dims.substitute(load.index[0], env), near) for env in places)
 
 
 def _in_loop(s: Stmt, index: str, first: tuple[Stmt, ...]) -> Stmt:

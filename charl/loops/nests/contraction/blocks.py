@@ -246,7 +246,7 @@ class Blocks(Packing):
     ) -> tuple[Stmt, ...]:
         """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
         if self.s.asks:
-            tile = asking_rows(tile, parts, self.c, self.s, strip, self.least, self.ranges)
+            tile = asking_rows(tile, parts, self.c, self.s, strip, self.least)
             if strips > 1:
                 own = self._own(rows)
                 tile = asking_tile(tile, parts, self.c, self.s, strip, strips, own, self.ranges)
