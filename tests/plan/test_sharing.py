@@ -83,3 +83,10 @@ def test_what_a_kernel_touches() -> None:
         ("result", True): (everything, True),
         ("arena", False): (128 * 4, False),
     }
+
+
+def test_threads_share_what_comes_from_behind_the_nearest_cache() -> None:
+    """Few operations, but long waits: a row by a matrix of 1 MB; not one that the nearest cache holds."""
+    for rows, divided in ((256, True), (32, False)):
+        text = f"export fn run(x: f32[1, {rows}], w: f32[{rows}, 4 * {rows}]) -> f32[1, 4 * {rows}] = x @ w"
+        assert on_threads(lowered(text), "run") == [divided]
