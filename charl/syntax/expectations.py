@@ -110,7 +110,10 @@ def _special(token: Token, previous: Token | None, expected: frozenset[str], spa
     kind, text = token.type, token.text
     if text in HARD_KEYWORDS and "NAME" in expected and "INT" not in expected:
         message = f"`{text}` is a keyword and cannot be a name"
-        return Diagnostic(codes.KEYWORD_AS_NAME, message, span, help=f"call it `{text}_`")
+        advice = f"call it `{text}_`"
+        if text == "mut" and previous is not None and previous.type == "COLON":
+            advice = "it stands before the name: `mut x: T`"
+        return Diagnostic(codes.KEYWORD_AS_NAME, message, span, help=advice)
     if kind == "ASSIGN" and _continues(expected):
         help_ = "compare with `==`; a named argument is written `name: value`"
         return Diagnostic(

@@ -60,8 +60,8 @@ _VALUE_ENDS = frozenset({"NAME", "INT", "FLOAT", "STRING", "RPAR", "RSQB", "RBRA
 
 _HINTS = {
     "!": "write `not`",
-    "&": "write `and`",
-    "^": "a power is written `**`",
+    "&": "write `and`, of bits `bitand(a, b)`",
+    "^": "a power is written `**`, exclusive or of bits `bitxor(a, b)`",
     "#": "a comment begins with `//`",
     "'": 'a string stands between double quotes, `"`',
     "−": "write `-`",

@@ -88,6 +88,7 @@ def test_other_statements_and_items_are_still_read(line: str) -> None:
 FILES = {
     "model M {\n  Dense(1, 2)\n  Dense(2, 3)\n}\n": ["E0101 2:8-9 expected `:`, found `(`"],
     "fn in(x: f32) = x\n": ["E0117 1:4-6 `in` is a keyword and cannot be a name"],
+    "fn f(x: mut f32) = x\n": ["E0117 1:9-12 `mut` is a keyword and cannot be a name"],
     "fn f(x f32) = x\n": ["E0101 1:8-11 expected `:`, `=`, `,` or `)`, found the name `f32`"],
     "fn f(x: f32[N) = x\n": ["E0102 1:12-13 this `[` is never closed"],
     "fn f() -> = 3\n": ["E0101 1:11-12 expected a type after `->`, found `=`"],
@@ -212,3 +213,8 @@ def test_a_damaged_program(path: Path, at: int, size: int, insertion: str) -> No
     else:
         assert tree.broken
     assert errors(damaged) == found
+
+
+def test_mut_stands_before_the_name() -> None:
+    found = parse(Source("mut.ch", "fn f(x: mut f32) = x\n"))[1]
+    assert [d.help for d in found] == ["it stands before the name: `mut x: T`"]
