@@ -352,7 +352,7 @@ static void digits_train_step_small_updates(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
         float *restrict adam_update_rate,
-        float *restrict adam_update_scale,
+        float *restrict like,
         float *restrict d_mean_sum,
         ptrdiff_t N)
 {
@@ -361,7 +361,7 @@ static void digits_train_step_small_updates(
         const float adam_update_steps = (float)adam_t2;
         adam_t[0] = adam_t2;
         adam_update_rate[0] = 0.001f / expm1f(adam_update_steps * -0.105360515f);
-        adam_update_scale[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
+        like[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
     }
 
     {
@@ -549,7 +549,7 @@ static void digits_train_step_update_net_0_w(
         float *restrict net_0_w,
         const float *restrict d_dense_add,
         const float *restrict adam_update_rate,
-        const float *restrict adam_update_scale,
+        const float *restrict like,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(856 * N >= 12624)
@@ -604,7 +604,7 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 10 * VL32, sum11);
             vf32_store(sums + 11 * VL32, sum12);
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adapted_broadcast2 = like[0];
             for (ptrdiff_t k = 0; k < 6; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -678,7 +678,7 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 8 * VL32, sum9);
             vf32_store(sums + 9 * VL32, sum10);
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adapted_broadcast2 = like[0];
             for (ptrdiff_t k = 0; k < 5; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -721,7 +721,7 @@ static void digits_train_step_update_net_2_w(
         const float *restrict dropout,
         const float *restrict d_dense,
         const float *restrict adam_update_rate,
-        const float *restrict adam_update_scale,
+        const float *restrict like,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(136 * N >= 27668)
@@ -774,7 +774,7 @@ static void digits_train_step_update_net_2_w(
         f32_transpose(turned, 96, sums, 2 * VL32, 10, 2 * VL32);
         for (ptrdiff_t j = 0; j < 2 * VL32; ++j) {
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adapted_broadcast2 = like[0];
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
                 const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
@@ -820,7 +820,7 @@ static void digits_train_step_small_updates_2(
         const float *restrict cross_entropy_loss,
         const float *restrict d_dense_add,
         const float *restrict adam_update_rate,
-        const float *restrict adam_update_scale,
+        const float *restrict like,
         const float *restrict d_dense,
         ptrdiff_t N)
 {
@@ -868,7 +868,7 @@ static void digits_train_step_small_updates_2(
         const vf32 adam_v_0_b_value =
                 vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
         const float adapted_broadcast = -adam_update_rate[0];
-        const float adapted_broadcast2 = adam_update_scale[0];
+        const float adapted_broadcast2 = like[0];
         const vf32 t4 =
                 vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum2);
         const vf32 t5 =
@@ -920,8 +920,8 @@ static void digits_train_step_small_updates_2(
         vf32_store_mask(net_2_b + i,
                 vf32_sub(vf32_load_mask(net_2_b + i, active),
                     vf32_div(vf32_mul(vf32_set1(-adam_update_rate[0]), adam_m_2_b_value),
-                        vf32_fma(vf32_sqrt(adam_v_2_b_value), vf32_set1(adam_update_scale[0]),
-                            vf32_set1(1e-8f)))), active);
+                        vf32_fma(vf32_sqrt(adam_v_2_b_value), vf32_set1(like[0]), vf32_set1(1e-8f)))),
+                active);
     }
 }
 
@@ -1128,7 +1128,7 @@ enum digits_status digits_train_step(
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
     float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
     float *const adam_update_rate = (float *)(arena + 1088 * N); /* [1] */
-    float *const adam_update_scale = (float *)(arena + 1088 * N + 64); /* [1] */
+    float *const like = (float *)(arena + 1088 * N + 64); /* [1] */
     float *const d_mean_sum = (float *)(arena + 1088 * N + 128); /* [1] */
     float *const d_dense = (float *)(arena + 1024 * N); /* [10 * N] */
     float *const cross_entropy_loss = (float *)(arena + 1088 * N + 192); /* [N] */
@@ -1141,10 +1141,9 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:11:9");
     digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_train_step_small_updates(
-        &adam->t, &rng->counter, adam_update_rate, adam_update_scale, d_mean_sum, N);
+    digits_train_step_small_updates(&adam->t, &rng->counter, adam_update_rate, like, d_mean_sum, N);
     DIGITS_NAN_F32(adam_update_rate, 1, "adam_update_rate", "digits.ch:29:5");
-    DIGITS_NAN_F32(adam_update_scale, 1, "adam_update_scale", "digits.ch:29:5");
+    DIGITS_NAN_F32(like, 1, "like", "digits.ch:29:5");
     DIGITS_NAN_F32(d_mean_sum, 1, "d_mean_sum", "digits.ch:29:5");
     digits_train_step_d_dense(y, d_dense, dense, cross_entropy_loss, d_mean_sum, N);
     DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");
@@ -1152,20 +1151,18 @@ enum digits_status digits_train_step(
     digits_train_step_d_dense_add(net->layer2.w, d_dense_add, dense_add, unit_interval, d_dense, N);
     DIGITS_NAN_F32(d_dense_add, 64 * N, "d_dense_add", "digits.ch:12:9");
     digits_train_step_update_net_0_w(
-        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_dense_add, adam_update_rate,
-        adam_update_scale, N);
+        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_dense_add, adam_update_rate, like, N);
     DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "digits.ch:10:9");
     digits_train_step_update_net_2_w(
-        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, adam_update_rate,
-        adam_update_scale, N);
+        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, adam_update_rate, like, N);
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
     digits_train_step_small_updates_2(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
-        result, cross_entropy_loss, d_dense_add, adam_update_rate, adam_update_scale, d_dense, N);
+        result, cross_entropy_loss, d_dense_add, adam_update_rate, like, d_dense, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "digits.ch:23:5");

@@ -256,9 +256,23 @@ def _words(size: _Size) -> str:
 
 def _zeros(size: int) -> Array:
     """Zeros that begin at a cache line: vectors that lie across two load at half the speed."""
-    space = np.zeros(size + 64, np.uint8)
+    return _from_line(np.zeros(size + 64, np.uint8), size)
+
+
+def _from_line(space: Array, size: int) -> Array:
+    """So many bytes of a space, from the first cache line on that begins in it."""
     skip = -int(space.__array_interface__["data"][0]) % 64
     return space[skip : skip + size]
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array of any contents; one that fills pages begins at a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < 4096:
+        return np.empty(shape, dtype)
+    space = _from_line(np.empty(size + 64, np.uint8), size)
+    out: Array = space.view(dtype).reshape(shape)
+    return out
 
 
 def _described(value: object) -> str:
@@ -726,7 +740,8 @@ class _Binder:
         if not isinstance(value, np.ndarray):
             scalar = isinstance(value, (int, float, np.generic))
             if type_.shape or mut or not scalar:
-                raise CharlTypeError(self._wanted(name, type_, value))
+                changed = f"; it is changed in place: np.array(…, np.{type_.numpy})" if mut and not type_.shape else ""
+                raise CharlTypeError(self._wanted(name, type_, value) + changed)
             return self._scalar(name, type_, value)
         if value.dtype != type_.numpy:
             text = self._wanted(name, type_, value)
@@ -836,7 +851,7 @@ def _call(backend: Backend, export: _Export, values: tuple[Any, ...]) -> Any:
 def _make(type_: Any, dims: dict[str, int], out: list[Array | Record]) -> None:
     if isinstance(type_, _Tensor):
         shape = tuple(_evaluate(s, dims) for s in type_.shape)
-        out.append(np.empty(shape, type_.dtype))
+        out.append(_empty(shape, type_.dtype))
     elif isinstance(type_, tuple):
         for t in type_:
             _make(t, dims, out)

@@ -1,4 +1,4 @@
-// optim.ch:56: struct Adam<M> {
+// optim.ch:61: struct Adam<M> {
 
 @group(0) @binding(0) var<storage, read_write> result_m_0_w: array<f32>;
 @group(0) @binding(1) var<storage, read_write> result_v_0_w: array<f32>;
