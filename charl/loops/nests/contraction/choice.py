@@ -180,10 +180,9 @@ class _Side:
 
     def _crossed(self, far: Sequence[Load], shape: Tile) -> int:
         """How often tiles come to rows of these loads that do not stay in the second cache."""
-        visits = -(-self._rows // shape.rows) * -(
-            -self._columns // (shape.vectors * lanes_of(self.caps, self.c.width))
-        )
-        return sum(visits * self._depth for x in far if self._depth > _staying(self.c, self.caps, x))
+        width = shape.vectors * lanes_of(self.caps, self.c.width)
+        visits = -(-self._rows // shape.rows) * -(-self._columns // width) * self._depth
+        return sum(visits for x in far if self._depth > _staying(self.c, self.caps, x))
 
     def _costed(self, s: Schedule, cycles: float) -> Schedule:
         """The schedule with its cost. `cycles`: of its tiles and what is packed of what lies far apart."""
@@ -194,9 +193,8 @@ class _Side:
         cycles += len(s.turned) * TURN * columns * depth + (TURN + 0.1) * rows * columns * s.flipped
         others = [x for x in c.loads if x not in self.reads]
         strips = strips_of(columns, lanes_of(caps, c.width), s.shape.vectors)
-        turns = sum(
-            -(-n // (s.strips if s.shared else 1)) for n, _ in strips
-        )  # in which all tiles come to their rows
+        together = s.strips if s.shared else 1
+        turns = sum(-(-n // together) for n, _ in strips)  # in which all tiles come to their rows
         lines = [_lines(x, s.tile, s.shape.rows) for x in far_loads(c, caps, others, [])]
         visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
         cycles += visit * sum(lines) * tiles * turns * depth
@@ -218,9 +216,7 @@ def _staying(c: Contraction, caps: Capabilities, x: Load) -> float:
     step = stride(x, c.over[-1].name)
     if not isinstance(step, int):
         return 0
-    places = _PAGE // min(
-        max(gcd(step * x.dtype.bytes, _PAGE), LINE), _PAGE
-    )  # in a page, where lines of rows begin
+    places = _PAGE // max(gcd(step * x.dtype.bytes, _PAGE), LINE)  # in a page, where lines of rows begin
     return places * caps.cache[1] / _PAGE
 
 
