@@ -103,7 +103,7 @@ def asking_onward(
 @dataclass(frozen=True)
 class Parts:
     """A sum over index `part`, `count` times, and over `inner` in it, `size` elements of the sum; of a sum over several axes the
-    parts are the turns of the outermost loop.
+    parts are the turns of the outermost loop. A sum that no such parts make is one, without a loop over parts.
     """
 
     total: Reduce
@@ -115,7 +115,8 @@ class Parts:
     @property
     def index(self) -> Size:
         """The index of the whole sum."""
-        return dims.sym(self.part) * self.size + (dims.sym(self.inner) if self.inner else 0)
+        before = dims.sym(self.part) * self.size if self.part else 0
+        return before + (dims.sym(self.inner) if self.inner else 0)
 
 
 def rows_in_parts(emitter: Emitter, total: Reduce, rows: int) -> Parts | None:
@@ -139,10 +140,10 @@ def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
 
 def lines_in_parts(emitter: Emitter, total: Reduce) -> Parts:
     """The sum in parts of about a cache line of what lies along it; in one where its depth has no such divisor."""
-    ((_, depth),) = total.over
+    ((name, depth),) = total.over
     assert isinstance(depth, int)
     size = next((n for n in range(_LEAST, 2 * _LEAST + 1) if depth % n == 0), depth)
-    return _parts(emitter, total, depth // size)
+    return _parts(emitter, total, depth // size) if size < depth else Parts(total, "", name, 1, depth)
 
 
 def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:

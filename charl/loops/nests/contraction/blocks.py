@@ -247,7 +247,7 @@ class Blocks(Packing):
         """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
         if self.s.asks:
             tile = asking_rows(tile, parts, self.c, self.s, strip, self.least)
-            if strips > 1:
+            if strips > 1 and parts.count > 1:
                 own = self._own(rows)
                 tile = asking_tile(tile, parts, self.c, self.s, strip, strips, own, self.ranges)
         return asking(tile, parts, self.s, strip, rows, self.least) if self.s.ahead else tile
