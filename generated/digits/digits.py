@@ -740,8 +740,10 @@ class _Binder:
         if not isinstance(value, np.ndarray):
             scalar = isinstance(value, (int, float, np.generic))
             if type_.shape or mut or not scalar:
-                changed = f"; it is changed in place: np.array(…, np.{type_.numpy})" if mut and not type_.shape else ""
-                raise CharlTypeError(self._wanted(name, type_, value) + changed)
+                wanted = self._wanted(name, type_, value)
+                if mut and not type_.shape:
+                    wanted += f"; it is changed in place: np.array(…, np.{type_.numpy})"
+                raise CharlTypeError(wanted)
             return self._scalar(name, type_, value)
         if value.dtype != type_.numpy:
             text = self._wanted(name, type_, value)

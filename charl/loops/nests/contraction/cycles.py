@@ -6,9 +6,10 @@ array costs that comes from a cache again and again. A size that is not known co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from math import prod
+from math import floor, prod, sqrt
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -53,12 +54,27 @@ class Extents:
     packed: bool = False
     asked: bool = False
 
-    def counted(self, rows: int, columns: int) -> int:
-        """The depth of the sums of a tile, on average, where terms that do not count are left out of whole tiles."""
+    def counted(self, rows: int, columns: int, starts: Sequence[int]) -> int:
+        """The depth of the sums of tiles of so many rows and columns in strips that begin at `starts`, on average, where terms
+        that do not count are left out of whole tiles.
+        """
         shares = (
-            min(share + (rows * r + columns * c) / (2 * edge), 1.0) for r, c, edge, share in self.masked
+            (
+                sum(_reached(rows, s, edge, share) for s in starts) / len(starts)
+                if r and c
+                else min(share + (rows * r + columns * c) / (2 * edge), 1.0)
+            )
+            for r, c, edge, share in self.masked
         )
         return max(round(self.depth * prod(shares)), 1)
+
+
+def _reached(rows: int, start: int, edge: int, share: float) -> float:
+    """The share of rows whose tiles reach a strip that starts there, where a diagonal edge leaves so much of a square inside."""
+    inside = min(max(share - 1 / (2 * edge), 0.0), 1.0)  # whole elements reach beyond it by half of one
+    shift = edge * (1 - sqrt(2 - 2 * inside)) if inside > 0.5 else edge * (sqrt(2 * inside) - 1)
+    tiles = max(floor((start - shift) / rows), 0)
+    return 1 - min(tiles * rows, edge) / edge
 
 
 @lru_cache(maxsize=4096)
@@ -133,10 +149,13 @@ def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: i
     """Cycles of all tiles, and how often one of them comes to a row of an operand along the lanes."""
     lanes = lanes_of(caps, width)
     cycles, kinds, visits = 0.0, 0, 0
+    begin = 0
     for count, strip in strips_of(e.columns, lanes, vectors):
+        starts = range(begin, begin + count * strip * lanes, strip * lanes)
+        begin = starts.stop
         first = e.columns  # the first tile takes the operand from where all of it lies
         for number, height in _heights(e.rows, size):
-            deep = e.counted(height, strip * lanes)
+            deep = e.counted(height, strip * lanes, starts)
             cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
             block = max(caps.packed // (e.depth * width // 8), 1) if e.packed else strip * lanes
             near = cost(columns=0 if e.asked else min(strip * lanes, block))
