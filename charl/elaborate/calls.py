@@ -301,7 +301,8 @@ def call_function(el: Elaborator, f: v.Function, call: Call, receiver: Place | N
         library = f.module is not None and f.module.is_library
         with in_library(call.span) if library else in_program():
             value = el.reuse.call(f, call, receiver, partial(_call_function, el, f, call, receiver))
-            return _labelled(el, value, f)
+            handed_on = any(a.value is value for a in call.arguments)
+            return value if handed_on else _labelled(el, value, f)
     except CharlError as e:
         raise _seen_from(e, f, call) from None
     finally:

@@ -93,11 +93,11 @@ static void digits_nan_f32(const float *x, ptrdiff_t count, const char *name, co
 #endif
 
 /* digits.ch:10: Dense(64, hidden, activation: relu) */
-static void digits_predict_dropout(
+static void digits_predict_dense(
         const float *restrict x,
         const float *restrict net_0_w,
         const float *restrict net_0_b,
-        float *restrict dropout,
+        float *restrict dense,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(800 * N + 520 * (N / 4) >= 32768)
@@ -129,19 +129,17 @@ static void digits_predict_dropout(
             }
             const vf32 net_0_b_element = vf32_load(net_0_b + i);
             const vf32 net_0_b_element2 = vf32_load(net_0_b + i + VL32);
-            vf32_store(dropout + i + 64 * j, vf32_max(vf32_add(sum, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32,
+            vf32_store(dense + i + 64 * j, vf32_max(vf32_add(sum, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j + VL32,
                     vf32_max(vf32_add(sum2, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 64, vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 64,
+            vf32_store(dense + i + 64 * j + 64, vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j + VL32 + 64,
                     vf32_max(vf32_add(sum4, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 128,
-                    vf32_max(vf32_add(sum5, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 128,
+            vf32_store(dense + i + 64 * j + 128, vf32_max(vf32_add(sum5, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j + VL32 + 128,
                     vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + 192,
-                    vf32_max(vf32_add(sum7, net_0_b_element), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32 + 192,
+            vf32_store(dense + i + 64 * j + 192, vf32_max(vf32_add(sum7, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j + VL32 + 192,
                     vf32_max(vf32_add(sum8, net_0_b_element2), vf32_set1(0.0f)));
         }
         for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
@@ -152,20 +150,19 @@ static void digits_predict_dropout(
                 sum = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k), sum);
                 sum2 = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k + VL32), sum2);
             }
-            vf32_store(dropout + i + 64 * j,
-                    vf32_max(vf32_add(sum, vf32_load(net_0_b + i)), vf32_set1(0.0f)));
-            vf32_store(dropout + i + 64 * j + VL32,
+            vf32_store(dense + i + 64 * j, vf32_max(vf32_add(sum, vf32_load(net_0_b + i)), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j + VL32,
                     vf32_max(vf32_add(sum2, vf32_load(net_0_b + i + VL32)), vf32_set1(0.0f)));
         }
     }
 }
 
 /* digits.ch:12: Dense(hidden, CLASSES) */
-static void digits_predict_dense(
+static void digits_predict_dense_2(
         const float *restrict net_2_w,
         const float *restrict net_2_b,
-        float *restrict dense,
-        const float *restrict dropout,
+        float *restrict dense_2,
+        const float *restrict dense,
         ptrdiff_t N)
 {
     for (ptrdiff_t i = 0; i < 10; i += VL32) {
@@ -178,31 +175,31 @@ static void digits_predict_dense(
             vf32 sum4 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
                 const vf32 net_2_w_element = vf32_load_mask(net_2_w + i + 10 * k, active);
-                sum = vf32_fma(vf32_set1(dropout[64 * j + k]), net_2_w_element, sum);
-                sum2 = vf32_fma(vf32_set1(dropout[64 * j + k + 64]), net_2_w_element, sum2);
-                sum3 = vf32_fma(vf32_set1(dropout[64 * j + k + 128]), net_2_w_element, sum3);
-                sum4 = vf32_fma(vf32_set1(dropout[64 * j + k + 192]), net_2_w_element, sum4);
+                sum = vf32_fma(vf32_set1(dense[64 * j + k]), net_2_w_element, sum);
+                sum2 = vf32_fma(vf32_set1(dense[64 * j + k + 64]), net_2_w_element, sum2);
+                sum3 = vf32_fma(vf32_set1(dense[64 * j + k + 128]), net_2_w_element, sum3);
+                sum4 = vf32_fma(vf32_set1(dense[64 * j + k + 192]), net_2_w_element, sum4);
             }
             const vf32 net_2_b_element = vf32_load_mask(net_2_b + i, active);
-            vf32_store_mask(dense + i + 10 * j, vf32_add(sum, net_2_b_element), active);
-            vf32_store_mask(dense + i + 10 * j + 10, vf32_add(sum2, net_2_b_element), active);
-            vf32_store_mask(dense + i + 10 * j + 20, vf32_add(sum3, net_2_b_element), active);
-            vf32_store_mask(dense + i + 10 * j + 30, vf32_add(sum4, net_2_b_element), active);
+            vf32_store_mask(dense_2 + i + 10 * j, vf32_add(sum, net_2_b_element), active);
+            vf32_store_mask(dense_2 + i + 10 * j + 10, vf32_add(sum2, net_2_b_element), active);
+            vf32_store_mask(dense_2 + i + 10 * j + 20, vf32_add(sum3, net_2_b_element), active);
+            vf32_store_mask(dense_2 + i + 10 * j + 30, vf32_add(sum4, net_2_b_element), active);
         }
         for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
             const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
-                sum = vf32_fma(vf32_set1(dropout[64 * j + k]), vf32_load_mask(net_2_w + i + 10 * k, active),
+                sum = vf32_fma(vf32_set1(dense[64 * j + k]), vf32_load_mask(net_2_w + i + 10 * k, active),
                         sum);
             }
-            vf32_store_mask(dense + i + 10 * j, vf32_add(sum, vf32_load_mask(net_2_b + i, active)), active);
+            vf32_store_mask(dense_2 + i + 10 * j, vf32_add(sum, vf32_load_mask(net_2_b + i, active)), active);
         }
     }
 }
 
 /* digits.ch:18: softmax(net(x)) */
-static void digits_predict_softmax(float *restrict result, const float *restrict dense, ptrdiff_t N)
+static void digits_predict_softmax(float *restrict result, const float *restrict dense_2, ptrdiff_t N)
 {
     PARALLEL_FOR_IF(51 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
@@ -211,14 +208,14 @@ static void digits_predict_softmax(float *restrict result, const float *restrict
             const vm32 active = vm32_range(0, 10 - j);
             softmax_broadcast =
                     vf32_select(active,
-                    vf32_max(softmax_broadcast, vf32_load_mask(dense + 10 * i + j, active)),
+                    vf32_max(softmax_broadcast, vf32_load_mask(dense_2 + 10 * i + j, active)),
                     softmax_broadcast);
         }
         const float softmax_broadcast2 = vf32_reduce_max(softmax_broadcast);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
-                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active),
+                    vf32_exp(vf32_sub(vf32_load_mask(dense_2 + 10 * i + j, active),
                             vf32_set1(softmax_broadcast2))), active);
         }
         vf32 softmax_sum = vf32_set1(0.0f);
@@ -352,7 +349,7 @@ static void digits_train_step_small_updates(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
         float *restrict adam_update_rate,
-        float *restrict like,
+        float *restrict adam_update_scale,
         float *restrict d_mean_sum,
         ptrdiff_t N)
 {
@@ -361,7 +358,7 @@ static void digits_train_step_small_updates(
         const float adam_update_steps = (float)adam_t2;
         adam_t[0] = adam_t2;
         adam_update_rate[0] = 0.001f / expm1f(adam_update_steps * -0.105360515f);
-        like[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
+        adam_update_scale[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
     }
 
     {
@@ -549,7 +546,7 @@ static void digits_train_step_update_net_0_w(
         float *restrict net_0_w,
         const float *restrict d_dense_add,
         const float *restrict adam_update_rate,
-        const float *restrict like,
+        const float *restrict adam_update_scale,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(856 * N >= 12624)
@@ -604,7 +601,7 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 10 * VL32, sum11);
             vf32_store(sums + 11 * VL32, sum12);
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = like[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 6; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -678,7 +675,7 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 8 * VL32, sum9);
             vf32_store(sums + 9 * VL32, sum10);
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = like[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 5; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
@@ -721,7 +718,7 @@ static void digits_train_step_update_net_2_w(
         const float *restrict dropout,
         const float *restrict d_dense,
         const float *restrict adam_update_rate,
-        const float *restrict like,
+        const float *restrict adam_update_scale,
         ptrdiff_t N)
 {
     PARALLEL_FOR_IF(136 * N >= 27668)
@@ -774,7 +771,7 @@ static void digits_train_step_update_net_2_w(
         f32_transpose(turned, 96, sums, 2 * VL32, 10, 2 * VL32);
         for (ptrdiff_t j = 0; j < 2 * VL32; ++j) {
             const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = like[0];
+            const float adapted_broadcast2 = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
                 const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
@@ -820,7 +817,7 @@ static void digits_train_step_small_updates_2(
         const float *restrict cross_entropy_loss,
         const float *restrict d_dense_add,
         const float *restrict adam_update_rate,
-        const float *restrict like,
+        const float *restrict adam_update_scale,
         const float *restrict d_dense,
         ptrdiff_t N)
 {
@@ -868,7 +865,7 @@ static void digits_train_step_small_updates_2(
         const vf32 adam_v_0_b_value =
                 vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
         const float adapted_broadcast = -adam_update_rate[0];
-        const float adapted_broadcast2 = like[0];
+        const float adapted_broadcast2 = adam_update_scale[0];
         const vf32 t4 =
                 vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum2);
         const vf32 t5 =
@@ -920,8 +917,8 @@ static void digits_train_step_small_updates_2(
         vf32_store_mask(net_2_b + i,
                 vf32_sub(vf32_load_mask(net_2_b + i, active),
                     vf32_div(vf32_mul(vf32_set1(-adam_update_rate[0]), adam_m_2_b_value),
-                        vf32_fma(vf32_sqrt(adam_v_2_b_value), vf32_set1(like[0]), vf32_set1(1e-8f)))),
-                active);
+                        vf32_fma(vf32_sqrt(adam_v_2_b_value), vf32_set1(adam_update_scale[0]),
+                            vf32_set1(1e-8f)))), active);
     }
 }
 
@@ -1063,14 +1060,14 @@ enum digits_status digits_predict(
     digits_overlaps("digits.ch:17:11", regions, 4);
 #endif
     unsigned char *const arena = (unsigned char *)workspace;
-    float *const dropout = (float *)arena; /* [64 * N] */
-    float *const dense = (float *)(arena + 256 * N); /* [10 * N] */
+    float *const dense = (float *)arena; /* [64 * N] */
+    float *const dense_2 = (float *)(arena + 256 * N); /* [10 * N] */
 
-    digits_predict_dropout(x, net->layer0.w, net->layer0.b, dropout, N);
-    DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:10:9");
-    digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
-    DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_predict_softmax(result, dense, N);
+    digits_predict_dense(x, net->layer0.w, net->layer0.b, dense, N);
+    DIGITS_NAN_F32(dense, 64 * N, "dense", "digits.ch:10:9");
+    digits_predict_dense_2(net->layer2.w, net->layer2.b, dense_2, dense, N);
+    DIGITS_NAN_F32(dense_2, 10 * N, "dense_2", "digits.ch:12:9");
+    digits_predict_softmax(result, dense_2, N);
     DIGITS_NAN_F32(result, 10 * N, "result", "digits.ch:18:5");
 #ifdef DIGITS_DEBUG
     if (digits_reports != reports)
@@ -1128,7 +1125,7 @@ enum digits_status digits_train_step(
     float *const dropout = (float *)(arena + 512 * N); /* [64 * N] */
     float *const dense = (float *)(arena + 768 * N); /* [10 * N] */
     float *const adam_update_rate = (float *)(arena + 1088 * N); /* [1] */
-    float *const like = (float *)(arena + 1088 * N + 64); /* [1] */
+    float *const adam_update_scale = (float *)(arena + 1088 * N + 64); /* [1] */
     float *const d_mean_sum = (float *)(arena + 1088 * N + 128); /* [1] */
     float *const d_dense = (float *)(arena + 1024 * N); /* [10 * N] */
     float *const cross_entropy_loss = (float *)(arena + 1088 * N + 192); /* [N] */
@@ -1139,11 +1136,12 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(unit_interval, 64 * N, "unit_interval", "digits.ch:11:9");
     DIGITS_NAN_F32(dense_add, 64 * N, "dense_add", "digits.ch:11:9");
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:11:9");
-    digits_predict_dense(net->layer2.w, net->layer2.b, dense, dropout, N);
+    digits_predict_dense_2(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_train_step_small_updates(&adam->t, &rng->counter, adam_update_rate, like, d_mean_sum, N);
+    digits_train_step_small_updates(
+        &adam->t, &rng->counter, adam_update_rate, adam_update_scale, d_mean_sum, N);
     DIGITS_NAN_F32(adam_update_rate, 1, "adam_update_rate", "digits.ch:29:5");
-    DIGITS_NAN_F32(like, 1, "like", "digits.ch:29:5");
+    DIGITS_NAN_F32(adam_update_scale, 1, "adam_update_scale", "digits.ch:29:5");
     DIGITS_NAN_F32(d_mean_sum, 1, "d_mean_sum", "digits.ch:29:5");
     digits_train_step_d_dense(y, d_dense, dense, cross_entropy_loss, d_mean_sum, N);
     DIGITS_NAN_F32(d_dense, 10 * N, "d_dense", "digits.ch:23:5");
@@ -1151,18 +1149,20 @@ enum digits_status digits_train_step(
     digits_train_step_d_dense_add(net->layer2.w, d_dense_add, dense_add, unit_interval, d_dense, N);
     DIGITS_NAN_F32(d_dense_add, 64 * N, "d_dense_add", "digits.ch:12:9");
     digits_train_step_update_net_0_w(
-        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_dense_add, adam_update_rate, like, N);
+        adam->m.layer0.w, x, adam->v.layer0.w, net->layer0.w, d_dense_add, adam_update_rate,
+        adam_update_scale, N);
     DIGITS_NAN_F32(adam->m.layer0.w, 4096, "adam_m_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(adam->v.layer0.w, 4096, "adam_v_0_w", "digits.ch:10:9");
     DIGITS_NAN_F32(net->layer0.w, 4096, "net_0_w", "digits.ch:10:9");
     digits_train_step_update_net_2_w(
-        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, adam_update_rate, like, N);
+        adam->m.layer2.w, adam->v.layer2.w, net->layer2.w, dropout, d_dense, adam_update_rate,
+        adam_update_scale, N);
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
     digits_train_step_small_updates_2(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
-        result, cross_entropy_loss, d_dense_add, adam_update_rate, like, d_dense, N);
+        result, cross_entropy_loss, d_dense_add, adam_update_rate, adam_update_scale, d_dense, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(adam->v.layer0.b, 64, "adam_v_0_b", "digits.ch:23:5");
     DIGITS_NAN_F32(net->layer0.b, 64, "net_0_b", "digits.ch:23:5");

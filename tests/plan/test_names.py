@@ -45,3 +45,15 @@ def test_kernels_are_called_after_what_they_compute(caps: Capabilities) -> None:
     own = {"hidden", "logits", "loss", "d_hidden", "d_logits"}
     assert all(name in own or "_" in name for name in stored["train"])
     assert called["product"] == ["product_contract"]
+
+
+def test_what_hands_on_its_argument_does_not_name_it() -> None:
+    """As a layer of dropout does outside of training, and a cast to the type that a value has."""
+    text = """
+    fn same<E: float>(x: f32[*S], _like: E[]) -> E[*S] = x as E
+    export fn f(x: f32[300, 300], one: f32[]) -> f32[300, 300] = same(softmax(x), one) @ x
+    """
+    program = elaborate(Source("names.ch", text))
+    program.exports[0].graph = optimise(program.exports[0].graph)
+    (plan,) = plan_program(program, PORTABLE_C).plans
+    assert "f_softmax" in {c.kernel.name for c in plan.calls}

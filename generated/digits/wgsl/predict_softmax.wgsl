@@ -1,7 +1,7 @@
 // digits.ch:18: softmax(net(x))
 
 @group(0) @binding(0) var<storage, read_write> result: array<f32>;
-@group(0) @binding(1) var<storage, read> dense: array<f32>;
+@group(0) @binding(1) var<storage, read> dense_2: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(2) var<uniform> sizes: Sizes;
 
@@ -27,15 +27,15 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let i = i32(point);
         var softmax_broadcast: f32 = from_bits(0xff800000u);
         for (var j = 0; j < 10; j++) {
-            softmax_broadcast = max_f32(softmax_broadcast, dense[10 * i + j]);
+            softmax_broadcast = max_f32(softmax_broadcast, dense_2[10 * i + j]);
         }
         var sum: f32 = 0.0;
         for (var j = 0; j < 10; j++) {
-            sum += exp(dense[10 * i + j] - softmax_broadcast);
+            sum += exp(dense_2[10 * i + j] - softmax_broadcast);
         }
         let t = 1.0 / sum;
         for (var j = 0; j < 10; j++) {
-            result[10 * i + j] = exp(dense[10 * i + j] - softmax_broadcast) * t;
+            result[10 * i + j] = exp(dense_2[10 * i + j] - softmax_broadcast) * t;
         }
     }
 }

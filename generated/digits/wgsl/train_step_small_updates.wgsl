@@ -5,7 +5,7 @@
 @group(0) @binding(0) var<storage, read_write> adam_t: array<i32>;
 @group(0) @binding(1) var<storage, read_write> rng_counter: array<u32>;
 @group(0) @binding(2) var<storage, read_write> adam_update_rate: array<f32>;
-@group(0) @binding(3) var<storage, read_write> like: array<f32>;
+@group(0) @binding(3) var<storage, read_write> adam_update_scale: array<f32>;
 @group(0) @binding(4) var<storage, read_write> d_mean_sum: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(5) var<uniform> sizes: Sizes;
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let adam_update_steps = f32(adam_t_2);
         adam_t[0] = adam_t_2;
         adam_update_rate[0] = 0.001 / expm1_f32(adam_update_steps * -0.105360515);
-        like[0] = inverseSqrt(-expm1_f32(adam_update_steps * -0.0010005003));
+        adam_update_scale[0] = inverseSqrt(-expm1_f32(adam_update_steps * -0.0010005003));
         return;
     }
     point -= 1u;

@@ -9,7 +9,7 @@
 @group(0) @binding(4) var<storage, read> cross_entropy_loss: array<f32>;
 @group(0) @binding(5) var<storage, read> d_dense_add: array<f32>;
 @group(0) @binding(6) var<storage, read> adam_update_rate: array<f32>;
-@group(0) @binding(7) var<storage, read> like: array<f32>;
+@group(0) @binding(7) var<storage, read> adam_update_scale: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(8) var<uniform> sizes: Sizes;
 
@@ -38,6 +38,6 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let adam_v_0_b_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
         adam_m_0_b[i] = adam_m_0_b_value;
         adam_v_0_b[i] = adam_v_0_b_value;
-        net_0_b[i] = net_0_b[i] - -adam_update_rate[0] * adam_m_0_b_value / (sqrt(adam_v_0_b_value) * like[0] + 1e-08);
+        net_0_b[i] = net_0_b[i] - -adam_update_rate[0] * adam_m_0_b_value / (sqrt(adam_v_0_b_value) * adam_update_scale[0] + 1e-08);
     }
 }

@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read> dropout: array<f32>;
 @group(0) @binding(4) var<storage, read> d_dense: array<f32>;
 @group(0) @binding(5) var<storage, read> adam_update_rate: array<f32>;
-@group(0) @binding(6) var<storage, read> like: array<f32>;
+@group(0) @binding(6) var<storage, read> adam_update_scale: array<f32>;
 struct Sizes { N: i32 }
 @group(0) @binding(7) var<uniform> sizes: Sizes;
 
@@ -28,6 +28,6 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         let adam_v_2_w_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
         adam_m_2_w[10 * i + j] = adam_m_2_w_value;
         adam_v_2_w[10 * i + j] = adam_v_2_w_value;
-        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -adam_update_rate[0] * adam_m_2_w_value / (sqrt(adam_v_2_w_value) * like[0] + 1e-08);
+        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -adam_update_rate[0] * adam_m_2_w_value / (sqrt(adam_v_2_w_value) * adam_update_scale[0] + 1e-08);
     }
 }
