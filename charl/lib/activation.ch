@@ -33,7 +33,7 @@ fn log_sigmoid<E: float>(x: E[*S]) -> E[*S] = -softplus(-x)
 /// x * sigmoid(x), also called swish.
 ///
 /// Shapes: [*S] to [*S]. Source: Ramachandran et al. (2017); torch.nn.functional.silu.
-fn silu<E: float>(x: E[*S]) -> E[*S] = x * sigmoid(x)
+fn silu<E: float>(x: E[*S]) -> E[*S] = x / (1.0 + exp(-x))
 
 /// The cotangent of `silu`'s argument: one factor, so that a gradient keeps one number for each element.
 @gradient(of: silu)
@@ -66,7 +66,7 @@ fn gelu_rule(x, result, ct) =
 /// * u).
 ///
 /// Shapes: [*S] to [*S]. Source: Hendrycks and Gimpel (2016), section 2; torch.nn.functional.gelu(approximate="tanh").
-fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x * gate(x)
+fn gelu_tanh<E: float>(x: E[*S]) -> E[*S] = x / (1.0 + odds(x))
 
 /// The cotangent of `gelu_tanh`'s argument, one factor.
 @gradient(of: gelu_tanh)
@@ -75,9 +75,11 @@ fn gelu_tanh_rule(x, result, ct) {
     ct * (s + x * (s * (1.0 - s) * (1.5957691216057308 + 0.2140644488178 * (x * x))))
 }
 
-/// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)), with log2(e) in the constants.
-fn gate<E: float>(x: E[*S]) -> E[*S] =
-    1.0 / (1.0 + exp2(x * (-2.302208198144325 + -0.1029432395800235 * (x * x))))
+/// exp(-sqrt(8 / pi) * (x + 0.044715 * x ** 3)), with log2(e) in the constants.
+fn odds<E: float>(x: E[*S]) -> E[*S] = exp2(x * (-2.302208198144325 + -0.1029432395800235 * (x * x)))
+
+/// What `gelu_tanh` multiplies by: sigmoid(sqrt(8 / pi) * (x + 0.044715 * x ** 3)).
+fn gate<E: float>(x: E[*S]) -> E[*S] = 1.0 / (1.0 + odds(x))
 
 /// The cotangent of `gate`'s argument, from its result and x.
 @gradient(of: gate)

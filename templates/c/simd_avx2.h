@@ -264,6 +264,15 @@ static inline v$T v$T_$S(v$T bound, v$T x) {
     return _mm256_$X_$E(bound, x);
 }
 
+//: f32:129 f64:1025
+/* The nearest whole number to x, or to the first whose power of two is infinite, and what x is above it. */
+static inline v$T v$T_nearest(v$T x, v$T *above) {
+    const v$T y = v$T_least(v$T_set1($S.0$F), x);
+    const v$T n = v$T_round(y);
+    *above = v$T_sub(y, n);
+    return n;
+}
+
 //: f32:23:12583039:epi32:ps_si256 f64:52:6755399441056767:epi64:pd_si256
 /* x * 2^n for whole n of less than twice the range of powers, rounded once even where the result is subnormal. */
 static inline v$T v$T_scale(v$T x, v$T n) {

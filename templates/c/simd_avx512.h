@@ -184,6 +184,13 @@ static inline v$T v$T_$S(v$T bound, v$T x) {
 }
 
 //: f32 f64
+/* The nearest whole number to x, and what x is above it; as x and 0 where x is infinite. */
+static inline v$T v$T_nearest(v$T x, v$T *above) {
+    *above = _mm512_maskz_reduce_$E((vm$N)-1, x, _MM_FROUND_TO_NEAREST_INT);
+    return v$T_sub(x, *above);
+}
+
+//: f32 f64
 /* x * 2^n for whole n, rounded once even where the result is subnormal. */
 static inline v$T v$T_scale(v$T x, v$T n) {
     return _mm512_maskz_scalef_$E((vm$N)-1, x, n);

@@ -79,9 +79,9 @@ static inline vf64 vf64_exp(vf64 x) {
 
 static inline vf64 vf64_exp2(vf64 x) {
     const vm64 gone = vf64_lt(x, vf64_set1(-1076.0)); /* a subnormal on the way would take its time */
-    const vf64 y = vf64_least(vf64_set1(1025.0), x);
-    const vf64 n = vf64_number(vf64_whole(y, 1.0));
-    const vf64 r = vf64_mul(vf64_sub(y, n), vf64_set1(0.6931471805599453));
+    vf64 f;
+    const vf64 n = vf64_nearest(x, &f);
+    const vf64 r = vf64_mul(f, vf64_set1(0.6931471805599453));
     const vf64 one = vf64_set1(1.0);
     const vf64 p = vf64_fma(vf64_fma(vf64_exp_tail(r), r, one), r, one);
     return vf64_scale_unless(gone, p, n);

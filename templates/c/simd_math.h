@@ -90,9 +90,8 @@ static inline vf32 vf32_exp(vf32 x) {
 
 static inline vf32 vf32_exp2(vf32 x) {
     const vm32 gone = vf32_lt(x, vf32_set1(-151.0f)); /* a subnormal on the way would take its time */
-    const vf32 y = vf32_least(vf32_set1(129.0f), x);
-    const vf32 n = vf32_number(vf32_whole(y, 1.0f));
-    const vf32 f = vf32_sub(y, n);
+    vf32 f;
+    const vf32 n = vf32_nearest(x, &f);
     vf32 p = vf32_set1(1.5353361960e-4f);
     p = vf32_fma(p, f, vf32_set1(1.3398875017e-3f));
     p = vf32_fma(p, f, vf32_set1(9.6184369177e-3f));
