@@ -92,14 +92,27 @@ class Export:
     role: str = "export"  # "init" for the generated initializers
 
 
+@dataclass(frozen=True)
+class Assertion:
+    """What to say where an assertion fails. `labels`: what its two sides are called; none where it compares nothing."""
+
+    text: str  # "digits.ch:14:12: close(a, b)", and its message
+    labels: tuple[str, ...]
+    scalar: bool  # each side is one number
+
+
 @dataclass
 class Test:
-    """A `test` block: an export whose arguments are `given` and whose result is the number of the assertion that fails, or 0."""
+    """A `test` block: an export whose arguments are `given`.
+
+    Its results: the number of the assertion that fails, or 0; of the two sides of that, the element at which they differ most,
+    and both there.
+    """
 
     name: str
     export: Export
     given: tuple[Any, ...]  # NumPy arrays, one for each argument
-    places: tuple[str, ...]  # of assertion 1, 2, …: "digits.ch:14:12: close(a, b)"
+    assertions: tuple[Assertion, ...]  # 1, 2, …
 
 
 @dataclass

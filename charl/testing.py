@@ -220,7 +220,7 @@ def failure(case: TestCase, results: Sequence[Array]) -> tuple[str, ...]:
     if site.message:
         lines.append(site.message)
     if site.inside:
-        lines.append("in a loop or a branch, where it failed first")
+        lines.append("in a loop, a branch or a lane, where it failed first")
     values = case.values(site, results)
     width = max((len(x) for x in site.labels), default=0)
     for label, value in zip(site.labels, values, strict=False):

@@ -8,7 +8,7 @@ arguments of its graph, so that nothing is computed before it runs. Never runs a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charl import dtypes, ops, program
-from charl.elaborate import numbers, operators, returns
+from charl.dims import product
+from charl.elaborate import indexing, numbers, operators, returns
 from charl.elaborate import values as v
 from charl.elaborate.builtins import Missing, bind, constant, tensor
 from charl.elaborate.initial import seeded
@@ -26,7 +27,7 @@ from charl.elaborate.scope import Binding, Scope, Variable
 from charl.errors import code, fail
 from charl.graph.evaluate import Evaluator
 from charl.graph.ir import Graph, Node, TensorType, at_span, topological
-from charl.program import Export, Field, Record, Test
+from charl.program import Assertion, Export, Field, Record, Test
 from charl.source import Span
 from charl.syntax import ast, declarations
 
@@ -52,7 +53,7 @@ class Site:
     message: str
     compared: tuple[Node, ...] = ()
     labels: tuple[str, ...] = ()
-    inside: bool = False  # of a loop or a branch: the values are those that made it fail first
+    inside: bool = False  # of a loop, a branch or a lane: the values are those that made it fail first
 
 
 @dataclass
@@ -84,13 +85,30 @@ class Collector:
     kept: dict[tuple[int, TensorType], Binding] = field(default_factory=dict)
 
     def place(self, position: int, type: TensorType) -> Binding:
-        """The variable around the whole test that keeps what the first assertion to fail compared, where that is in a loop or
-        a branch: one for each type, as only one fails first."""
+        """The variable around the whole test that keeps what the first assertion to fail compared, where that is in a loop,
+        a branch or a lane: one for each type, as only one fails first."""
         key = position, type
         if key not in self.kept:
             failed = self.failed
             self.kept[key] = Binding(failed.name, ops.zeros(type), True, failed.span, born=failed.born)
         return self.kept[key]
+
+    def after_lanes(
+        self, before: Mapping[Binding, Any], every: Callable[[list[Node]], list[Node]]
+    ) -> list[Binding]:
+        """Leaves, of what the assertions of each lane of a `vmap` noted, that of the first lane in which one failed."""
+        noted = [b for b in (self.failed, *self.kept.values()) if b in before]
+        if noted:
+            numbers, *values = every([self.failed.value, *(b.value for b in noted)])
+            if numbers.shape[0] == 0:  # no lane asserts anything
+                values = [before[b] for b in noted]
+            else:
+                failing = ops.cast(ops.ne(numbers, ops.zeros(numbers.type)), dtypes.i32)
+                first = ops.argmax(failing, 0)
+                values = [indexing.row(x, first) for x in values]
+            for binding, value in zip(noted, values, strict=True):
+                binding.value = value
+        return noted
 
     def compared(self, site: Site) -> tuple[Node, ...]:
         """What a site compares, as it is at the end of the test."""
@@ -150,26 +168,51 @@ def elaborate_test(el: Elaborator, module: Module, item: declarations.Test) -> T
     return TestCase(item.name.value, graph, given, sites, positions, where, item.docs)
 
 
-def export_of(case: TestCase, name: str, values: bool = True) -> Export:
-    """A test as an export of a package; with `values` it also gives what its assertions compare."""
-    results = case.graph.results if values else case.graph.results[:1]
-    graph = Graph(name, case.graph.params, results, case.graph.span)
-    arguments = tuple(program.Argument(f"given_{i}", p.type) for i, p in enumerate(graph.params))
-    tree = Record("", "tuple", tuple(Field(str(i), n.type) for i, n in enumerate(results)))
-    return Export(name, case.doc, arguments, tree if values else results[0].type, graph, (), (), graph.span)
+def export_of(case: TestCase, name: str) -> Export:
+    """A test as an export of a package, which also gives what its assertions compare."""
+    return _export(case, name, case.graph.results, [str(i) for i, _ in enumerate(case.graph.results)])
+
+
+def _export(case: TestCase, name: str, results: Sequence[Node], fields: Sequence[str]) -> Export:
+    params = [p for p in case.graph.params if p in set(topological(results))]
+    graph = Graph(name, params, list(results), case.graph.span)
+    arguments = tuple(program.Argument(f"given_{i}", p.type) for i, p in enumerate(params))
+    tree = Record("", "tuple", tuple(Field(f, n.type) for f, n in zip(fields, results, strict=True)))
+    return Export(name, case.doc, arguments, tree, graph, (), (), graph.span)
 
 
 def program_test(case: TestCase, name: str) -> Test:
-    """A test for the self-test of a package, which says no more than which assertion fails."""
-    places = []
+    """A test for the self-test of a package, which has room for two numbers of what an assertion compares."""
+    failed = case.graph.results[0]
+    shown = [ops.constant(0, dtypes.i32), *[ops.constant(0.0, dtypes.f64)] * 2]
+    assertions = []
     for site in case.sites:
         at = site.span.shown
-        text = " ".join(at.text.split())
-        places.append(f"{Path(at.source.path).name}:{at.line}:{at.column}: {text}")
-    used = [n for n in topological(case.graph.results[:1]) if n.op == "parameter"]
-    kept = [(p, a) for p, a in zip(case.graph.params, case.given, strict=True) if p in used]
-    alone = replace(case, graph=Graph(name, [p for p, _ in kept], case.graph.results[:1], case.graph.span))
-    return Test(case.name, export_of(alone, name, values=False), tuple(a for _, a in kept), tuple(places))
+        text = f"{Path(at.source.path).name}:{at.line}:{at.column}: {' '.join(at.text.split())}"
+        most = _differing_most(site.compared)
+        if most is not None:
+            here = ops.eq(failed, ops.constant(site.number, dtypes.i32))
+            shown = [ops.select(here, new, old) for new, old in zip(most, shown, strict=True)]
+        labels = site.labels if most is not None else ()
+        scalar = not any(n.rank for n in site.compared)
+        assertions.append(Assertion(f"{text}: {site.message}" if site.message else text, labels, scalar))
+    export = _export(case, name, [failed, *shown], ("failed", "element", "left", "right"))
+    given = dict(zip(case.graph.params, case.given, strict=True))
+    return Test(case.name, export, tuple(given[p] for p in export.graph.params), tuple(assertions))
+
+
+def _differing_most(sides: tuple[Node, ...]) -> tuple[Node, Node, Node] | None:
+    """The element at which two sides differ most, in row-major order, and both there; the first that is no number counts."""
+    if len(sides) != 2:
+        return None
+    shape = max((n.shape for n in sides), key=len)
+    if any(n.rank and n.shape != shape for n in sides) or 0 in shape:
+        return None
+    left, right = (ops.reshape(operators.broadcast_to(n, shape), (product(shape),)) for n in sides)
+    left, right = (ops.cast(n, dtypes.f64) for n in (left, right))
+    far = ops.select(ops.eq(left, right), ops.zeros(left.type), ops.abs_(ops.sub(left, right)))
+    at = ops.argmax(far, 0)
+    return at, indexing.row(left, at), indexing.row(right, at)
 
 
 def scope(outer: Scope) -> Scope:

@@ -17,6 +17,7 @@ from charl.dtypes import DType
 from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
 from charl.loops.ends import ended
+from charl.loops.guards import anywhere, needed_by
 from charl.loops.inline import Memo, substitute
 from charl.loops.ir import (
     Accumulator,
@@ -52,7 +53,7 @@ class Emitter(Naming):
         super().__init__(vectors, hints, numbers)
         self.scratch = scratch
         self.ends: dict[str, Size] = {}  # of reductions, by their index
-        self.ranges: Mapping[str, tuple[Size, Size]] = {}
+        self.ranges: Mapping[str, tuple[Size, Size]] = {}  # of indices, inclusive
 
     # ------------------------------------------------------------ blocks
 
@@ -115,30 +116,31 @@ class Emitter(Naming):
     def _ready(self, sinks: Iterable[Sink], inner: frozenset[str], later: frozenset[Buffer]) -> list[Reduce]:
         """Reductions to lower now: independent of `inner` and `later`, and holding none that could go before them."""
         found: dict[int, Reduce] = {}
-        state: dict[tuple[int, frozenset[str]], bool] = {}
+        state: dict[tuple[int, frozenset[str], frozenset[str]], bool] = {}
 
-        def visit(e: Expr, blocked: frozenset[str]) -> bool:
+        def visit(e: Expr, blocked: frozenset[str], guarded: frozenset[str]) -> bool:
             """Whether something below is ready or was found ready."""
-            key = (id(e), blocked)
+            key = (id(e), blocked, guarded)
             if key in state:
                 return state[key]
             below = False
-            under = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
-            if isinstance(e, Guard):  # what does not depend on what is guarded may go before it
-                under = blocked.union(*(_guarded(*r) for r in e.ranges))
+            own = blocked | {n for n, _ in e.over} if isinstance(e, Reduce) else blocked
+            under = guarded | needed_by(e) if isinstance(e, Guard) else guarded
             for i in e.indices():
                 for x in dims.values(i):  # what a guard looks at is evaluated in any case
-                    below = visit(x, blocked) or below
+                    below = visit(x, blocked, guarded) or below
             for c in e.children():
-                below = visit(c, under) or below
+                below = visit(c, own, under) or below
             if isinstance(e, Reduce) and not below and not (e.symbols() & blocked) and not _reads(e, later):
-                found[id(e)] = e
-                below = True
+                # What does not depend on what is guarded may go before it, and so may what reads only what is there.
+                below = not (e.symbols() & guarded) or anywhere(e, self.ranges)
+                if below:
+                    found[id(e)] = e
             state[key] = below
             return below
 
         for s in sinks:
-            visit(s.value, inner)
+            visit(s.value, inner, frozenset())
         return list(found.values())
 
     def _reduce(
@@ -368,11 +370,6 @@ def _position(over: Sequence[tuple[str, Size]]) -> Expr:
 def _reads(e: Expr, later: frozenset[Buffer]) -> bool:
     """Whether an expression reads buffers that are not written yet."""
     return bool(later) and any(isinstance(x, Load) and x.source in later for x in nodes_of(e, indices=True))
-
-
-def _guarded(index: Size, low: Size, high: Size) -> frozenset[str]:
-    """The symbols through which an expression may need a guard: those of the index, or of the bounds around a fixed one."""
-    return frozenset(dims.symbols(index) or dims.symbols(low) | dims.symbols(high))
 
 
 def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:

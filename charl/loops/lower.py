@@ -175,6 +175,7 @@ class Lowering:
                 written.append((node, index, parts[inner][-1].value))
         hints = {id(e): label(n) for (n, _), e in inliner._elements.items()}
         emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers, self.bound.scratch)
+        emitter.ranges = inliner.ranges
         rows = tuple(a for a in rows if a.extent != 1)
         built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
         merged: dict[tuple[Axis, ...], list[Sink]] = {}
@@ -183,7 +184,6 @@ class Lowering:
         ordered = [Part(k, tuple(v)) for k, v in merged.items()]
         limits = self._limits(written, inliner) if group.heavy and emitter.vectors else ()
         if not group.heavy and emitter.vectors:
-            emitter.ranges = inliner.ranges
             waiting, ordered = self._ends(
                 emitter, inliner, [*self.outer, *(a.name for a in rows)], waiting, ordered
             )

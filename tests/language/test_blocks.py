@@ -41,7 +41,7 @@ def test_what_is_shown(outcomes: dict[str, Outcome]) -> None:
     assert lines[2].startswith("left   [1.68294") and lines[3].startswith("right  [1.68294")
     assert lines[4].startswith("the largest difference is 0.01859") and lines[4].endswith(" at [1]")
     lines = outcomes["fails in a loop"].lines
-    assert lines[0].endswith(": s < 6") and lines[1] == "in a loop or a branch, where it failed first"
+    assert lines[0].endswith(": s < 6") and lines[1] == "in a loop, a branch or a lane, where it failed first"
     assert lines[2:4] == ("left   6", "right  6")
     labels = [line.split()[0] for line in outcomes["wrong gradient"].lines[1:3]]
     assert labels == ["derivative", "difference"]
@@ -72,8 +72,42 @@ def test_values_of_the_turn_that_fails_first(backend: str, tmp_path: Path) -> No
     backend = "wgsl" if backend == "wgpu" else backend
     (outcome,) = run(tmp_path / "nested.ch", [backend], "", lambda _: None)
     assert outcome.lines[0].split(": ")[1].startswith("close(x[i] * (n")
-    shown = "in a loop or a branch, where it failed first", "left   [3. 4.]", "right  [6. 8.]"
+    shown = "in a loop, a branch or a lane, where it failed first", "left   [3. 4.]", "right  [6. 8.]"
     assert outcome.lines[1:4] == shown
+
+
+LANES = """
+test "lanes" {
+    let xs = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    let y = vmap(|x| {
+        assert sum(x) < 20.0
+        vmap(|e| {
+            assert e != 9.0
+            assert abs(e - 3.5) >= 0.5, "far"
+            assert e <= 3.0, "small"
+            e })(x)
+    })(xs)
+    assert sum(y) == 0.0
+}
+
+test "empty" {
+    let y = vmap(|x| { assert x > 9.0
+        x })(zeros(0))
+    assert sum(y) == 0.0
+}
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_assertions_of_lanes(backend: str, tmp_path: Path) -> None:
+    """What the first lane compared in which one failed; no lane asserts nothing."""
+    (tmp_path / "lanes.ch").write_text(LANES)
+    backend = "wgsl" if backend == "wgpu" else backend
+    lanes, empty = run(tmp_path / "lanes.ch", [backend], "", lambda _: None)
+    assert lanes.lines[0].endswith(": e <= 3.0") and empty.status == "passed"
+    assert lanes.lines[1:5] == (
+        "small", "in a loop, a branch or a lane, where it failed first", "left   4", "right  3"
+    )  # fmt: skip
 
 
 def test_command_line() -> None:
@@ -92,8 +126,14 @@ def test_self_test(tmp_path: Path) -> None:
     source = read_source(PROGRAM)
     code, output = compiled_selftest(tmp_path / "a", compile_source(source, Options(targets=("c",))).files)
     assert code == 1
-    failed = {line.removeprefix("FAILED test ").split(":")[0] for line in output.splitlines()}
-    assert failed == FAIL
+    told = [line.removeprefix("FAILED test ") for line in output.splitlines()]
+    assert {line.split(":")[0] for line in told if not line.startswith(" ")} == FAIL
+    at = next(i for i, line in enumerate(told) if line.startswith("fails by value"))
+    assert told[at].endswith(": close(g(x), [1.682942, 1.8, 0.28224]): the sine")
+    assert told[at + 1].startswith("    left 1.81859") and told[at + 1].endswith(
+        ", right 1.79999995 at element 1"
+    )
+    assert "    left 6, right 6" in told and "    left 1025, right 1024" not in told
     cut = source.text.replace("1.8,", "1.818595,").replace("s < 6", "s < 11").replace("1025", "1024")
     cut = cut.replace("stop_gradient(x) * x", "x * x")
     good = Source("blocks.ch", cut)

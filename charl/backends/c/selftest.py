@@ -23,7 +23,7 @@ from charl.backends.c.spelling import C_TYPES, literal
 from charl.dtypes import ALL, DType, f32, rounded
 from charl.graph.ir import Graph, Size, TensorType
 from charl.ops.regions import endless
-from charl.program import Test, Tree, leaves
+from charl.program import Assertion, Test, Tree, leaves
 
 Array = np.ndarray[Any, Any]
 
@@ -82,9 +82,7 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
     text = templating.load("c/selftest.c.j2").render(
         api=api,
         left_out=left_out,
-        fills=[{"name": n, "c": C_TYPES[n]} for n in types if not ALL[n].is_float],
-        float_fills=[{"name": n, "c": C_TYPES[n]} for n in types if n in ("f32", "f64")],
-        half_fills=[n for n in types if ALL[n].is_half],
+        fills=[_filling(ALL[n]) for n in types],
         halves=bool(halves),
         compared=any(t["checks"] for t in tests),
         tests=tests,
@@ -92,6 +90,19 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
         blocks=[_block(f, t) for f, t in _blocks(tested, blocks)],
     )
     return {f"{api.prefix}_selftest.c": text}
+
+
+def _filling(t: DType) -> dict[str, str]:
+    """The function that fills arrays of a type: its parameters behind the stream, and an element."""
+    stored = C_TYPES[t.name]
+    if not t.is_float:
+        value, parameters = f"({stored})(bits(stream, i) & mask)", "uint32_t mask"
+    else:
+        real = C_TYPES[(f32 if t.is_half else t).name]
+        value, parameters = f"low + scale * (({real})bits(stream, i) / 65536)", f"{real} low, {real} scale"
+        if t.is_half:
+            value = f"({stored}){t}_bits({value})"
+    return {"name": t.name, "stored": stored, "parameters": parameters, "value": value}
 
 
 def _blocks(tested: Api | None, blocks: Sequence[Test]) -> Iterator[tuple[Function, Test]]:
@@ -104,25 +115,36 @@ def _blocks(tested: Api | None, blocks: Sequence[Test]) -> Iterator[tuple[Functi
 
 
 def _block(f: Function, test: Test) -> dict[str, Any]:
-    """A `test` block: tables of what is written in it, and one call, which gives the number of the assertion that fails."""
-    arguments = []
+    """A `test` block: tables of what is written in it, and one call, which says which assertion fails and what it compares."""
+    declarations = []
     for p, a in zip(f.arguments, test.given):
         assert p.tensor is not None
         t = p.tensor.dtype
         words = [literal(x.item(), t).text for x in a.reshape(-1)]
+        if p.kind == "value":
+            declarations.append(f"const {C_TYPES[t.name]} {p.name} = {words[0]};")
+            continue
         lines = textwrap.wrap(", ".join(words), 100, break_long_words=False, break_on_hyphens=False)
-        arguments.append({"name": p.name, "c": C_TYPES[t.name], "scalar": p.kind == "value", "lines": lines})
-    (result,) = f.results
+        declarations.append(f"static const {C_TYPES[t.name]} {p.name}[] = {{")
+        declarations += [*(f"    {line}" for line in lines), "};"]
+    declarations += [
+        f"{C_TYPES[p.tensor.dtype.name]} {p.name}[1];" for p in f.results if p.tensor is not None
+    ]
     assert f.plan is not None
     return {
         "name": f.name,
         "title": quoted(test.name),
-        "arguments": arguments,
-        "places": [quoted(p) for p in test.places],
-        "result": result.name,
+        "declarations": declarations,
+        "assertions": [_assertion(a) for a in test.assertions],
+        "shown": ", ".join(f"{p.name}[0]" for p in f.results),
         "workspace": max(dims.evaluate(f.plan.arena_bytes, {}), 8),
         "call": f"{f.name}({', '.join(_call_arguments(f, {}))})",
     }
+
+
+def _assertion(a: Assertion) -> str:
+    left, right = (quoted(x) for x in a.labels or ("", ""))
+    return f"{{{quoted(a.text)}, {left}, {right}, {'true' if a.scalar else 'false'}}}"
 
 
 def _test(api: Api, f: Function) -> dict[str, Any] | None:
