@@ -25,6 +25,7 @@ from charl.syntax import ast
 
 if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
+    from charl.elaborate.parameters import Call
 
 from charl.elaborate import facts, operators, returns
 from charl.elaborate.numbers import compare_sizes
@@ -192,6 +193,16 @@ def choose(
     return merged[-1]
 
 
+def call_chosen(el: Elaborator, f: v.Chosen, call: Call) -> Any:
+    """A call of the function that a run-time condition chooses: one of both runs."""
+    from charl.elaborate.calls import apply
+
+    here = ast.Block(call.span, (), None)  # messages point at the call
+    e = ast.If(call.span, here, here, here)
+    sides = (partial(apply, el, f.then, call), partial(apply, el, f.otherwise, call))
+    return choose(el, e, f.condition, sides, call.scope, False)
+
+
 def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: Any, early: Any) -> tuple[Any, Any]:
     """Both values in the form that they can be chosen from; the same object where there is nothing to choose."""
     if x is y or (
@@ -220,8 +231,9 @@ def _alike_or_fail(el: Elaborator, x: Any, y: Any, e: Any, early: Any) -> tuple[
 
 
 def _refuse_compile_time(el: Elaborator, x: Any, y: Any, e: Any) -> None:
-    """A run-time condition cannot choose between functions, texts and whatever else leaves no trace."""
-    if x is y or isinstance(x, Node):
+    """A run-time condition cannot choose between texts and whatever else leaves no trace; functions are chosen where they are
+    called."""
+    if x is y or isinstance(x, Node) or _functions(x, y):
         return
     parts, others = v.children(x), v.children(y)
     if not parts and not others and not el.same(x, y):
@@ -229,7 +241,7 @@ def _refuse_compile_time(el: Elaborator, x: Any, y: Any, e: Any) -> None:
             COMPILE_TIME,
             f"a condition known when the program runs would choose between {v.describe_value(x)} and {v.describe_value(y)}",
             end_of(e).span if isinstance(e, ast.Block) else e.span,
-            help="functions, texts and the like leave no trace in the program that runs: choose between run-time values",
+            help="texts and the like leave no trace in the program that runs: choose between run-time values",
         )
     for (_, a), (_, b) in zip(parts, others, strict=False):
         _refuse_compile_time(el, a, b, e)
@@ -260,8 +272,16 @@ def _merged(condition: Node, x: Any, y: Any, found: Mapping[tuple[Node, Node], N
         return x
     if isinstance(x, bool):
         return condition if x else ops.not_(condition)
+    if _functions(x, y):
+        return v.Chosen(condition, x, y)
+    if isinstance(x, v.Tuple):
+        return v.Tuple(tuple(_merged(condition, a, b, found) for a, b in zip(x.items, y.items, strict=True)))
     others = dict(v.leaves(y))
     return v.rebuild(x, lambda path, node: found.get((node, others[path]), node))
+
+
+def _functions(x: Any, y: Any) -> bool:
+    return isinstance(x, v.FUNCTIONS) and isinstance(y, v.FUNCTIONS)
 
 
 def _one_stage(x: Any, y: Any, e: Any) -> tuple[Any, Any]:

@@ -209,7 +209,7 @@ def _captured(scope: Scope) -> Scope:
 
 def apply(el: Elaborator, callee: Any, call: Call) -> Any:
     """Call any callable value."""
-    from charl.elaborate import construction, derived
+    from charl.elaborate import branches, construction, derived
 
     if el.host is not None and el.host.takes(callee):
         return el.host.call(el, callee, call)
@@ -224,11 +224,15 @@ def apply(el: Elaborator, callee: Any, call: Call) -> Any:
     if isinstance(callee, v.Builtin):
         with at_span(call.span):
             made = callee.call(el, call)
-        return made if LITERALS.get() is None else v.rebuild(made, lambda _, n: literal(n, call.span))
+        if LITERALS.get() is None or any(True for a in call.arguments for _ in v.leaves(a.value)):
+            return made
+        return v.rebuild(made, lambda _, n: literal(n, call.span))
     if isinstance(callee, v.Derived):
         return derived.apply(el, callee, call)
     if isinstance(callee, v.OpaqueFunction):
         return _call_opaque(el, callee, call)
+    if isinstance(callee, v.Chosen):
+        return branches.call_chosen(el, callee, call)
     if isinstance(callee, (v.Declaration, Alias)):
         return construction.construct(el, callee, call)
     if isinstance(callee, v.InstanceType):

@@ -14,7 +14,18 @@ from typing import Any
 
 from charl import dtypes, ops
 from charl.dims import Dim, learn_multiple
-from charl.elaborate import branches, calls, facts, indexing, instances, loops, methods, operators, returns
+from charl.elaborate import (
+    branches,
+    calls,
+    facts,
+    indexing,
+    instances,
+    loops,
+    methods,
+    numbers,
+    operators,
+    returns,
+)
 from charl.elaborate import values as v
 from charl.elaborate.modules import help_for
 from charl.elaborate.names import OTHER_NAMES, suggest_member
@@ -317,7 +328,10 @@ class Elaborator:
         if not isinstance(dtype, dtypes.DType):
             raise Matcher(self, scope).unknown(e.to)
         with at_span(e.span):
-            return operators.cast(self, a, dtype, e.span)
+            made = operators.cast(self, a, dtype, e.span)
+        return (
+            made if isinstance(a.value, Node) or not isinstance(made, Node) else numbers.literal(made, e.span)
+        )
 
     def _member(self, e: ast.Member, scope: Scope) -> Any:
         place = self.place(e.value, scope)

@@ -133,7 +133,7 @@ def vmap_call(el: Elaborator, f: Any, call: Call) -> Any:
     arguments = [_argument(el, lanes, a) for a in call.arguments]
     with _own_stream(el, lanes, call), el.journal.frame() as before:
         result = call_value(el, f, Call(arguments, call.span, call.scope, call.mode))
-        result = statements.run_time(el, result, call.span)
+        result = statements.of_each(el, result, call.span)
     if el.tests is not None:
         lanes.own += el.tests.after_lanes(before, lanes.all)
     _refuse_shared(lanes, before, call)

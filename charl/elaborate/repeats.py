@@ -73,7 +73,7 @@ def bounded(
         if has_yield(e):
             if turn.yielded is NEVER:
                 raise _never_yields(e) if turn.returns else v.Silenced()  # what failed was told
-            value = statements.run_time(el, turn.yielded, e.span)
+            value = statements.of_each(el, turn.yielded, e.span)
         return _finish(el, scope, turn, axis.extent, value)
 
 
@@ -228,8 +228,10 @@ def _refuse_compile_time(turn: _Turn, e: Any) -> None:
 
 def _known(value: Any) -> Any:
     """The compile-time parts of a value."""
-    if isinstance(value, (Node, *v.FUNCTIONS)):
+    if isinstance(value, Node):
         return None
+    if isinstance(value, v.FUNCTIONS):  # the same one, not an equal one: it may capture what is gone
+        return value
     parts = [(n, _known(x)) for n, x in v.children(value)]
     return parts if parts else value if isinstance(value, (bool, int, float, str)) else None
 

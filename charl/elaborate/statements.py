@@ -28,6 +28,7 @@ PATTERN = code("E0214", "a pattern does not fit its value")
 ANNOTATION = code("E0216", "a value does not fit its annotation")
 IMMUTABLE = code("E0307", "an immutable name is assigned")
 UNUSED = code("E0311", "the value of a statement is lost")
+OF_EACH = code("E0294", "a loop or a `vmap` would give functions")
 ASSERTION = code("E0315", "an assertion fails")
 
 
@@ -165,6 +166,22 @@ def run_time(el: Elaborator, value: Any, span: Span) -> Any:
     if isinstance(value, (bool, v.Unknown)) or v.is_compile_time_number(value):
         return literal(operators.to_node(value, operators.default_dtype(value), span), span)
     return value
+
+
+def of_each(el: Elaborator, value: Any, span: Span) -> Any:
+    """What each turn of a loop or each lane gives, as run-time values: what a function captures ends with it."""
+    found = [value]
+    while found:
+        x = found.pop()
+        if isinstance(x, v.FUNCTIONS):
+            raise fail(
+                OF_EACH,
+                f"each element would be {v.describe_value(x)}, and functions do not stack",
+                span,
+                help="call it inside, and give what it gives",
+            )
+        found += [] if isinstance(x, v.Instance) else [part for _, part in v.children(x)]
+    return run_time(el, value, span)
 
 
 def bind_pattern(

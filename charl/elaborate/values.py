@@ -159,6 +159,20 @@ class Derived:
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """The function that a run-time condition chooses: a call of it is that condition between calls of both."""
+
+    condition: Node
+    then: Value
+    otherwise: Value
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return " or ".join(getattr(f, "name", "closure") for f in (self.then, self.otherwise))
+
+
+@dataclass(frozen=True, eq=False)
 class Declaration:
     """A struct or model of the source."""
 
@@ -169,7 +183,7 @@ class Declaration:
     scope: Any
 
 
-FUNCTIONS = (Function, Method, Builtin, OpaqueFunction, Derived)
+FUNCTIONS = (Function, Method, Builtin, OpaqueFunction, Derived, Chosen)
 
 # ---------------------------------------------------------------- types
 
@@ -299,7 +313,7 @@ def describe_value(value: Value) -> str:
     if isinstance(value, (bool, int, float, Dim, Unknown)) and not isinstance(value, Node):
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         return f"{plain_name(value)} ({shown})"
-    if isinstance(value, (Function, Builtin, OpaqueFunction)):
+    if isinstance(value, (Function, Builtin, OpaqueFunction, Chosen)):
         return f"the function `{value.name}`"
     if isinstance(value, Declaration):
         return f"the {value.kind} `{value.name}`"

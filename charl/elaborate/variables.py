@@ -18,7 +18,6 @@ from charl.elaborate.numbers import REAL
 from charl.elaborate.parameters import (
     Argument,
     Call,
-    common_dtype,
     pair,
     parameter_name,
     tensor_of_run,
@@ -121,8 +120,6 @@ def _variable(a: Argument, call: Call) -> Variable:
         a.value = operators.to_node(a.value, REAL.get(), a.span)
     elif v.is_table(a.value):
         a.value = tensor_of_run(a.value, REAL.get(), a.span)
-    elif v.is_table(a.value):
-        a.value = tensor_of_run(a.value, common_dtype(a.value), a.span)
     leaves = operators.trained_leaves(a.value)
     if not leaves:
         text = v.describe_value(a.value)

@@ -54,4 +54,38 @@ test "double" {
     assert x * 2.0 == 3.0
 }
 
+fn twice(f: fn(f32[N]) -> f32[N], x: f32[N]) -> f32[N] = f(f(x))
+
+fn wave(c: bool[]) {
+    if c { return sin }
+    cos
+}
+
+fn pair(c: bool[], x: f32) {
+    let k = exp(x)
+    if c {
+        let m = exp(2.0 * x)
+        (sin, |y| y * m)
+    } else { (|y| y * k, cos) }
+}
+
+fn counted(mut n: i32) {
+    n += 1
+    match n { 1 => |x| 3.0 * x, 2 => exp, _ => |x| x }
+}
+
+test "chosen functions" {
+    let x = 0.5 as f32
+    for i in 0..2 {
+        let c = i == 1
+        let (p, q) = pair(c, x)
+        assert close(p(x) + q(x), where(c, sin(x) + x * exp(2.0 * x), x * exp(x) + cos(x)))
+        assert close(grad(|x| pair(c, x)[1](x))(x), where(c, 2.0 * exp(1.0 as f32), -sin(x)))
+        assert close(twice(wave(c), [0.5, 1.0]), where(c, sin(sin([0.5, 1.0])), cos(cos([0.5, 1.0]))))
+    }
+    let mut n = 0
+    assert close(counted(mut n)(x), 1.5) and close(vmap(counted(mut n))([x]), [1.6487213])
+    assert counted(mut n)(x) == x and n == 3
+}
+
 export fn cube(x: f32[N]) -> f32 = f(x)
