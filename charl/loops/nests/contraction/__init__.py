@@ -4,5 +4,5 @@
 blocks of the sum; a `schedule` is what they leave. `tiles` writes register tiles, `limits` leaves out of them what masks hide,
 `packing` fills packed operands, `ahead` asks for what is read later, and `blocks` writes the loops around all of it. Others do
 so for what is not a plain product: `flipped` for results that leave transposed, `windows` for copied windows, `panels` and
-`planes` for tiles over several axes.
+`planes` for tiles over several axes. `remainder` says which lanes fill no vector and run along the sum.
 """

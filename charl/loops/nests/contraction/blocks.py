@@ -32,7 +32,7 @@ from charl.loops.nests.contraction.ahead import (
     rows_in_parts,
 )
 from charl.loops.nests.contraction.cycles import even, rows_of
-from charl.loops.nests.contraction.form import Contraction
+from charl.loops.nests.contraction.form import Contraction, fewer_loops
 from charl.loops.nests.contraction.limits import SumLoop, limited
 from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested
 from charl.loops.nests.contraction.schedule import Schedule
@@ -68,7 +68,7 @@ class Blocks(Packing):
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
-        strips = self._strips(self._strip)
+        strips = (*self._strips(self._strip), *self._remainder())
         if self.s.shared:  # threads share what is packed, inside of all these loops
             return nested([(a.name, a.extent) for a in self.s.outer], strips)
         return wrap(self.s.outer, strips)
@@ -324,6 +324,19 @@ class Blocks(Packing):
         """A register tile that asks for the rows of the next one, where these come from far away."""
         own = self._own(rows)
         return asking_onward(tile, total, self.s, own, self.ranges) if self.s.onward else tile
+
+    def _remainder(self) -> tuple[Stmt, ...]:
+        """The lanes that run along the sum, for all rows."""
+        if not self.s.along:
+            return ()
+        total, room = self.c.total, self._depth
+        (load,) = [x for x in self.c.loads if self.s.lane.name in x.symbols()]
+        kept = Buffer("columns", load.dtype, self.s.along * room, "scratch")
+        body = self._in_columns(total.body, load, kept, room, self._position({}))
+        here = fewer_loops(replace(total, body=body))
+        sinks = self.emitter.replaced(self.c.sinks, {id(total): here})
+        copied = self._columns(kept, room, load, 0, self.c.over[0].extent)
+        return (Local(kept), *copied, *self._rows(lambda rows: self._beyond(rows, sinks)))
 
     # ------------------------------------------------------------ sums that grow in memory
 

@@ -33,6 +33,7 @@ from charl.loops.nests.contraction.cycles import (
 from charl.loops.nests.contraction.depth import blocked
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.limits import counted
+from charl.loops.nests.contraction.remainder import WORTH, along_cycles, left_over, shortened
 from charl.loops.nests.contraction.schedule import Schedule
 
 TURN = 0.4  # cycles to transpose an element between nearby arrays
@@ -90,6 +91,8 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
     base = Schedule(lane, tile, outer, Tile(1, 1), tuple(packed), tuple(packed), flipped=flipped)
     side = _Side(c, caps, base, tuple(reads), hops)
     yield side.schedule()
+    if not flipped and (along := _left_over(c, caps, base)):
+        yield replace(side, base=replace(base, lane=shortened(lane, along), along=along)).schedule()
     if not flipped and not packed and (shared := side.in_blocks()) is not None:
         yield shared
 
@@ -198,11 +201,25 @@ class _Side:
         lines = [_lines(x, s.tile, s.shape.rows) for x in far_loads(c, caps, others, [])]
         visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
         cycles += visit * sum(lines) * tiles * turns * depth
+        if s.along:
+            cycles += along_cycles(rows, s.shape.rows, s.along, depth, 1, caps, c.width)
+            turns += 1
         cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
         alone = turns <= _ONWARD and not s.flipped and s.asks is None
         onward = read_next(c, caps, [s.lane.name], s.tile) if alone else None
+        if s.along:
+            cycles /= WORTH
         s = replace(s, ahead=read_behind(c, caps, s), onward=onward)
         return replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in s.outer))
+
+
+def _left_over(c: Contraction, caps: Capabilities, s: Schedule) -> int:
+    """Lanes that may run along the sum, all of it at once."""
+    if s.tile is None or not isinstance(s.lane.extent, int) or not isinstance(s.tile.extent, int) or c.limits:
+        return 0
+    along = left_over(c, caps, s.lane.extent, [x for x in c.loads if s.lane.name not in x.symbols()])
+    size = along * prod(known(a.extent) for a in c.over) * c.total.dtype.bytes
+    return along if size <= caps.stack // 2 else 0
 
 
 def _is_like(x: Load, c: Contraction) -> bool:

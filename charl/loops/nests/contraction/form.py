@@ -191,7 +191,7 @@ def as_one(c: Contraction, axes: Sequence[Axis]) -> bool:
     """Whether results, and what is read beside the sum, run along the axes as along one."""
     inside = {id(e) for e in nodes_of(c.total)}
     for s in c.sinks:
-        if not _runs(s.index, axes):
+        if not runs_as_one(s.index, axes):
             return False
         for e in nodes_of(s.value):
             if id(e) in inside:
@@ -199,12 +199,13 @@ def as_one(c: Contraction, axes: Sequence[Axis]) -> bool:
             opaque = isinstance(e, (IndexValue, Guard))
             for i in e.indices():
                 names = dims.symbols(i) & {a.name for a in axes}
-                if names and (opaque or not _runs(i, axes)):
+                if names and (opaque or not runs_as_one(i, axes)):
                     return False
     return True
 
 
-def _runs(index: Size, axes: Sequence[Axis]) -> bool:
+def runs_as_one(index: Size, axes: Sequence[Axis]) -> bool:
+    """Whether an index runs along the axes as along one."""
     for a, b in pairwise(axes):
         first, second = dims.coefficient(index, a.name), dims.coefficient(index, b.name)
         if first is None or second is None or first != second * b.extent:

@@ -18,6 +18,7 @@ from charl.graph.scalar import Expr, Load, Ref
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Kind, Let, Simd, Stmt, Store, Transpose
+from charl.loops.nests.axes import instances
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.sinks import Sink, lanes
@@ -144,6 +145,35 @@ class Packing(ABC):
         """What is summed, with packed operands read at place `at` of their block."""
         table = {x: self._slot(strip, b, at, x) for x, b in zip(self.s.packed, kept, strict=True)}
         return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, Memo())
+
+    # ------------------------------------------------------------ lanes that run along the sum
+
+    def _columns(
+        self, kept: Buffer, room: Size, load: Load, k: Size, count: Size, first: Size = 0
+    ) -> tuple[Stmt, ...]:
+        """Copy the columns behind the last whole vector, each in order along the sum, to rows of `room` from `first` on: `count`
+        turns of its outermost loop from k on.
+        """
+        loops, names = self._loops_of(count)
+        lane = self.s.lane.name
+        to = first + self._position(names) + (dims.sym(lane) - self.s.lane.extent) * room
+        names[self.c.over[0].name] = k + names[self.c.over[0].name]
+        sink = Sink(substitute(load, names, Memo()), kept, to)
+        return nested(loops, self._beyond({}, [sink]))
+
+    def _in_columns(self, body: Expr, load: Load, kept: Buffer, room: Size, at: Size) -> Expr:
+        """What is summed, with `load` read at place `at` of the present column."""
+        here = Load(kept, (at + (dims.sym(self.s.lane.name) - self.s.lane.extent) * room,), load.dtype)
+        return rewrite(body, lambda e: here if e == load else None, Memo())
+
+    def _beyond(self, rows: Values, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+        """The sinks for each column behind the last whole vector."""
+        lane, count = self.s.lane, self.s.along
+        index = self.emitter.name(lane.name.split(".")[0])
+        column = dims.sym(index) if count > 1 else 0
+        moved = instances(sinks, {**rows, lane.name: [lane.extent + column]})
+        body = self.emitter.block(moved)
+        return (For(index, count, body),) if count > 1 else body
 
     def _slot(self, strip: Strip, kept: Buffer, at: Size, load: Load) -> Load:
         here = at * self._width(strip) + dims.sym(self.s.lane.name) - strip.start

@@ -31,7 +31,7 @@ _GAIN = 0.95  # share of the cycles that may be left, at most
 def planes(c: Contraction, caps: Capabilities, found: Iterable[Schedule]) -> Iterator[Schedule]:
     """Those of `found` that gain, with the axis and the number of its elements that gain most."""
     for s in found:
-        if s.packed or s.depth is not None or s.flipped or s.strips != 1:
+        if s.packed or s.depth is not None or s.flipped or s.strips != 1 or s.along:
             continue
         extents = {a.name: a.extent for a in (*c.rows, *c.over)}
         alone = (_step(c, caps, s, None, 1) or 0.0) * counted(c.limits, extents, {})

@@ -53,7 +53,8 @@ class Schedule:
     `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow. `streamed`: the tiles of a block
     ask for what the next block packs. `asks`: what register tiles read where it lies, so that they ask for the rows behind.
     `onward`: tiles ask for the rows of it that the next tile reads.
-    `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips.
+    `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips. `along`: elements behind
+    those of `lane`, which fill no vector: their lanes run along the sum.
     """
 
     lane: Axis
@@ -76,4 +77,5 @@ class Schedule:
     asks: Load | None = None
     onward: Load | None = None
     divided: bool = False
+    along: int = 0
     cost: float = 0.0

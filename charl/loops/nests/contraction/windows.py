@@ -16,7 +16,7 @@ from math import prod
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Reduce
+from charl.graph.scalar import Apply, Expr, Load, Reduce
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
@@ -26,6 +26,7 @@ from charl.loops.nests.contraction.blocks import Blocks, Segment, exact_segments
 from charl.loops.nests.contraction.cycles import Extents, best_tile, lanes_of, split
 from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
 from charl.loops.nests.contraction.packing import Strip, Values, nested
+from charl.loops.nests.contraction.remainder import WORTH, along_cycles, left_over
 from charl.loops.nests.contraction.schedule import Schedule, Windows
 from charl.loops.sinks import Sink, identity
 from charl.plan.access import nodes_of
@@ -78,12 +79,16 @@ def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
         lanes = step * prod(fixed(a.extent) for a in axes[1:])
         if lanes <= _LANES and (lanes >= lanes_of(caps, c.width) or step == axes[0].extent):
             shared = Windows(window, axes, step, beside[-1] if beside else None)
-            found = _scheduled(c, caps, shared, tiles[-1], lanes)
-            if found is not None:
-                yield found
+            for columns in sorted({0, left_over(c, caps, lanes, others)}):
+                found = _scheduled(c, caps, shared, tiles[-1], lanes, columns)
+                if found is not None:
+                    yield found
 
 
-def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes: int) -> Schedule | None:
+def _scheduled(
+    c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes: int, along: int
+) -> Schedule | None:
+    """The schedule of one copy of so many lanes, `along` of which run along the sum."""
     width = max(caps.max_lanes * 32 // c.width, 1)
     room = -(-lanes // width) * width  # lanes of the copy
     bytes_ = c.total.dtype.bytes
@@ -93,9 +98,8 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     waits = c.home() is None
     if waits:
         w = replace(w, beside=None)
-    space = (caps.stack - waits * rows * room * bytes_) // (
-        room * bytes_
-    )  # elements of the sum that one copy may hold
+    space = caps.stack - waits * rows * room * bytes_
+    space //= (room + along) * bytes_  # elements of the sum that one copy may hold
     if space < inside:
         return None
     least = min(turns, max(_DEEP // inside, 1))
@@ -106,7 +110,9 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     most = space // inside // images
     blocks = -(-turns // most)
     w = replace(w, room=room, images=images)
-    shape, cycles, _ = best_tile(Extents(rows, lanes, depth, True), caps, c.width, 0, 0)
+    shape, cycles, _ = best_tile(Extents(rows, lanes - along, depth, True), caps, c.width, 0, 0)
+    if along:
+        cycles = (cycles + along_cycles(rows, shape.rows, along, depth, blocks, caps, c.width)) / WORTH
     run = fixed(w.axes[-1].extent)
     copy = _ALONE if run < _SHORT else (_RUN + 1.5 * -(-run // lanes_of(caps, c.width))) / run
     cycles += copy * lanes * depth + 2 * blocks * rows * room / width
@@ -116,10 +122,10 @@ def _scheduled(c: Contraction, caps: Capabilities, w: Windows, tile: Axis, lanes
     if weights > caps.cache[1]:
         cycles += weights / caps.bandwidth[1] / images
     loops = tuple(a for a in c.rows if a.name not in taken and a is not w.beside)
-    lane = Axis(w.axes[-1].name, lanes)
+    lane = Axis(w.axes[-1].name, lanes - along)
     return Schedule(
         lane, tile, loops, shape, depth=split(turns, most) if blocks > 1 else None, waits=waits, windows=w,
-        onward=read_next(c, caps, [a.name for a in w.axes], tile), cost=cycles * outer,
+        onward=read_next(c, caps, [a.name for a in w.axes], tile), along=along, cost=cycles * outer,
     )  # fmt: skip
 
 
@@ -142,6 +148,7 @@ class Windowed(Blocks):
         self.group = ""  # the first of the images that share a copy
         self.place: Size = 0  # of one of them
         self.block: Size = 0  # elements of its copy
+        self.columns: Buffer | None = None  # the lanes behind the last whole vector
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
@@ -157,16 +164,17 @@ class Windowed(Blocks):
 
     def _shared(self) -> tuple[Stmt, ...]:
         turns = self.c.over[0].extent
-        room = (turns if self.s.depth is None else self.s.depth) * self._inside * self.w.room
+        room = self._column * self.w.room
         self.packed = Buffer("packed", self.c.total.dtype, room * self.w.images, "scratch")
         self.block = room
         local: tuple[Stmt, ...] = (Local(self.packed),)
+        if self.s.along:
+            size = self._column * self.s.along * self.w.images
+            self.columns = Buffer("columns", self.c.total.dtype, size, "scratch")
+            local = (*local, Local(self.columns))
         if self.s.depth is None:
-            return (
-                *local,
-                *self._copy(0, turns),
-                *self._rows(lambda rows: self._everywhere(rows, self._whole)),
-            )
+            tiles = self._rows(lambda rows: self._everywhere(rows, self._whole, self._whole_beyond))
+            return (*local, *self._copy(0, turns), *tiles)
         if self.s.waits:
             self.waiting = Buffer("sums", self.c.total.dtype, self.tile.extent * self.w.room, "scratch")
             local = (*local, Local(self.waiting))
@@ -181,13 +189,20 @@ class Windowed(Blocks):
         out = self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}), rows)
         return self._onward(out, strip, here, rows)
 
+    def _whole_beyond(self, rows: Values) -> tuple[Stmt, ...]:
+        """The same for the lanes that run along the sum."""
+        total = self.c.total
+        here = fewer_loops(replace(total, body=self._read_column(total.body, self._position({}))))
+        return self._beyond(rows, self.emitter.replaced(self.c.sinks, {id(total): here}))
+
     def _onward(self, tile: tuple[Stmt, ...], strip: Strip, total: Reduce, rows: Values) -> tuple[Stmt, ...]:
         """All strips read the same rows: those that are left need not ask, nor images that share them."""
         left = isinstance(strip.start, int) and strip.start > 0
         return tile if left or self.w.images > 1 else super()._onward(tile, strip, total, rows)
 
     def _stored(self, i: Size, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
-        return self._everywhere({self.tile.name: [i]}, lambda strip, rows: self._each(strip, rows, sinks))
+        each = lambda strip, rows: self._each(strip, rows, sinks)  # noqa: E731
+        return self._everywhere({self.tile.name: [i]}, each, lambda rows: self._beyond(rows, sinks))
 
     def _last(self) -> tuple[Stmt, ...]:
         """What is done with finished sums that wait in memory."""
@@ -200,9 +215,12 @@ class Windowed(Blocks):
         return self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, sinks))
 
     def _everywhere(
-        self, rows: Values, body: Callable[[Strip, Values], tuple[Stmt, ...]]
+        self,
+        rows: Values,
+        body: Callable[[Strip, Values], tuple[Stmt, ...]],
+        beyond: Callable[[Values], tuple[Stmt, ...]],
     ) -> tuple[Stmt, ...]:
-        """`body` for every image of a group and every strip of the lanes."""
+        """`body` for every image of a group and every strip of the lanes, and `beyond` for those that fill no vector."""
 
         def strips(image: dict[str, Sequence[Size]]) -> tuple[Stmt, ...]:
             out: tuple[Stmt, ...] = ()
@@ -210,7 +228,7 @@ class Windowed(Blocks):
                 at = partial(self._strip_at, vectors=vectors, part=part, many=1)
                 one = lambda j, at=at: body(at(j), {**rows, **image})  # noqa: E731
                 out += self._loop(self.s.lane, start, stop, self.lanes * vectors, one, "serial")
-            return out
+            return (*out, *beyond({**rows, **image})) if self.s.along else out
 
         return self._each_image(strips)
 
@@ -243,6 +261,23 @@ class Windowed(Blocks):
     def _inside(self) -> int:
         return prod(fixed(a.extent) for a in self.c.over[1:])
 
+    @property
+    def _column(self) -> int:
+        """Elements of a column: of the sum in a block."""
+        turns = self.c.over[0].extent if self.s.depth is None else self.s.depth
+        return fixed(turns) * self._inside
+
+    def _read_column(self, body: Expr, at: Size) -> Expr:
+        """The same for a lane that runs along the sum."""
+        assert self.columns is not None
+        at = self._first_column + at
+        return self._in_columns(body, self.load, self.columns, self._column, at)
+
+    @property
+    def _first_column(self) -> Size:
+        """Where the columns of the present image begin."""
+        return self.place * self._column * self.s.along if self.w.images > 1 else 0
+
     def _read(self, body: Expr, at: Size) -> Expr:
         """What is summed, with the copy read at place `at` of its block."""
         place = self.place * self.block if self.w.images > 1 else 0
@@ -272,7 +307,12 @@ class Windowed(Blocks):
                 body = self.emitter.block([sink.at({inner: x}, Memo()) for x in range(fixed(run))])
             else:
                 body = self.emitter.lane_loop(inner, run, self.c.width, [sink])
-            return nested(loops, body)
+            out = nested(loops, body)
+            if self.columns is None:
+                return out
+            read = self._read(self.load, self._position({}))
+            assert isinstance(read, Load)
+            return (*out, *self._columns(self.columns, self._column, read, 0, count, self._first_column))
 
         return self._each_image(image)
 
@@ -289,7 +329,14 @@ class Windowed(Blocks):
             part = fewer_loops(Reduce("add", over, self._read(body, at), self.c.total.dtype))
             return self._onward(self._added(strip, part, rows), strip, part, rows)
 
-        return (*copied, *self._rows(lambda rows: self._everywhere(rows, tile)))
+        def beyond(rows: Values) -> tuple[Stmt, ...]:
+            body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, Memo())
+            part = fewer_loops(Reduce("add", over, self._read_column(body, at), self.c.total.dtype))
+            home = self._home(Strip(0, 1, None))
+            grown = Load(home.buffer, (home.index,), part.dtype)
+            return self._beyond(rows, [replace(home, value=Apply("add", (grown, part), part.dtype))])
+
+        return (*copied, *self._rows(lambda rows: self._everywhere(rows, tile, beyond)))
 
 
 def _lined_up(c: Contraction, s: Schedule, packed: Buffer) -> Contraction:
