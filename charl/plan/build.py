@@ -29,6 +29,7 @@ from charl.plan.layouts import laid_out
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
 from charl.plan.repeats import Known, Signature
 from charl.plan.serial import LOCAL, serial
+from charl.plan.turns import threaded
 from charl.plan.widened import widened
 from charl.program import Export, Program, leaves
 
@@ -54,7 +55,7 @@ def plan_program(
             skip(export, str(e))
             continue
         plans.append(_plan_export(export, caps, kernels, known, names))
-    settled = sharing.settled(plans, caps)
+    settled = sharing.settled([threaded(p, caps) for p in plans], caps)
     used = {id(c.kernel): c.kernel for p in settled for c in p.calls}
     return Lowered(program, tuple(used.values()), settled)
 
@@ -102,7 +103,8 @@ def _plan_export(
             if inner is not None:
                 body, cost = lowered(inner.level)
                 condition = None if inner.condition is None else places.of(inner.condition)
-                out.append(Repeat(inner.index, inner.extent, condition, body))
+                apart = not inner.carried and condition is None
+                out.append(Repeat(inner.index, inner.extent, condition, body, apart))
                 flops = flops + cost * (1 if inner.extent is None else inner.extent)
                 continue
             name = _kernel_name(export, step, level.updates, names)

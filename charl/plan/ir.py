@@ -45,16 +45,31 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Threads:
+    """How a loop runs on threads, `most` at most: those places of the workspace that are each thread's `own` lie for the second
+    one `first` bytes behind those of the first, and then every `stride` bytes.
+    """
+
+    most: int
+    own: tuple[Place, ...]
+    first: int
+    stride: int
+
+
+@dataclass(frozen=True)
 class Repeat:
     """Run `body` for each value of the size `index` from 0 to below `extent` (None: without end).
 
-    With `condition`, one truth value that is looked at before each turn: the loop ends where it does not hold.
+    With `condition`, one truth value that is looked at before each turn: the loop ends where it does not hold. `apart`: no turn
+    reads what another one writes.
     """
 
     index: str
     extent: Size | None
     condition: Place | None
     body: tuple[Step, ...]
+    apart: bool = False
+    threads: Threads | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,15 @@ def inside(step: Step) -> tuple[tuple[Step, ...], ...]:
     if isinstance(step, Repeat):
         return (step.body,)
     return (step.then, step.otherwise) if isinstance(step, Choose) else ()
+
+
+def loops(steps: Iterable[Step]) -> Iterator[Repeat]:
+    """The loops of steps, and those inside."""
+    for step in steps:
+        if isinstance(step, Repeat):
+            yield step
+        for body in inside(step):
+            yield from loops(body)
 
 
 @dataclass

@@ -27,6 +27,7 @@ def _lines(steps: Sequence[Step], indent: str) -> list[str]:
         else:
             bound = "" if step.extent is None else f" below {step.extent}"
             test = "" if step.condition is None else f" while {_place(step.condition)}"
+            test += "" if step.threads is None else f" on {step.threads.most} threads"
             lines += [f"{indent}for {step.index}{bound}{test}", *_lines(step.body, indent + "  ")]
     return lines
 

@@ -11,7 +11,7 @@ from charl.graph.scalar import Load
 from charl.loops import walk
 from charl.loops.ir import Buffer, If, Kernel, Stmt, Store, Transpose
 from charl.plan.access import nodes_of
-from charl.plan.ir import Call, Place, Plan, Repeat, Step, every, inside
+from charl.plan.ir import Call, Place, Plan, Repeat, Step, every, inside, loops
 from charl.program import leaves
 
 
@@ -124,6 +124,13 @@ def _check_overlaps(
         return dims.evaluate(x, env)
 
     total = number(plan.arena_bytes)
+    for threads in (r.threads for r in loops(plan.steps) if r.threads is not None):
+        ends = max((number(p.offset) + number(p.size) * p.dtype.bytes for p in threads.own), default=0)
+        low = min((number(p.offset) for p in threads.own), default=0)
+        behind = all(number(p.offset + p.size * p.dtype.bytes) <= low + threads.first for p in arena)
+        reach = threads.first + (threads.most - 2) * threads.stride + ends
+        if threads.own and (ends - low > threads.stride or not behind or reach > total):
+            raise InternalError("plan", "arrays of threads overlap in the workspace")
     for i, a in enumerate(arena):
         start, end = number(a.offset), number(a.offset) + number(a.size) * a.dtype.bytes
         if start % a.dtype.bytes or end > total:

@@ -55,6 +55,26 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
+//! PARALLEL_FOR_ON
+/* The same, on at most so many of them. */
+#ifdef _OPENMP
+#include <omp.h>
+#define PARALLEL_WORDS(text) _Pragma(#text)
+#define PARALLEL_FOR_ON(most) PARALLEL_COUNT((int)size_min(most, omp_get_max_threads()))
+#define PARALLEL_COUNT(count) PARALLEL_WORDS(omp parallel for schedule(static) num_threads(count))
+#else
+#define PARALLEL_FOR_ON(most)
+#endif
+
+/* The number of the thread that runs this, from 0 on. */
+static inline ptrdiff_t thread_number(void) {
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
 //! EACH_THREAD_FOR
 /* All turns of the loop below on every thread, which takes its part of each DIVIDED_FOR in it, always the same. */
 #ifdef _OPENMP

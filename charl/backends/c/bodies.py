@@ -20,6 +20,7 @@ from charl.backends.c.spelling import C_TYPES
 from charl.backends.c.timing import Timers
 from charl.loops.ir import For
 from charl.loops.walk import statements
+from charl.plan.ir import loops
 
 # What holds for an element that is NaN; half floats are their bits.
 _NAN = {
@@ -63,7 +64,7 @@ def _lines(api: Api, e: Entry, flush: bool) -> Iterator[str]:
     yield from (f"    (void){name};" for name in e.unused)
     yield from _checks(api, e)
     yield from _overlaps(api, e)
-    if e.locals:
+    if "workspace" not in e.unused:
         yield "    unsigned char *const arena = (unsigned char *)workspace;"
         yield from (f"    {line}" for line in e.locals)
         yield ""
@@ -120,6 +121,8 @@ def _threads(f: Function) -> bool:
     """Whether a kernel of the function may run on several threads."""
     assert f.plan is not None
     nests = (n for c in f.plan.calls for n in c.kernel.nests)
+    if any(r.threads is not None for r in loops(f.plan.steps)):
+        return True
     return any(isinstance(s, For) and s.kind in ("parallel", "each") for n in nests for s in statements(n))
 
 
@@ -131,11 +134,16 @@ def reports(api: Api, entries: Iterable[Entry], kernels: list[str]) -> tuple[lis
     sections = [_section("nan", api, type=t, macro=t.upper(), c_type=C_TYPES[t], test=_NAN[t]) for t in types]
     if any(e.regions for e in entries):
         sections.insert(0, _section("overlaps", api))
+    at_once = f"{api.upper}_AT_ONCE"
+    on_threads = any(at_once in line for e in entries for c in e.calls for line in c.lines)
+    if on_threads:
+        sections.append(f"/* Reports come in order. */\n#define {at_once}(threads) 1")
     if any(f"{api.upper}_CHECK(" in k for k in kernels):
         macros.append(f"{api.upper}_CHECK(condition, message, where)")
         report = f'{api.prefix}_report(where, message, "", "")'
         sections.append(f"#define {macros[-1]} ((condition) ? (void)0 : {report})")
-    return sections, [f"#define {macro} ((void)0)" for macro in macros]
+    release = [f"#define {macro} ((void)0)" for macro in macros]
+    return sections, release + [f"#define {at_once}(threads) (threads)"] * on_threads
 
 
 def clocks(api: Api, timers: Timers) -> str:

@@ -29,7 +29,7 @@ from charl.dtypes import stored
 from charl.graph.ir import Size
 from charl.loops.ir import Buffer, Store, Transpose
 from charl.loops.walk import statements
-from charl.plan.ir import Call, Choose, Place, Step, inside
+from charl.plan.ir import Call, Choose, Place, Step, Threads, inside
 
 
 @dataclass(frozen=True)
@@ -172,12 +172,29 @@ class _Pointers:
         return known[1]
 
     def _declare(self, place: Place) -> str:
+        name, line = self._declared(place, self._workspace.at(place.offset))
+        self.locals.append(line)
+        return name
+
+    def _declared(self, place: Place, at: str) -> tuple[str, str]:
+        """The name of a place, and its declaration."""
         name = self._local(place.name)
-        at = self._workspace.at(place.offset)
         at = f"({at})" if " " in at else at
         ctype = c_type(place.dtype)
-        self.locals.append(f"{ctype} *const {name} = ({ctype} *){at}; /* [{self.size(place.size)}] */")
-        return name
+        return name, f"{ctype} *const {name} = ({ctype} *){at}; /* [{self.size(place.size)}] */"
+
+    def own(self, threads: Threads) -> Iterator[str]:
+        """Declarations of what each thread has for itself."""
+        if not threads.own:
+            return
+        own, thread = self._local("own"), self._local("thread")
+        yield f"const ptrdiff_t {thread} = thread_number();"
+        behind = f"{threads.first} + {threads.stride} * ({thread} - 1)"
+        yield f"unsigned char *const {own} = {thread} == 0 ? arena : arena + {behind};"
+        for place in threads.own:
+            name, line = self._declared(place, f"{own} + {place.offset}" if place.offset else own)
+            self._known[id(place)] = (place, name)
+            yield line
 
 
 def _arena(steps: Sequence[Step]) -> Iterator[Place]:
@@ -216,7 +233,11 @@ def _steps(
         index = pointers.index(step.index)
         bounds = [] if step.extent is None else [f"{index} < {pointers.size(step.extent)}"]
         bounds += [] if step.condition is None else [_value(pointers(step.condition))]
-        yield KernelCall((f"{pad}for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{",), ())
+        head = [f"for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{"]
+        if step.threads is not None and timers is None:  # clocks take turns
+            on = f"PARALLEL_FOR_ON({api.upper}_AT_ONCE({step.threads.most}))"
+            head = [on, *head, *(f"    {line}" for line in pointers.own(step.threads))]
+        yield KernelCall(tuple(pad + line for line in head), ())
         body = list(_steps(api, step.body, pointers, timers, depth + 1, loops | {step.index}))
         yield from (replace(c, rows=()) for c in body)
         every = step.condition is None  # a loop that ends early leaves rows that nobody has written

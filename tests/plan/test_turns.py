@@ -1,0 +1,87 @@
+"""Turns of a loop that need nothing of one another run on threads, each with arrays of its own."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charl import dims
+from charl.backends.capabilities import PORTABLE_C, WGSL
+from charl.compile import Options, compile_file, elaborated
+from charl.plan import turns
+from charl.plan.build import plan_program
+from charl.plan.ir import Plan, loops
+from charl.plan.verify import verify
+from charl.runtime.native import import_package
+from charl.source import Source
+from tests.support import needs_cc
+
+ATTENTION = """
+export fn attend(q: f32[1, H, 256, 16], k: f32[1, H, 256, 16], v: f32[1, H, 256, 16]) -> f32[1, H, 256, 16] {
+    attention(q, k, v, causal: true)
+}
+export fn slopes(q: f32[1, H, 256, 16], k: f32[1, H, 256, 16], v: f32[1, H, 256, 16]) {
+    grad(|(q, k, v)| sum(attention(q, k, v, causal: true) ** 2))((q, k, v))
+}
+"""
+SCAN = """
+export fn states(x: f32[8, 64], w: f32[64, 64]) -> f32[8, 64] {
+    let mut h = x
+    for _ in 0..100 { h = tanh(h @ w) }
+    h
+}
+"""
+
+
+def plan(text: str, export: str, sizes: Mapping[str, int], work: int = 0, grid: bool = False) -> Plan:
+    program = elaborated(Source("turns.ch", text), Options(dims=sizes))
+    caps = WGSL if grid else replace(PORTABLE_C, thread_work=work)
+    found = next(p for p in plan_program(program, caps).plans if p.export.name == export)
+    verify(found)
+    return found
+
+
+@pytest.mark.parametrize("export", ["attend", "slopes"])
+def test_heads_run_on_threads(export: str) -> None:
+    heads = plan(ATTENTION, export, {"H": 12})
+    found = [r for r in loops(heads.steps) if r.threads is not None]
+    assert found and all(r.extent == 12 and r.threads is not None for r in found)
+    for threads in (r.threads for r in found if r.threads is not None):
+        assert threads.most == turns._MOST and threads.own
+        ends = [dims.evaluate(p.offset + p.size * p.dtype.bytes, {}) for p in threads.own]
+        last = threads.first + (threads.most - 2) * threads.stride
+        assert isinstance(heads.arena_bytes, int) and max(ends) + last <= heads.arena_bytes
+
+
+def test_few_turns_and_little_work_stay_with_one_thread() -> None:
+    for found in (
+        plan(ATTENTION, "attend", {"H": 3}),
+        plan(ATTENTION, "attend", {"H": 12}, work=1 << 30),
+        plan(ATTENTION, "attend", {"H": 12}, grid=True),
+        plan(SCAN, "states", {}),  # a turn takes what the one before it left
+    ):
+        assert all(r.threads is None for r in loops(found.steps))
+
+
+@needs_cc
+def test_no_bit_depends_on_the_number_of_threads(tmp_path: Path) -> None:
+    path = tmp_path / "turns.ch"
+    path.write_text(ATTENTION)
+    compiled = compile_file(path, Options(targets=("c",), dims={"H": 6}, flush=True))
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=(1, 6, 256, 16)).astype(np.float32) for _ in range(3)]
+    results = []
+    for threads in (0, 1, 2, 3, 16):
+        if threads:
+            ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
+        package = import_package(compiled.files, tmp_path).load("c", threads=bool(threads))
+        results.append(package.slopes(*given))
+    assert b"PARALLEL_FOR_ON(TURNS_AT_ONCE(6))" in compiled.files["turns.c"]
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
