@@ -18,7 +18,8 @@ Size = int | Dim
 @dataclass(frozen=True)
 class Windows:
     """What `windows` copies: `load`, for all lanes along `axes` of the results, `step` of the first at once, in rows of `room`
-    elements; of `images` neighbours along the axis `beside` together.
+    elements; of `images` neighbours along the axis `beside` together. `tap`: an axis of the sum whose turns move the window by
+    `hop` elements of axis `down`: rows of the copy are there once for all of them.
     """
 
     load: Load
@@ -27,6 +28,28 @@ class Windows:
     beside: Axis | None
     images: int = 1
     room: int = 0
+    tap: Axis | None = None
+    hop: int = 0
+
+    @property
+    def down(self) -> int:
+        """The axis along which what one copy holds has rows: the first of which it has several elements."""
+        return 1 if self.step == 1 and len(self.axes) > 2 else 0
+
+    @property
+    def places(self) -> int:
+        """Elements of that axis."""
+        extent = self.axes[1].extent if self.down else self.step
+        assert isinstance(extent, int)
+        return extent
+
+    @property
+    def rows(self) -> int:
+        """The rows that are copied for them."""
+        if self.tap is None:
+            return self.places
+        assert isinstance(self.tap.extent, int)
+        return self.places + self.hop * (self.tap.extent - 1)
 
 
 @dataclass(frozen=True)

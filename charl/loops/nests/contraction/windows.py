@@ -8,9 +8,10 @@ contraction is a product. Enters: a `Contraction` and capabilities. Leaves: sche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from math import prod
 
 from charl import dims
@@ -33,12 +34,15 @@ from charl.plan.access import nodes_of
 
 Size = int | Dim
 
-_RUN = 3.0  # cycles to copy a run of neighbours, beside a vector's 1.5
+_RUN = 3.0  # cycles to copy a run of neighbours, beside those of its vectors
+_VECTOR = 3.0  # and a vector: most of what is stored leaves the nearest cache
 _ALONE = 1.5  # cycles to copy an element without neighbours
 _SHORT = 4  # neighbours below which they are copied one by one
 _LANES = 512  # lanes of one copy at most
 _DEEP = 256  # elements of a block of the sum before several images share it
 _IMAGES = 8  # that share a block at most
+_FEWER = 0.75  # share of the rows that is copied at most where taps share them
+_LOOP = 0.4  # cycles to enter a loop over taps
 
 
 def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
@@ -78,11 +82,25 @@ def windowed(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
     for step in steps if len(axes) > 1 else steps[-1:]:
         lanes = step * prod(fixed(a.extent) for a in axes[1:])
         if lanes <= _LANES and (lanes >= lanes_of(caps, c.width) or step == axes[0].extent):
-            shared = Windows(window, axes, step, beside[-1] if beside else None)
-            for columns in sorted({0, left_over(c, caps, lanes, others)}):
-                found = _scheduled(c, caps, shared, tiles[-1], lanes, columns)
+            copied = Windows(window, axes, step, beside[-1] if beside else None)
+            several = [copied, *_with_taps(c, caps, copied, tiles[-1])]
+            for w, columns in product(several, sorted({0, left_over(c, caps, lanes, others)})):
+                found = _scheduled(c, caps, w, tiles[-1], lanes, columns)
                 if found is not None:
                     yield found
+
+
+def _with_taps(c: Contraction, caps: Capabilities, w: Windows, tile: Axis) -> Iterator[Windows]:
+    """The same with rows copied once for all turns of an axis of the sum that moves the window from row to row."""
+    step = stride(w.load, w.axes[w.down].name)
+    if len(w.axes) == 1 or not isinstance(step, int) or read_next(c, caps, [a.name for a in w.axes], tile):
+        return  # tiles that ask for their rows do so in one loop
+    for axis in c.over[1:]:
+        hop = stride(w.load, axis.name)
+        if isinstance(hop, int) and hop > 0 and hop % step == 0:
+            found = replace(w, tap=axis, hop=hop // step)
+            if found.rows <= _FEWER * w.rows * fixed(axis.extent):
+                yield found
 
 
 def _scheduled(
@@ -90,7 +108,11 @@ def _scheduled(
 ) -> Schedule | None:
     """The schedule of one copy of so many lanes, `along` of which run along the sum."""
     width = max(caps.max_lanes * 32 // c.width, 1)
-    room = -(-lanes // width) * width  # lanes of the copy
+    row = -(-lanes // width) * width  # lanes of the sums
+    room = (
+        row + -(-(w.rows - w.places) * lanes // w.places // width) * width
+    )  # elements of the copy for one of the sum
+    taps = 1 if w.tap is None else fixed(w.tap.extent)
     bytes_ = c.total.dtype.bytes
     inside = prod(fixed(a.extent) for a in c.over[1:])
     turns, rows = fixed(c.over[0].extent), fixed(tile.extent)
@@ -98,24 +120,34 @@ def _scheduled(
     waits = c.home() is None
     if waits:
         w = replace(w, beside=None)
-    space = caps.stack - waits * rows * room * bytes_
-    space //= (room + along) * bytes_  # elements of the sum that one copy may hold
-    if space < inside:
+    space = caps.stack - waits * rows * row * bytes_
+    space //= inside * (room // taps + along) * bytes_  # turns that one copy may hold
+    if space < 1:
         return None
     least = min(turns, max(_DEEP // inside, 1))
     images = 1
     if w.beside is not None:
-        most = min(space // (inside * least), _IMAGES)
+        most = min(space // least, _IMAGES)
         images = max(n for n in _divisors(fixed(w.beside.extent)) if n <= max(most, 1))
-    most = space // inside // images
+    most = space // images
     blocks = -(-turns // most)
     w = replace(w, room=room, images=images)
     shape, cycles, _ = best_tile(Extents(rows, lanes - along, depth, True), caps, c.width, 0, 0)
     if along:
         cycles = (cycles + along_cycles(rows, shape.rows, along, depth, blocks, caps, c.width)) / WORTH
     run = fixed(w.axes[-1].extent)
-    copy = _ALONE if run < _SHORT else (_RUN + 1.5 * -(-run // lanes_of(caps, c.width))) / run
-    cycles += copy * lanes * depth + 2 * blocks * rows * room / width
+    copy = _ALONE if run < _SHORT else (_RUN + _VECTOR * -(-run // lanes_of(caps, c.width))) / run
+    cycles += copy * lanes * depth * w.rows / w.places / taps + 2 * blocks * rows * row / width
+    if w.tap is not None:  # loops inside of tiles' sums
+        cycles += (
+            _LOOP
+            * (len(c.over) - 1)
+            * depth
+            / fixed(c.over[-1].extent)
+            * -(-rows // shape.rows)
+            * -(-lanes // width)
+            / shape.vectors
+        )
     taken = {tile.name, *(a.name for a in w.axes)}
     outer = prod(fixed(a.extent) for a in c.rows if a.name not in taken) * fixed(w.axes[0].extent) // w.step
     weights = rows * depth * bytes_
@@ -149,6 +181,8 @@ class Windowed(Blocks):
         self.place: Size = 0  # of one of them
         self.block: Size = 0  # elements of its copy
         self.columns: Buffer | None = None  # the lanes behind the last whole vector
+        width = max(caps.max_lanes * 32 // c.width, 1)
+        self.row = -(-(fixed(s.lane.extent) + s.along) // width) * width  # lanes of the sums
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
@@ -164,9 +198,9 @@ class Windowed(Blocks):
 
     def _shared(self) -> tuple[Stmt, ...]:
         turns = self.c.over[0].extent
-        room = self._column * self.w.room
-        self.packed = Buffer("packed", self.c.total.dtype, room * self.w.images, "scratch")
-        self.block = room
+        taps = 1 if self.w.tap is None else fixed(self.w.tap.extent)
+        self.block = self._column // taps * self.w.room
+        self.packed = Buffer("packed", self.c.total.dtype, self.block * self.w.images, "scratch")
         local: tuple[Stmt, ...] = (Local(self.packed),)
         if self.s.along:
             size = self._column * self.s.along * self.w.images
@@ -176,7 +210,7 @@ class Windowed(Blocks):
             tiles = self._rows(lambda rows: self._everywhere(rows, self._whole, self._whole_beyond))
             return (*local, *self._copy(0, turns), *tiles)
         if self.s.waits:
-            self.waiting = Buffer("sums", self.c.total.dtype, self.tile.extent * self.w.room, "scratch")
+            self.waiting = Buffer("sums", self.c.total.dtype, self.tile.extent * self.row, "scratch")
             local = (*local, Local(self.waiting))
         zero = [replace(self._home(Strip(0, 1, None)), value=identity("add", self.c.total.dtype))]
         cleared = self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, zero))
@@ -185,7 +219,7 @@ class Windowed(Blocks):
     def _whole(self, strip: Strip, rows: Values) -> tuple[Stmt, ...]:
         """A register tile of whole sums, read from the copy of the present image."""
         total = self.c.total
-        here = fewer_loops(replace(total, body=self._read(total.body, self._position({}))))
+        here = fewer_loops(replace(total, body=self._read(total.body, {})))
         out = self._finished(strip, self.emitter.replaced(self.c.sinks, {id(total): here}), rows)
         return self._onward(out, strip, here, rows)
 
@@ -252,7 +286,7 @@ class Windowed(Blocks):
     def _home(self, strip: Strip) -> Sink:
         if self.waiting is None:
             return super()._home(strip)
-        at = dims.sym(self.tile.name) * self.w.room + dims.sym(self.s.lane.name)
+        at = dims.sym(self.tile.name) * self.row + dims.sym(self.s.lane.name)
         return Sink(self.c.total, self.waiting, at)
 
     # ------------------------------------------------------------ the copy
@@ -278,21 +312,38 @@ class Windowed(Blocks):
         """Where the columns of the present image begin."""
         return self.place * self._column * self.s.along if self.w.images > 1 else 0
 
-    def _read(self, body: Expr, at: Size) -> Expr:
-        """What is summed, with the copy read at place `at` of its block."""
-        place = self.place * self.block if self.w.images > 1 else 0
-        here = Load(self.packed, (place + at * self.w.room + dims.sym(self.s.lane.name),), self.load.dtype)
+    def _read(self, body: Expr, names: Mapping[str, Size]) -> Expr:
+        """What is summed, with the copy read instead. `names`: indices that stand for the loops of the sum."""
+        here = Load(self.packed, (self._slot_of(names) + dims.sym(self.s.lane.name),), self.load.dtype)
         return rewrite(body, lambda e: here if e == self.load else None, Memo())
+
+    def _slot_of(self, names: Mapping[str, Size]) -> Size:
+        """Where the lanes of an element of the sum begin in the copy."""
+        w = self.w
+        at: Size = 0
+        shift: Size = 0
+        for axis in self.c.over:
+            turn = names.get(axis.name, dims.sym(axis.name))
+            if axis == w.tap:
+                shift = turn * (w.hop * prod(fixed(a.extent) for a in w.axes[w.down + 1 :]))
+            else:
+                at = at * axis.extent + turn
+        place = self.place * self.block if w.images > 1 else 0
+        return place + at * w.room + shift
 
     def _copy(self, k: Size, count: Size) -> tuple[Stmt, ...]:
         """Copy all lanes of `count` turns of the sum's outermost loop from k on."""
         loops, names = self._loops_of(count)
-        at = self._position(names)
+        if self.w.tap is not None:  # its rows are there once
+            at = self.c.over.index(self.w.tap)
+            del loops[at]
+            names[self.w.tap.name] = 0
+        copied = dict(names)
         names[self.c.over[0].name] = k + names[self.c.over[0].name]
         lane: Size = 0
         for n, axis in enumerate(self.w.axes):
             index = self.emitter.name(axis.name.split(".")[0])
-            extent = axis.extent if n else self.w.step
+            extent = self.w.rows if n == self.w.down else axis.extent if n else self.w.step
             loops.append((index, extent))
             first = dims.sym(axis.name) if n == 0 and self.w.step != axis.extent else 0
             names[axis.name] = first + dims.sym(index)
@@ -300,9 +351,9 @@ class Windowed(Blocks):
         inner, run = loops.pop()
 
         def image(chosen: dict[str, Sequence[Size]]) -> tuple[Stmt, ...]:
-            place = self.place * self.block if self.w.images > 1 else 0
+            slot = self._slot_of(copied)
             env = names | {n: v[0] for n, v in chosen.items()}
-            sink = Sink(substitute(self.w.load, env, Memo()), self.packed, place + at * self.w.room + lane)
+            sink = Sink(substitute(self.w.load, env, Memo()), self.packed, slot + lane)
             if fixed(run) < _SHORT:
                 body = self.emitter.block([sink.at({inner: x}, Memo()) for x in range(fixed(run))])
             else:
@@ -310,7 +361,7 @@ class Windowed(Blocks):
             out = nested(loops, body)
             if self.columns is None:
                 return out
-            read = self._read(self.load, self._position({}))
+            read = self._read(self.load, {})
             assert isinstance(read, Load)
             return (*out, *self._columns(self.columns, self._column, read, 0, count, self._first_column))
 
@@ -322,11 +373,12 @@ class Windowed(Blocks):
         axis, rest = self.c.over[0], self.c.over[1:]
         inner = self.emitter.name(axis.name.split(".")[0])
         over = ((inner, count), *((a.name, a.extent) for a in rest))
-        at = self._position({axis.name: dims.sym(inner)})
+        names = {axis.name: dims.sym(inner)}
+        at = self._position(names)
 
         def tile(strip: Strip, rows: Values) -> tuple[Stmt, ...]:
             body = substitute(self.c.total.body, {axis.name: k + dims.sym(inner)}, Memo())
-            part = fewer_loops(Reduce("add", over, self._read(body, at), self.c.total.dtype))
+            part = fewer_loops(Reduce("add", over, self._read(body, names), self.c.total.dtype))
             return self._onward(self._added(strip, part, rows), strip, part, rows)
 
         def beyond(rows: Values) -> tuple[Stmt, ...]:
