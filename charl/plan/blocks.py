@@ -23,8 +23,10 @@ from charl.plan.outline import Labels, Outline, Part, Piece, axis_order, element
 
 # What is smaller in all stays as it is: it lives in a cache. Elements.
 SMALL = 1 << 17
-# Elements of a block of what is large: half of a usual second-level cache.
+# Elements of a block of what is large: half of a usual second-level cache. Of long rows more, so that there are some in a block:
+# each block packs an operand as long as they are once more.
 BLOCK = 1 << 16
+ROWS, _WIDER = 64, 4
 # Rows of a block where their number, or that of columns, is not known.
 OPEN = 128
 _FEWEST = 8  # rows of a block, or a contraction with it is not worth its name
@@ -244,7 +246,9 @@ def _inside(chain: _Chain, wanted: Sequence[Node], ready: set[Node]) -> set[Node
 
 def row_pieces(rows: Size, columns: Size) -> list[Piece]:
     """Blocks of the most rows that divide all of them and fit a cache; where none do, or nobody knows, also what they leave."""
-    most = max(BLOCK // columns, _FEWEST) if isinstance(columns, int) else OPEN
+    most = OPEN
+    if isinstance(columns, int):
+        most = max(BLOCK // columns, min(_WIDER * BLOCK // columns, ROWS), _FEWEST)
     if isinstance(rows, int):
         if rows <= most:
             return [Piece(0, rows)]

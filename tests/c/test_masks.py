@@ -11,9 +11,10 @@ from charl import dims
 from charl.backends.capabilities import AVX512
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph
-from charl.loops.ir import For, If, Stmt
+from charl.loops.ir import For, If, Stmt, Transpose
 from charl.loops.walk import statements
 from charl.passes import optimise
+from charl.plan.build import plan_program
 from tests.c import build
 from tests.c.test_contractions import EXACT, tiny
 from tests.elaborate.programs import program
@@ -98,6 +99,15 @@ def test_what_a_mask_hides_is_left_out(name: str) -> None:
     plan = build.plan_graph(_graph(name), AVX512)
     shortened = [c for c in plan.calls if any(map(_shortened, c.kernel.nests))]
     assert len(shortened) == CASES[name][2]
+
+
+def test_keys_that_no_query_of_a_block_sees_are_not_packed() -> None:
+    heads = "f32[1, 4, 512, 32]"
+    text = f"export fn f(q: {heads}, k: {heads}, v: {heads}) -> {heads} = attention(q, k, v, causal: true)"
+    (plan,) = plan_program(program(text), AVX512).plans
+    bodies = [s for c in plan.calls for nest in c.kernel.nests for s in statements(nest)]
+    tested = [x for s in bodies if isinstance(s, If) for x in s.body if isinstance(x, Transpose)]
+    assert tested and len(tested) == sum(isinstance(s, Transpose) for s in bodies)
 
 
 def test_shorter_loops_are_work_for_threads() -> None:

@@ -37,6 +37,7 @@ export fn step(q: {shape}, k: {shape}, v: {shape}, w: {shape}, m: f32[{time}, {t
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 8 * TIME)
+    monkeypatch.setattr(blocks, "ROWS", 8)
     monkeypatch.setattr(blocks, "OPEN", 8)
     monkeypatch.setattr(blocks, "SMALL", 0)
     monkeypatch.setattr(serial, "WORK", 64)  # scaled like these: a loop over blocks is not one kernel

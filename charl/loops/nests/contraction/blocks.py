@@ -33,7 +33,7 @@ from charl.loops.nests.contraction.ahead import (
 )
 from charl.loops.nests.contraction.cycles import even, rows_of
 from charl.loops.nests.contraction.form import Contraction, fewer_loops
-from charl.loops.nests.contraction.limits import SumLoop, limited
+from charl.loops.nests.contraction.limits import SumLoop, limited, wanted
 from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.nests.contraction.tiles import register_tile
@@ -186,13 +186,22 @@ class Blocks(Packing):
         """A block of packed operands, and all register tiles. Where the schedule says so the first of them packs as it reads."""
         if not self.s.as_read:
             used = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)))
-            return (*pack(strip), *used)
+            return (*self._wanted(strip, pack(strip)), *used)
         assert self.s.tile is not None
         _, _, size = rows_of(self.s.tile.extent, self.s.shape.rows)[0]
         first: Values = {self.s.tile.name: list(range(size))}
         packing = self._each_strip(strip, lambda one: tile(one, first, True))
         rest = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)), size)
         return (*packing, *rest)
+
+    def _wanted(self, strip: Strip, packing: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """The packing of a strip, where some tile that uses it has a term that counts."""
+        tile = self.s.tile
+        if tile is None or not isinstance(tile.extent, int) or self.s.shared:
+            return packing
+        spans: dict[str, tuple[Size, Size]] = {a.name: (0, a.extent - 1) for a in (tile, *self.c.over)}
+        spans[self.s.lane.name] = strip.start, strip.start + strip.many * self._width(strip) - 1
+        return wanted(packing, self.c.limits, spans, self.ranges)
 
     def _again(self, strip: Strip) -> int:
         """Elements of the last vector of a strip that the one before has, too."""

@@ -45,6 +45,17 @@ def limited(
     return tile
 
 
+def wanted(
+    packing: tuple[Stmt, ...], limits: Sequence[Size], spans: Ranges, ranges: Ranges
+) -> tuple[Stmt, ...]:
+    """What is packed for tiles over all of `spans`, where some term of theirs counts."""
+    for limit in limits:
+        most = _most(limit, spans)
+        if most is not None and not dims.nonnegative(most, ranges):
+            packing = (If(_nonnegative(most), packing),) if packing else ()
+    return packing
+
+
 def _shortened(
     tile: tuple[Stmt, ...], limits: Sequence[Size], spans: Ranges, loop: SumLoop, ranges: Ranges, tested: bool
 ) -> tuple[Stmt, ...]:
