@@ -302,7 +302,7 @@ def substitute(
     value: Callable[[Any], Any] | None = None,
     ranges: Mapping[str, Any] | None = None,
 ) -> int | Dim:
-    """Replace symbols by sizes; `value` maps the scalar expressions of run-time indices.
+    """Replace symbols by sizes; `value` maps the scalar expressions of run-time indices to such or to sizes.
 
     Raises ZeroDivisionError where a size becomes a divisor of zero.
     """
@@ -350,6 +350,8 @@ def _substitute_atom(
         return env.get(a.name, atom(a))
     if isinstance(a, Value):
         new = value(a.expr) if value else a.expr.substitute(env)
+        if isinstance(new, (int, Dim)):
+            return new
         number = getattr(new, "value", None)  # of a constant
         return number if type(number) is int else atom(Value(new))
     x, y = (substitute(arg, env, value, ranges) for arg in a.args)

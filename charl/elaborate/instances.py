@@ -213,7 +213,8 @@ def placeholder(el: Elaborator, t: Any, leaf: Leaf, path: str = "") -> Any:
         items = tuple(placeholder(el, x, leaf, below(str(i))) for i, x in zip(range(n), types, strict=False))
         return v.Run(items, t.length)
     if isinstance(t, v.OpaqueType):
-        return v.Instance(t, {"leaf": leaf(below("leaf"), t.leaf)})
+        one = TensorType(t.leaf.dtype, (*t.lead, *t.leaf.shape))
+        return v.Instance(t, {"leaf": leaf(below("leaf"), one)})
     if isinstance(t, v.InstanceType):
         if t.part == "grad":
             whole = replace(t, part="all")

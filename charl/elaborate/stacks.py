@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from charl.elaborate.elaborator import Elaborator
     from charl.elaborate.types import Matcher
 
+STACKED = (v.InstanceType, v.OpaqueType)  # types that have axes before those of their tensors
+
 NOT_STACKED = code("E0280", "a type cannot be stacked")
 WRITTEN = code("E0281", "what is written into a stack is no element of it")
 MANY = code("E0282", "indices reach into the elements of a stack")
@@ -48,7 +50,7 @@ def resolve(matcher: Matcher, t: Any, element: Any) -> Any:
 
 
 def _before(found: Any, sizes: tuple[Size, ...], t: Any) -> Any:
-    if isinstance(found, v.InstanceType):
+    if isinstance(found, STACKED):
         return replace(found, lead=(*sizes, *found.lead))
     if isinstance(found, TensorType):
         return TensorType(found.dtype, (*sizes, *found.shape))
@@ -65,13 +67,13 @@ def _before(found: Any, sizes: tuple[Size, ...], t: Any) -> Any:
 def split(actual: Any, element: Callable[[], Any]) -> tuple[tuple[Size, ...], Any] | None:
     """The axes of a type before those of an element, and the type of one; `element()` is asked for that of anything but a
     struct or model."""
-    if isinstance(actual, v.InstanceType):
+    if isinstance(actual, STACKED):
         return None if actual.lanes or actual.each else (actual.lead, replace(actual, lead=()))
     return _split(actual, element())
 
 
 def _split(actual: Any, one: Any) -> tuple[tuple[Size, ...], Any] | None:
-    if isinstance(actual, v.InstanceType) and isinstance(one, v.InstanceType):
+    if isinstance(actual, STACKED) and isinstance(one, STACKED):
         k = len(actual.lead) - len(one.lead)
         return (actual.lead[:k], replace(actual, lead=actual.lead[k:])) if k >= 0 else None
     if isinstance(actual, TensorType) and isinstance(one, TensorType):
@@ -94,7 +96,7 @@ def _split(actual: Any, one: Any) -> tuple[tuple[Size, ...], Any] | None:
 
 def is_stack(value: Any) -> bool:
     """Whether a value is a stack."""
-    return isinstance(value, v.Instance) and isinstance(value.type, v.InstanceType) and bool(value.type.lead)
+    return isinstance(value, v.Instance) and isinstance(value.type, STACKED) and bool(value.type.lead)
 
 
 def row(value: v.Instance, i: int | Node) -> Any:

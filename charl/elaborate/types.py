@@ -8,7 +8,7 @@ bare one is known. Never looks at how a value was computed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from charl.dims import Dim
@@ -68,6 +68,8 @@ class Matcher:
         stacked = stacks.base(self, t)
         if stacked is not None:
             self._stack(t, stacked, actual)
+        elif self._binds_element(t, actual):
+            self._stack_of_parameter(t, actual)
         elif isinstance(t, ast.TensorType):
             self._tensor(t, actual)
         elif isinstance(t, ast.NamedType):
@@ -107,6 +109,20 @@ class Matcher:
         lead, one = found
         self._shape(t, lead)
         self.match(element, one)
+
+    def _binds_element(self, t: Any, actual: Any) -> bool:
+        """Whether `M[N]` meets a stack and nothing says yet what M is."""
+        if not isinstance(t, ast.TensorType) or not isinstance(actual, stacks.STACKED) or not actual.lead:
+            return False
+        name = t.element.name
+        return name in self.parameters and self.lookup(name) is None and not (actual.lanes or actual.each)
+
+    def _stack_of_parameter(self, t: ast.TensorType, actual: Any) -> None:
+        """A stack of anything: the axes that `t` writes are its own, what they are axes of is the parameter."""
+        any_number = any(isinstance(d, ast.Pack) for d in t.dims)
+        k = len(actual.lead) if any_number else len(t.dims)
+        self._bind_parameter(t.element, replace(actual, lead=actual.lead[k:]))
+        self._shape(t, actual.lead[:k])
 
     def _shape(self, t: Any, shape: tuple[Any, ...]) -> None:
         """The dimensions of a tensor, or of a stack."""

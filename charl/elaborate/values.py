@@ -252,15 +252,20 @@ class Plain:
         return self.name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class OpaqueType:
-    """A type parameter in the check of a generic body: one floating leaf of unknown shape stands for all."""
+    """A type parameter in the check of a generic body: one floating leaf of unknown shape stands for all. It stacks."""
 
     name: str
     leaf: TensorType
+    lead: tuple[Size, ...] = ()
+    lanes: int = 0
+    each = None
+    of: object = field(default_factory=object)  # the parameter: another may have the same name
 
     def __str__(self) -> str:
-        return self.name
+        axes = f"[{', '.join(map(str, self.lead))}]" if self.lead else ""
+        return "an element of " * self.lanes + self.name + axes
 
 
 def type_of(value: Value) -> Any:
@@ -408,7 +413,7 @@ def rebuild(value: Value, change: Callable[[str, Node], Value], path: str = "") 
 def stacked(value: Value, sizes: tuple[Size, ...]) -> Value:
     """An aggregate whose tensors have got first axes of these sizes, with types that say so."""
 
-    def change(t: InstanceType) -> InstanceType:
+    def change(t: Any) -> Any:
         inner = sizes[: max(len(sizes) - t.lanes, 0)]
         return replace(t, lead=(*inner, *t.lead), lanes=max(t.lanes - len(sizes), 0))
 
@@ -418,7 +423,7 @@ def stacked(value: Value, sizes: tuple[Size, ...]) -> Value:
 def element(value: Value) -> Value:
     """An aggregate whose tensors have lost their first axis, with types that say so."""
 
-    def change(t: InstanceType) -> InstanceType:
+    def change(t: Any) -> Any:
         return replace(t, lead=t.lead[1:]) if t.lead else replace(t, lanes=t.lanes + 1)
 
     return _retyped(value, change)
@@ -429,10 +434,9 @@ def with_lead(value: Value, count: int, sizes: tuple[Size, ...]) -> Value:
     return _retyped(value, lambda t: replace(t, lead=(*sizes, *t.lead[count:])))
 
 
-def _retyped(value: Value, change: Callable[[InstanceType], InstanceType]) -> Value:
+def _retyped(value: Value, change: Callable[[Any], Any]) -> Value:
     if isinstance(value, Instance):
-        members = {n: _retyped(x, change) for n, x in value.members.items()}
-        return Instance(change(value.type) if isinstance(value.type, InstanceType) else value.type, members)
+        return Instance(change(value.type), {n: _retyped(x, change) for n, x in value.members.items()})
     if isinstance(value, Maybe):
         return Maybe(value.name, _retyped(value.value, change), value.condition)
     if isinstance(value, Tuple):

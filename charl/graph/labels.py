@@ -11,6 +11,10 @@ from typing import TypeVar
 from charl.graph.ir import Node
 from charl.source import Span
 
+# What only shows another value.
+_VIEWS = ("broadcast", "reshape", "transpose")
+_WORDS = {"contract": "product", "neg": "negative", "broadcast": "fill"}
+
 
 def label(node: Node) -> str:
     """A hint for identifiers that stand for `node`."""
@@ -18,7 +22,9 @@ def label(node: Node) -> str:
         return node.name
     if node.op == "item" and node.inputs[0].regions:
         return label(node.inputs[0].regions[0].results[node.attrs["position"]])
-    word = node.op.removeprefix("reduce_")
+    if node.op in _VIEWS and node.inputs[0].op != "constant":
+        return label(node.inputs[0])
+    word = _WORDS.get(node.op) or node.op.removeprefix("reduce_")
     if node.span is None:
         return word
     return "d_" * node.span.order + (_around(node.span, word) or word)
@@ -44,7 +50,7 @@ def _around(span: Span, word: str) -> str:
     whole = let is not None and let.value == (span.start, span.end)
     parts = [word]
     if let is not None and (whole or span.user is None):
-        parts = [let.name] if whole else [let.name, word]
+        parts = [let.name] if whole or let.name == word else [let.name, word]
     if function.kind != "export" and (let is None or span.user is not None):
         owner = next((d.name.lower() for d in names if d.kind == "type"), "")
         methods = [owner] if owner and function.name == "forward" else [owner, function.name]

@@ -281,3 +281,17 @@ def fresh(prefix: str = "k") -> str:
     """
     _COUNTER[0] += 1
     return f"{prefix}._{_COUNTER[0]}"
+
+
+def polynomial(e: Expr) -> Size | None:
+    """An integer as a polynomial of indices and sizes; None where it is none."""
+    if isinstance(e, IndexValue):
+        return e.index
+    if isinstance(e, Const):
+        return int(e.value)
+    if not isinstance(e, Apply) or e.fn not in ("add", "sub", "mul") or e.dtype.bytes < 4:
+        return None
+    a, b = (polynomial(x) for x in e.args)
+    if a is None or b is None:
+        return None
+    return a + b if e.fn == "add" else a - b if e.fn == "sub" else a * b

@@ -13,7 +13,7 @@ from charl import dims
 from charl.dims import Dim
 from charl.dtypes import boolean
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, IndexValue
+from charl.graph.scalar import Apply, Const, Expr, IndexValue, polynomial
 from charl.loops import walk
 from charl.loops.emit import Emitter
 from charl.loops.inline import Inliner
@@ -146,7 +146,7 @@ def _symbols(statements: Iterable[Stmt]) -> frozenset[str]:
 
 def _at_least(e: Expr, ranges: Ranges) -> bool:
     """Whether a value is proved to be 0 or more."""
-    size = _polynomial(e)
+    size = polynomial(e)
     if size is not None:
         return dims.nonnegative(size, ranges)
     if isinstance(e, Apply) and e.fn in ("max", "min"):
@@ -156,23 +156,9 @@ def _at_least(e: Expr, ranges: Ranges) -> bool:
 
 def _at_most(e: Expr, top: Size, ranges: Ranges) -> bool:
     """Whether a value is proved to be `top` or less."""
-    size = _polynomial(e)
+    size = polynomial(e)
     if size is not None:
         return dims.nonnegative(top - size, ranges)
     if isinstance(e, Apply) and e.fn in ("max", "min"):
         return (all if e.fn == "max" else any)(_at_most(a, top, ranges) for a in e.args)
     return False
-
-
-def _polynomial(e: Expr) -> Size | None:
-    """An integer as a polynomial of indices and sizes."""
-    if isinstance(e, IndexValue):
-        return e.index
-    if isinstance(e, Const):
-        return int(e.value)
-    if not isinstance(e, Apply) or e.fn not in ("add", "sub", "mul") or e.dtype.bytes < 4:
-        return None
-    a, b = (_polynomial(x) for x in e.args)
-    if a is None or b is None:
-        return None
-    return a + b if e.fn == "add" else a - b if e.fn == "sub" else a * b

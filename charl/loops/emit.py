@@ -18,7 +18,7 @@ from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
 from charl.loops.ends import ended
 from charl.loops.guards import anywhere, needed_by
-from charl.loops.inline import Memo, substitute
+from charl.loops.inline import Hints, Memo, substitute
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -46,7 +46,7 @@ class Emitter(Naming):
     def __init__(
         self,
         vectors: bool,
-        hints: dict[int, str] | None = None,
+        hints: Hints | None = None,
         numbers: Iterator[int] | None = None,
         scratch: Callable[[str, DType, int], Buffer] | None = None,
     ) -> None:
@@ -80,7 +80,7 @@ class Emitter(Naming):
             if isinstance(s.value, (Const, Ref)):
                 stores.append(s.statement())
                 continue
-            name = self.name(self.hints.get(id(s.value)) or (s.buffer.name if s.buffer else "value"))
+            name = self.name(self.hints.get(s.value) or (s.buffer.name if s.buffer else "value"))
             lets.append(Let(name, s.value, s.span))
             stores.append(replace(s, value=Ref(name, s.value.dtype)).statement())
         return (*lets, *stores)
@@ -154,10 +154,15 @@ class Emitter(Naming):
         bodies: list[Expr] = []
         for r in batch:
             rename: dict[str, Size] = {b: dims.sym(a) for (a, _), (b, _) in zip(over, r.over) if a != b}
-            bodies.append(substitute(r.body, rename, Memo()) if rename else r.body)
+            bodies.append(substitute(r.body, rename, self.memo()) if rename else r.body)
         names = frozenset(n for n, _ in over)
         width = self._lane_along(batch, bodies, over[-1])
-        registers = [self.name(self.hints.get(id(r), _LABELS.get(r.fn, "acc"))) for r in batch]
+        words = [self.hints.get(r) for r in batch]
+        each = "" if width is None else "_lanes"
+        registers = [
+            self.name(f"{w}{each}" if w else _LABELS.get(r.fn, "acc"))
+            for w, r in zip(words, batch, strict=True)
+        ]
         sinks = [
             Sink(body, register=name, fn=r.fn, position=_position(over) if r.fn.startswith("arg") else None)
             for r, body, name in zip(batch, bodies, registers)
@@ -174,7 +179,7 @@ class Emitter(Naming):
             self.vector_names.update(name for name, v in zip(registers, vector) if v)
             refs: list[Expr] = [Ref(name, r.dtype) for name, r in zip(registers, batch)]
             few = self.lane is not None and _number(over) * len(batch) <= _WRITTEN_OUT
-            loops = self.block(_each(over, sinks)) if few else self._loops(over, sinks, None, ())
+            loops = self.block(_each(over, sinks, self.memo)) if few else self._loops(over, sinks, None, ())
             return [*lets, *declared, *loops], refs, named
         end = self._end(batch)
         count = chain_count(over[-1][1], width, [s.value for s in sinks], end is not None)
@@ -186,7 +191,7 @@ class Emitter(Naming):
         if chains:
             joined = combined([(s.register, s.fn, s.value.dtype) for s in sinks], chains)
             out.append(Simd(self.name("lane"), width, None, joined))
-        totals = [self.name(self.hints.get(id(r), "total")) for r in batch]
+        totals = [self.name(w or "total") for w in words]
         out += [Horizontal(t, s.fn, s.register, s.value.dtype) for t, s in zip(totals, sinks)]
         return out, [Ref(t, r.dtype) for t, r in zip(totals, batch)], named
 
@@ -222,7 +227,9 @@ class Emitter(Naming):
         terms: list[Sink] = []
         for k in range(extent):
             for name, (r, _) in zip(registers, parts):
-                terms.append(Sink(substitute(r.body, {r.over[0][0]: k}, Memo()), register=name, fn="add"))
+                terms.append(
+                    Sink(substitute(r.body, {r.over[0][0]: k}, self.memo()), register=name, fn="add")
+                )
         stores = [
             replace(sink, value=Ref(name, r.dtype)).statement() for name, (r, sink) in zip(registers, parts)
         ]
@@ -251,13 +258,13 @@ class Emitter(Naming):
             stop = extent
         turns = list(sinks)
         for n, chain in enumerate(chains, 1):
-            moved = [s.at({name: dims.sym(name) + lanes(width) * n}, Memo()) for s in sinks]
+            moved = [s.at({name: dims.sym(name) + lanes(width) * n}, self.memo()) for s in sinks]
             turns += [replace(s, register=chain.get(s.register, s.register)) for s in moved]
         first = For(name, stop, (self._region(name, width, None, turns),), step=block)
         if stop == extent:
             return (first,)
         left = self.name(name.split(".")[0])
-        moved = [s.at({name: dims.sym(left)}, Memo()) for s in sinks]
+        moved = [s.at({name: dims.sym(left)}, self.memo()) for s in sinks]
         return (first, *self.lane_loop(left, extent, width, moved, begin=stop))
 
     def lane_loop(
@@ -280,7 +287,7 @@ class Emitter(Naming):
             out.append(For(name, full, (whole,), kind, begin, step))
         if full != extent:
             tail = self.name(name.split(".")[0])
-            moved = [s.at({name: dims.sym(tail)}, Memo()) for s in sinks]
+            moved = [s.at({name: dims.sym(tail)}, self.memo()) for s in sinks]
             start = begin if not out else full
             count = dims.minimum(extent - dims.sym(tail), step)
             region = self._region(tail, width, count, moved)
@@ -293,7 +300,7 @@ class Emitter(Naming):
         """Write what is behind `start` and the vector in which it lies. In parts of vectors, as compilers call memset else."""
         step = lanes(width)
         tail = self.name(name.split(".")[0])
-        memo = Memo()
+        memo = self.memo()
         moved = [s.at({name: dims.sym(tail)}, memo) for s in sinks]
         rest = [replace(s, value=s.rest.value, rest=None) for s in moved if s.rest and s.rest.written]
         if not rest:
@@ -304,7 +311,7 @@ class Emitter(Naming):
 
     def _region(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
         lane = self.name("lane")
-        memo = Memo()
+        memo = self.memo()
         env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}
         moved = [s.at(env, memo) for s in sinks]
         return self.region(lane, width, count, lambda: self.block(moved))
@@ -348,11 +355,11 @@ def _number(over: Sequence[tuple[str, Size]]) -> float:
     return prod(n if isinstance(n, int) else inf for _, n in over)
 
 
-def _each(over: Sequence[tuple[str, Size]], sinks: Sequence[Sink]) -> list[Sink]:
+def _each(over: Sequence[tuple[str, Size]], sinks: Sequence[Sink], memo: Callable[[], Memo]) -> list[Sink]:
     """The sinks at every index of few, one after another."""
     names = [name for name, _ in over]
     return [
-        s.at(dict(zip(names, at, strict=True)), Memo())
+        s.at(dict(zip(names, at, strict=True)), memo())
         for at in product(*(range(n) for _, n in over if isinstance(n, int)))
         for s in sinks
     ]

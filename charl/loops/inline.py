@@ -6,14 +6,27 @@ being the same object. Never decides what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
 
 from charl import dims
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Size
+from charl.graph.labels import label
+from charl.graph.scalar import (
+    Apply,
+    Const,
+    Expr,
+    Guard,
+    Index,
+    IndexValue,
+    Load,
+    Reduce,
+    Size,
+    polynomial,
+)
 from charl.loops.registers import Registers
 from charl.ops.record import OPS
 from charl.ops.source import constant_array
@@ -31,11 +44,29 @@ def scalar_constant(node: Node) -> Const | None:
     return Const(data.reshape(-1)[0].item(), node.dtype)
 
 
-class Memo:
-    """What expressions became, by their identity. An entry holds its expression, whose id would else pass to another one."""
+class Hints:
+    """Words for what expressions are, by their identity; an entry holds its expression, whose id would else pass to another."""
 
     def __init__(self) -> None:
+        self._entries: dict[int, tuple[Expr, str]] = {}
+
+    def get(self, e: Expr) -> str | None:
+        """The word for `e`, if there is one."""
+        found = self._entries.get(id(e))
+        return None if found is None else found[1]
+
+    def give(self, e: Expr, word: str) -> None:
+        """`e` is called so from now on."""
+        self._entries[id(e)] = e, word
+
+
+class Memo:
+    """What expressions became, by their identity. An entry holds its expression, whose id would else pass to another one.
+    What an expression with a hint becomes has it, too."""
+
+    def __init__(self, hints: Hints | None = None) -> None:
         self._entries: dict[int, tuple[Expr, Expr]] = {}
+        self._hints = hints
 
     def get(self, e: Expr) -> Expr | None:
         """What `e` became, if that is known."""
@@ -45,6 +76,9 @@ class Memo:
     def keep(self, e: Expr, out: Expr) -> None:
         """`e` became `out`."""
         self._entries[id(e)] = e, out
+        word = self._hints.get(e) if self._hints is not None and out is not e else None
+        if word is not None and self._hints is not None:
+            self._hints.give(out, word)
 
 
 class Inliner:
@@ -81,6 +115,16 @@ class Inliner:
         if found is None:
             found = self._elements[key] = self._expand(node, index)
         return found
+
+    def hints(self) -> Hints:
+        """What expressions are called: after the value that computes them, unless one that only shows it has a name."""
+        out, named = Hints(), set[int]()
+        for (node, _), e in self._elements.items():
+            if id(e) not in named and (node.name or out.get(e) is None):
+                out.give(e, label(node))
+            if node.name:
+                named.add(id(e))
+        return out
 
     def _expand(self, node: Node, index: Index) -> Expr:
         constant = scalar_constant(node)
@@ -132,7 +176,8 @@ class Inliner:
                 number = Const(_EXTREMES[out.fn](a.value for a in out.args), out.dtype)  # type: ignore[attr-defined]
                 out = self.registers.settled(number, number)
             else:
-                out = self.registers.settled(e, out)
+                alone = beside_border(e, out.children())
+                out = self.registers.settled(e, out) if alone is None else alone
         memo.keep(e, out)
         return out
 
@@ -141,8 +186,17 @@ class Inliner:
         if isinstance(i, int):
             return i
         if any(isinstance(a, (dims.Value, dims.Func)) for a in dims.atoms(i)):
-            return dims.substitute(i, {}, value=lambda e: self.map(e, memo), ranges=self.ranges)
+            return dims.substitute(i, {}, value=lambda e: self._place(self.map(e, memo)), ranges=self.ranges)
         return i
+
+    def _place(self, e: Expr) -> Expr | Size:
+        """A run-time index; the size that it is, where it is brought into a range in which it is proved to lie."""
+        if isinstance(e, Apply) and e.fn == "max" and isinstance(e.args[0], Apply) and e.args[0].fn == "min":
+            at, high, low = map(polynomial, (*e.args[0].args, e.args[1]))
+            if at is not None and high is not None and low is not None:
+                known = partial(dims.nonnegative, ranges=self.ranges)
+                return at if known(high - at) and known(at - low) else e
+        return e
 
     def _guard(self, guard: Guard, memo: Memo) -> Expr:
         """A guard without the bounds that the ranges prove; only what may be evaluated is looked at."""
@@ -156,6 +210,22 @@ class Inliner:
                 left.append((i, low, high))
         then = self.map(guard.then, memo)
         return Guard(tuple(left), then, self.map(guard.other, memo)) if left else then
+
+
+def beside_border(e: Expr, args: Sequence[Expr]) -> Expr | None:
+    """What a sum is whose sides became `args`, one of them the zeros around a value; None for any other. (-0 + 0 would be 0.)"""
+    if isinstance(e, Apply) and e.fn == "add" and len(args) == 2:
+        for was, side, other in zip(e.args, args, reversed(args), strict=True):
+            zero = isinstance(side, Const) and side.value == 0 and side.dtype.is_float
+            if zero and _bordered(was) and other.dtype == side.dtype:
+                return other
+    return None
+
+
+def _bordered(e: Expr) -> bool:
+    if isinstance(e, Load) and isinstance(e.source, Node):
+        return e.source.op in ("pad", "concatenate")
+    return isinstance(e, Guard)
 
 
 # What brings an index into range, of numbers too.

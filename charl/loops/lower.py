@@ -15,7 +15,6 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim, product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
-from charl.graph.labels import label
 from charl.graph.scalar import Apply, Const, Expr, Index, Load, Reduce
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
@@ -173,8 +172,7 @@ class Lowering:
             else:
                 parts.setdefault(inner, []).append(self._sink(node, index, inliner))
                 written.append((node, index, parts[inner][-1].value))
-        hints = {id(e): label(n) for (n, _), e in inliner._elements.items()}
-        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers, self.bound.scratch)
+        emitter = Emitter(self.caps.max_lanes > 1, inliner.hints(), self.bound.numbers, self.bound.scratch)
         emitter.ranges = inliner.ranges
         rows = tuple(a for a in rows if a.extent != 1)
         built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
@@ -244,8 +242,7 @@ class Lowering:
             for n in wanted
             for index in product_of(*(range(size) for size in n.shape if isinstance(size, int)))
         ]
-        hints = {id(e): label(n) for (n, _), e in inliner._elements.items()}
-        emitter = Emitter(self.caps.max_lanes > 1, hints, self.bound.numbers)
+        emitter = Emitter(self.caps.max_lanes > 1, inliner.hints(), self.bound.numbers)
         nest = emitter.simultaneous(sinks)
         return (*self._checks(members, nest), *nest)
 

@@ -12,7 +12,7 @@ from itertools import count as numbered
 
 from charl import dims
 from charl.graph.scalar import Apply, Const, Expr, Guard, IndexValue, Load, Reduce, Ref
-from charl.loops.inline import Memo, rewrite
+from charl.loops.inline import Hints, Memo, rewrite
 from charl.loops.ir import Let, Stmt
 from charl.loops.sinks import Sink
 
@@ -24,10 +24,10 @@ class Naming:
     """The registers of one nest. `vectors`: whether lanes may be used at all; `numbers` go into the names."""
 
     def __init__(
-        self, vectors: bool, hints: dict[int, str] | None = None, numbers: Iterator[int] | None = None
+        self, vectors: bool, hints: Hints | None = None, numbers: Iterator[int] | None = None
     ) -> None:
         self.vectors = vectors
-        self.hints = hints or {}
+        self.hints = Hints() if hints is None else hints
         self.lane: str | None = None
         self.vector_names: set[str] = set()
         self._numbers = numbers if numbers is not None else numbered(1)
@@ -36,11 +36,15 @@ class Naming:
         """A name that is unique in the nest."""
         return f"{prefix}.{next(self._numbers)}"
 
+    def memo(self) -> Memo:
+        """A memo that hands hints on."""
+        return Memo(self.hints)
+
     def replaced(self, sinks: Sequence[Sink], table: dict[int, Expr]) -> list[Sink]:
         """The sinks with expressions replaced: `table` by their identity; the caller holds them."""
         if not table:
             return list(sinks)
-        memo = Memo()
+        memo = self.memo()
         change = lambda e: table.get(id(e))  # noqa: E731
         return [replace(s, value=rewrite(s.value, change, memo)) for s in sinks]
 
@@ -57,7 +61,7 @@ class Naming:
         uses: dict[Expr, int] = {}
         order: list[Expr] = []
         bound: set[str] = set()  # what stands under them has no value outside of the sum
-        canon = Memo()
+        canon = self.memo()
 
         def count(e: Expr) -> None:
             first = uses.get(e)
@@ -125,10 +129,12 @@ class Naming:
 
     def _let(self, original: Expr, value: Expr, out: list[Stmt], purpose: str | None = None) -> Ref:
         """Name a value: after what it is an element of, else its purpose."""
-        hint = self.hints.get(id(original), purpose)
-        if hint is None and isinstance(original, Load):
+        if isinstance(original, Load):
             hint = "sum" if original.source.name == "sums" else f"{original.source.name}_element"
-        name = self.name(hint or "t")
+            hint = purpose or hint
+        else:
+            hint = self.hints.get(original) or purpose or _kind(original)
+        name = self.name(hint)
         if self.varies(value):
             self.vector_names.add(name)
         out.append(Let(name, value))
@@ -174,8 +180,25 @@ class Naming:
         """The sinks with what already has a name in this scope taken by it."""
         if not known:
             return list(sinks)
-        memo = Memo()
+        memo = self.memo()
         return [replace(s, value=rewrite(s.value, known.get, memo)) for s in sinks]
+
+
+# What a value is that nothing else gives a name.
+_KINDS = {
+    **dict.fromkeys(("add", "sum"), "sum"),
+    "sub": "difference",
+    "mul": "product",
+    "div": "quotient",
+    **dict.fromkeys(("max", "min"), "bounded"),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"), "holds"),
+}
+
+
+def _kind(e: Expr) -> str:
+    while isinstance(e, Apply) and e.fn in ("cast", "bitcast", "neg"):
+        e = e.args[0]
+    return _KINDS.get(e.fn, "value") if isinstance(e, Apply) else "value"
 
 
 def _trivial(e: Expr) -> bool:

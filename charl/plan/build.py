@@ -190,13 +190,12 @@ def _kernel_name(
     """export_what, after what the step updates, or its last named value; numbered where it is not the first."""
     stored = [n for g in step for n in g.stored]
     changed = [updates[n].name for n in stored if n in updates and updates[n].name]
-    if len(step) > 1:
-        what = "small_updates" if changed else "small"
-    elif changed:
+    if changed:
         what = f"update_{changed[-1]}"
     else:
         what = _last_whole([n for n in stored if n.name] or stored)
         what = "result" if what == export.name else what.removeprefix(f"{export.name.lower()}_")
+    what = f"{what}_and_more" if len(step) > 1 else what
     what = f"{what}_{kind}" if kind else what
     base = f"{export.name}_{''.join(c if c.isalnum() else '_' for c in what or '')}"
     names[base] = names.get(base, 0) + 1

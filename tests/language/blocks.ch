@@ -88,4 +88,34 @@ test "chosen functions" {
     assert counted(mut n)(x) == x and n == 3
 }
 
+struct Pool<M> {
+    items: M[4], used: i32
+    fn add(one: M) {
+        items[used] = one
+        used += 1
+    }
+    fn last() -> M = items[used - 1]
+}
+
+fn swap<M>(mut ps: M[N], i: i32, j: i32) {
+    let held = ps[i]
+    ps[i] = ps[j]
+    ps[j] = held
+}
+
+fn after<M>(ps: M[N], f: fn(M) -> M) -> M[N] {
+    let mut all = ps
+    swap(mut all, 0, N - 1)
+    vmap(f)(all)
+}
+
+test "stacks of a type parameter" {
+    let mut pool = Pool(items: vmap(|i| P(a: i as f32, b: [1.0, 2.0, i as f32]))(iota(4)), used: 1)
+    pool.add(P(a: 7.0, b: [0.0, 0.0, 5.0]))
+    assert pool.used == 2 and pool.last().a == 7.0
+    let doubled = after(pool.items, |p| P(a: 2.0 * p.a, b: p.b))
+    assert all(doubled.a == [6.0, 14.0, 4.0, 0.0])
+    assert all(doubled.b[:, 2] == [3.0, 5.0, 2.0, 0.0])
+}
+
 export fn cube(x: f32[N]) -> f32 = f(x)

@@ -3,6 +3,7 @@
 import pytest
 
 from charl.backends.capabilities import PORTABLE_C, WGSL, Capabilities
+from charl.compile import Options, compile_source
 from charl.elaborate import elaborate
 from charl.passes import optimise
 from charl.plan.build import plan_program
@@ -44,7 +45,7 @@ def test_kernels_are_called_after_what_they_compute(caps: Capabilities) -> None:
     assert "train_d_logits" in called["train"] and "train_update_net_a_w" in called["train"]
     own = {"hidden", "logits", "loss", "d_hidden", "d_logits"}
     assert all(name in own or "_" in name for name in stored["train"])
-    assert called["product"] == ["product_contract"]
+    assert called["product"] == ["product_result"]
 
 
 def test_what_hands_on_its_argument_does_not_name_it() -> None:
@@ -57,3 +58,17 @@ def test_what_hands_on_its_argument_does_not_name_it() -> None:
     program.exports[0].graph = optimise(program.exports[0].graph)
     (plan,) = plan_program(program, PORTABLE_C).plans
     assert "f_softmax" in {c.kernel.name for c in plan.calls}
+
+
+def test_values_of_a_row_are_called_after_what_they_are() -> None:
+    """The largest of a row and its sum, whose partial sums in lanes have names of their own; nothing is called `t`."""
+    files = compile_source(
+        Source("row.ch", "export fn f(x: f32[N, 20]) -> f32[N, 20] = softmax(x)"), Options(targets=("c",))
+    ).files
+    text = files["row.c"].decode()
+    for line in (
+        "const float softmax_max = vf32_reduce_max(softmax_max_lanes);",
+        "const float softmax_sum = vf32_reduce_add(softmax_sum_lanes);",
+    ):
+        assert line in text
+    assert "broadcast" not in text and " t = " not in text

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from charl import dims
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Guard
+from charl.graph.scalar import Apply, Expr, Guard
 from charl.loops.emit import Emitter
-from charl.loops.inline import Memo, rewrite
+from charl.loops.inline import beside_border, rewrite
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.sinks import Sink
@@ -42,10 +42,10 @@ def segmented(
     assert isinstance(axis.extent, int)
     for start, stop in pairwise((0, *cuts(axis, sinks), axis.extent)):
         if stop - start == 1:
-            out += segmented(emitter, rest, _moved(sinks, axis.name, start, None, 1), plain, lanes)
+            out += segmented(emitter, rest, _moved(emitter, sinks, axis.name, start, None, 1), plain, lanes)
             continue
         piece = Axis(emitter.name(axis.name.split(".")[0]), stop - start)
-        moved = _moved(sinks, axis.name, start, piece.name, stop - start)
+        moved = _moved(emitter, sinks, axis.name, start, piece.name, stop - start)
         if any(cuts(a, moved) for a in rest):
             out += (For(piece.name, piece.extent, segmented(emitter, rest, moved, plain, lanes), "parallel"),)
         else:
@@ -97,13 +97,18 @@ def _places(index: Size, name: str, low: Size, high: Size) -> set[int] | None:
     return {low * period - before, high * period - before} if isinstance(before, int) else None
 
 
-def _moved(sinks: Sequence[Sink], old: str, start: int, new: str | None, count: int) -> list[Sink]:
+def _moved(
+    emitter: Emitter, sinks: Sequence[Sink], old: str, start: int, new: str | None, count: int
+) -> list[Sink]:
     """The sinks in a piece of `count` places from `start` on, with the tests that are decided there left out."""
     at: Size = start if new is None else dims.sym(new) + start
-    memo = Memo()
+    memo = emitter.memo()
     shifted = [s.at({old: at}, memo) for s in sinks]
 
     def decided(e: Expr) -> Expr | None:
+        if isinstance(e, Apply) and any(isinstance(a, Guard) for a in e.args):
+            args = tuple(rewrite(a, decided, done) for a in e.args)
+            return beside_border(e, args) or Apply(e.fn, args, e.dtype)
         if not isinstance(e, Guard):
             return None
         kept = []
@@ -123,5 +128,5 @@ def _moved(sinks: Sequence[Sink], old: str, start: int, new: str | None, count: 
         then = rewrite(e.then, decided, done)
         return Guard(tuple(kept), then, rewrite(e.other, decided, done)) if kept else then
 
-    done = Memo()
+    done = emitter.memo()
     return [replace(s, value=rewrite(s.value, decided, done)) for s in shifted]

@@ -6,11 +6,12 @@ Every rule is checked by evaluating both sides on random values (tests/passes); 
 from __future__ import annotations
 
 from charl.passes.pattern import Rule
-from charl.passes.rules import algebra, contraction, hoist, indexing, layout, reduction, windows
+from charl.passes.rules import algebra, borders, contraction, hoist, indexing, layout, reduction, windows
 
 RULES: tuple[Rule, ...] = (
     *algebra.RULES,
     *layout.RULES,
+    *borders.RULES,
     *indexing.RULES,
     *reduction.RULES,
     *contraction.RULES,
