@@ -35,7 +35,7 @@ from charl.plan.access import nodes_of
 Size = int | Dim
 
 _RUN = 3.0  # cycles to copy a run of neighbours, beside those of its vectors
-_VECTOR = 3.0  # and a vector: most of what is stored leaves the nearest cache
+_VECTOR = (1.5, 3.0)  # and for a vector, where the copy stays in the nearest cache, and where it leaves it
 _ALONE = 1.5  # cycles to copy an element without neighbours
 _SHORT = 4  # neighbours below which they are copied one by one
 _LANES = 512  # lanes of one copy at most
@@ -135,19 +135,11 @@ def _scheduled(
     shape, cycles, _ = best_tile(Extents(rows, lanes - along, depth, True), caps, c.width, 0, 0)
     if along:
         cycles = (cycles + along_cycles(rows, shape.rows, along, depth, blocks, caps, c.width)) / WORTH
-    run = fixed(w.axes[-1].extent)
-    copy = _ALONE if run < _SHORT else (_RUN + _VECTOR * -(-run // lanes_of(caps, c.width))) / run
-    cycles += copy * lanes * depth * w.rows / w.places / taps + 2 * blocks * rows * row / width
+    held = room * images * inside // taps * -(-turns // blocks) * bytes_
+    cycles += _copying(w, caps, c.width, lanes * depth, held) + 2 * blocks * rows * row / width
     if w.tap is not None:  # loops inside of tiles' sums
-        cycles += (
-            _LOOP
-            * (len(c.over) - 1)
-            * depth
-            / fixed(c.over[-1].extent)
-            * -(-rows // shape.rows)
-            * -(-lanes // width)
-            / shape.vectors
-        )
+        tiles = -(-rows // shape.rows) * -(-lanes // (width * shape.vectors))
+        cycles += _LOOP * tiles * (len(c.over) - 1) * depth / fixed(c.over[-1].extent)
     taken = {tile.name, *(a.name for a in w.axes)}
     outer = prod(fixed(a.extent) for a in c.rows if a.name not in taken) * fixed(w.axes[0].extent) // w.step
     weights = rows * depth * bytes_
@@ -159,6 +151,14 @@ def _scheduled(
         lane, tile, loops, shape, depth=split(turns, most) if blocks > 1 else None, waits=waits, windows=w,
         onward=read_next(c, caps, [a.name for a in w.axes], tile), along=along, cost=cycles * outer,
     )  # fmt: skip
+
+
+def _copying(w: Windows, caps: Capabilities, bits: int, elements: int, held: int) -> float:
+    """Cycles to copy what windows of so many elements see, `held` bytes of it at once."""
+    run, taps = fixed(w.axes[-1].extent), 1 if w.tap is None else fixed(w.tap.extent)
+    vector = _VECTOR[held > caps.cache[0]]
+    each = _ALONE if run < _SHORT else (_RUN + vector * -(-run // lanes_of(caps, bits))) / run
+    return each * elements * w.rows / w.places / taps
 
 
 def _divisors(n: int) -> list[int]:
