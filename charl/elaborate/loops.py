@@ -43,11 +43,19 @@ class Elements:
 
 @dataclass
 class Axis:
-    """A range or the first axis of a tensor: how many elements, the one at a run-time index, the one at a known index."""
+    """A range or the first axis of a tensor: how many elements, the one at a run-time index, the one at a known index; its place,
+    where it is that of a stack which may be written."""
 
     extent: Size
     element: Callable[[Node], Any]
     known: Callable[[int], Any]
+    written: Callable[[int | Node], Place] | None = None
+
+    def place(self, i: int | Node) -> Place:
+        """What a turn goes over."""
+        if self.written is not None:
+            return self.written(i)
+        return Temporary(self.element(i) if isinstance(i, Node) else self.known(i))
 
     def unrolled(self, el: Elaborator, const: bool, e: Any) -> Elements:
         """The elements one by one; none yet where a body is checked for every number of them."""
@@ -63,7 +71,7 @@ class Axis:
                 help="fix the number, in the source or by `--dim`; or let it stay a loop: `for i in …`",
             )
         _limit(self.extent, const or el.host is not None, e)
-        return Elements([Temporary(self.known(i)) for i in range(self.extent)], True)
+        return Elements([self.place(i) for i in range(self.extent)], True)
 
 
 @dataclass
@@ -157,7 +165,8 @@ def _sequence(el: Elaborator, place: Place, e: Any, const: bool) -> Elements | A
         x = value
         return Axis(x.shape[0], lambda i: indexing.row(x, i), lambda i: indexing.row(x, i))
     if stacks.is_stack(value):
-        return Axis(value.type.lead[0], lambda i: stacks.row(value, i), lambda i: stacks.row(value, i))
+        row: Callable[[int | Node], Any] = partial(stacks.row, value)
+        return Axis(value.type.lead[0], row, row, partial(stacks.Row, place) if place.mutable else None)
     raise fail(NOT_ITERABLE, f"{v.describe_value(value)} has no elements to go over", e.span)
 
 
@@ -279,6 +288,7 @@ def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements | A
             axes[0].extent,
             lambda i: v.Tuple(tuple(a.element(i) for a in axes)),
             lambda i: v.Tuple(tuple(a.known(i) for a in axes)),
+            partial(_side_by_side, axes) if any(a.written for a in axes) else None,
         )
     found = [p.unrolled(el, const, e) if isinstance(p, Axis) else p for p in parts]
     if any(p.symbolic and not p.places for p in found):
@@ -290,6 +300,10 @@ def _zip(el: Elaborator, e: ast.Call, scope: Scope, const: bool) -> Elements | A
         )
     rows = [statements.Places(list(row)) for row in zip(*(p.places for p in found), strict=True)]
     return Elements(list(rows), all(p.stack for p in found), any(p.symbolic for p in found))
+
+
+def _side_by_side(axes: list[Axis], i: int | Node) -> Place:
+    return statements.Places([a.place(i) for a in axes])
 
 
 def _leaves(el: Elaborator, place: Place) -> Elements:

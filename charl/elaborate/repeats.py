@@ -57,8 +57,8 @@ def bounded(
     def body(turn: _Turn) -> None:
         inner = Scope(scope)
         el.indices[turn.index] = (0, axis.extent - 1)
-        element = axis.element(turn.index)
-        statements.bind_pattern(el, e.pattern, element, inner, e.iterable, Temporary(element))
+        place = axis.place(turn.index)
+        statements.bind_pattern(el, e.pattern, place.get(), inner, e.iterable, place)
         if goes_on is not None:
             turn.condition = goes_on(turn.index)
         if e.condition is not None:

@@ -7,14 +7,14 @@ Enters: type expressions, stacked values, index plans. Leaves: types with axes b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from charl import dtypes, ops
 from charl.elaborate import access, indexing
 from charl.elaborate import values as v
 from charl.elaborate.access import At
-from charl.elaborate.scope import Scope
+from charl.elaborate.scope import Binding, Place, Scope
 from charl.errors import Label, code, fail
 from charl.graph.ir import Node, Size, TensorType, at_span
 from charl.syntax import ast
@@ -102,6 +102,43 @@ def is_stack(value: Any) -> bool:
 def row(value: v.Instance, i: int | Node) -> Any:
     """An element of the first axis."""
     return v.element(v.rebuild(value, lambda _, n: indexing.row(n, i)))
+
+
+@dataclass
+class Row:
+    """An element of the first axis of a stack, as a place. What was read or written is what is read until the stack changes."""
+
+    base: Place
+    index: int | Node
+    _known: tuple[Any, Any] | None = None  # the stack, and its element
+
+    def get(self) -> Any:
+        stack = self.base.get()
+        if self._known is None or self._known[0] is not stack:
+            self._known = stack, row(stack, self.index)
+        return self._known[1]
+
+    def set(self, value: Any) -> None:
+        old, new = dict(v.leaves(self.get())), dict(v.leaves(value))
+        at = self.index if isinstance(self.index, Node) else ops.constant(self.index, dtypes.i32)
+
+        def written(path: str, x: Node) -> Node:
+            if new[path] is old[path]:
+                return x
+            starts = [at, *(ops.constant(0, dtypes.i32) for _ in x.shape[1:])]
+            return ops.dynamic_update(x, ops.reshape(new[path], (1, *x.shape[1:])), starts)
+
+        if old != new:
+            self.base.set(v.rebuild(self.base.get(), written))
+            self._known = self.base.get(), value
+
+    @property
+    def mutable(self) -> bool:
+        return self.base.mutable
+
+    @property
+    def root(self) -> Binding | None:
+        return self.base.root
 
 
 def together(parts: Sequence[Any]) -> Any:

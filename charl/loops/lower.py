@@ -276,16 +276,16 @@ class Lowering:
         if node in self.fusion.taken or (self.fusion.leaf(base) and self.place(base) is place):
             self.bound.loaded.add(place)
         else:
-            index = tuple(dims.sym(f"i{d}") for d in range(node.rank))
+            index = tuple(0 if s == 1 else dims.sym(f"i{d}") for d, s in enumerate(node.shape))
             inliner.ranges.update({f"i{d}": (0, s - 1) for d, s in enumerate(node.shape)})
             value = inliner.element(base, index)
             emitter = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers)
-            axes = [Axis(f"i{d}", s) for d, s in enumerate(node.shape)]
+            axes = [Axis(f"i{d}", s) for d, s in enumerate(node.shape) if s != 1]
             sink = Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
             copy = threaded(build_nest(emitter, self.caps, axes, [Part((), (sink,))], False), self.caps)
-        over = tuple((f"u{d}", size) for d, size in enumerate(form.over))
+        at: Index = tuple(0 if size == 1 else dims.sym(f"u{d}") for d, size in enumerate(form.over))
+        over = tuple((f"u{d}", size) for d, size in enumerate(form.over) if size != 1)
         inliner.ranges.update({n: (0, s - 1) for n, s in over})
-        at = tuple(dims.sym(n) for n, _ in over)
         to = tuple(inliner.index(i, Memo()) for i in form.index(at))
         value = inliner.map(form.value(at), Memo())
         at_once = form.combine == "add"

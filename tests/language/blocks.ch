@@ -118,4 +118,50 @@ test "stacks of a type parameter" {
     assert all(doubled.b[:, 2] == [3.0, 5.0, 2.0, 0.0])
 }
 
+struct Body { x: f32[2], v: f32[2] }
+
+fn push(mut p: Body, dt: f32) { p.x += dt * p.v }
+
+fn advanced(mut all: Body[N], dt: f32) -> f32 {
+    let mut far = 0.0
+    for p in all {
+        push(mut p, dt)
+        if p.x[0] > 2.0 { p.v *= 0.5 }
+        far += sum(p.x)
+    }
+    far
+}
+
+fn exchanged(mut ps: Body[N], mut qs: Body[N], w: f32[N]) {
+    for (p, q, a) in zip(ps, qs, w) {
+        p.x += a * q.v
+        let held = q.x
+        q.x = p.x
+        p.x = held
+    }
+}
+
+fn swung(all: Body[4], dt: f32) -> f32 {
+    let mut others = all
+    for const _ in 0..2 {
+        for p in others { p.x = sin(p.x) * dt }
+    }
+    sum(others.x ** 2)
+}
+
+test "elements of a stack are written in a loop" {
+    let mut ps = vmap(|i| Body(x: [i as f32, 1.0], v: [1.0, 2.0]))(iota(4))
+    check_grad(|dt| swung(ps, dt), 0.7)
+    assert close(advanced(mut ps, 0.5), 16.0)
+    assert close(ps.x, [[0.5, 2.0], [1.5, 2.0], [2.5, 2.0], [3.5, 2.0]])
+    assert close(ps.v, [[1.0, 2.0], [1.0, 2.0], [0.5, 1.0], [0.5, 1.0]])
+    let mut qs = vmap(|i| Body(x: [7.0, i as f32], v: [1.0, 2.0]))(iota(4))
+    exchanged(mut ps, mut qs, [1.0, 0.0, 0.0, 2.0])
+    assert close(ps.x, [[7.0, 0.0], [7.0, 1.0], [7.0, 2.0], [7.0, 3.0]])
+    assert close(qs.x, [[1.5, 4.0], [1.5, 2.0], [2.5, 2.0], [5.5, 6.0]])
+    for const p in ps { p.x = zeros(2) }
+    assert all(ps.x == 0.0)
+}
+
+export fn advance(mut all: Body[N], dt: f32) -> f32 = advanced(mut all, dt)
 export fn cube(x: f32[N]) -> f32 = f(x)
