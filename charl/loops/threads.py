@@ -91,6 +91,9 @@ def serial(s: Stmt, divided: bool = False) -> Stmt:
     if isinstance(s, For):
         kind: Kind = "divided" if divided and s.kind == "divided" else "serial"
         return replace(s, kind=kind, body=tuple(serial(x, divided) for x in s.body))
+    if isinstance(s, If):
+        sides = (tuple(serial(x, divided) for x in side) for side in (s.body, s.otherwise))
+        return If(s.condition, *sides)
     return s
 
 

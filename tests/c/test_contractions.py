@@ -115,7 +115,7 @@ def thin_cases() -> Iterator[Case]:
         yield Case(1, rows, n, k, (False, False), ("none", "bias", "long", "two")[rows - 1], f32)
 
 
-STREAMED = Case(1, 128, 256, 384, (False, False), "bias", f32)
+STREAMED = Case(1, 80, 256, 384, (False, False), "bias", f32)
 
 
 ASKING = [
@@ -220,6 +220,16 @@ def test_blocks_ask_for_the_next() -> None:
     for turn in _turns(call.kernel.nests, {}):
         asked.update(dims.evaluate(s.index, env) for s, env in turn)
     assert {i // n for i in asked} == set(range(k)) and max(asked) < n * k
+
+
+def test_few_rows_pack_weights_from_memory() -> None:
+    """Their tiles wait for such weights or ask for them in time; those that the second cache holds are read where they lie."""
+    for rows, columns, packs in ((32, 768, True), (16, 768, True), (32, 64, False)):
+        (call,) = build.plan_graph(
+            Case(1, rows, columns, 3072, (False, False), "none", f32).graph(), AVX512
+        ).calls
+        text = print_kernel(call.kernel)
+        assert ("packed[" in text) == packs == ("prefetch" in text)
 
 
 @pytest.mark.parametrize("case", ASKING, ids=str)

@@ -214,22 +214,24 @@ def asking_tile(
 
 
 def asking_next(
-    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, k: Size, number: Size, lanes: int,
-    ranges: Mapping[str, tuple[Size, Size]],
+    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, around: Strip, k: Size, number: Size,
+    lanes: int, ranges: Mapping[str, tuple[Size, Size]],
 ) -> tuple[Stmt, ...]:  # fmt: skip
-    """Tile `number` of the block that begins at `k`, each part of whose sum asks for a row of the block that is packed next.
-
-    That is the next of the sum, or behind the last one the first of the next strip.
+    """Tile `number` of a strip of the block that begins at `k`, each part of whose sum asks for a row of what is packed next:
+    that of the next strip of those `around` it, in which it has that place, or behind the last one the first of the next block.
     """
     (load,), (axis,) = s.packed, c.over
     assert s.depth is not None
-    after, width = k + s.depth, strip.vectors * lanes
-    begin = strip.start + width * dims.floordiv(after, axis.extent)
-    begin = dims.minimum(begin, s.lane.extent - width, ranges)
+    width = strip.vectors * lanes
+    on = dims.floordiv(around.place + 1, around.many)
+    begin = strip.start + width * (1 - on * around.many)
+    if not dims.nonnegative(s.lane.extent - around.start - width * around.many):  # the last strip is not full
+        begin = dims.minimum(begin, s.lane.extent - width, ranges)
+    after = dims.minimum(k + on * s.depth, axis.extent - s.depth, ranges)
     row = dims.minimum(
         number * parts.count + dims.sym(parts.part), s.depth - 1, {**ranges, parts.part: (0, parts.count - 1)}
     )
-    ask = _lines(load, {axis.name: dims.mod(after, axis.extent) + row}, s.lane.name, begin, width, lanes)
+    ask = _lines(load, {axis.name: after + row}, s.lane.name, begin, width, lanes)
     return tuple(_in_loop(x, parts.part, ask) for x in tile)
 
 

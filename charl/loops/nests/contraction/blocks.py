@@ -31,10 +31,10 @@ from charl.loops.nests.contraction.ahead import (
     lines_in_parts,
     rows_in_parts,
 )
-from charl.loops.nests.contraction.cycles import even, rows_of
+from charl.loops.nests.contraction.cycles import Segment, even, exact_segments, rows_of
 from charl.loops.nests.contraction.form import Contraction, fewer_loops
 from charl.loops.nests.contraction.limits import SumLoop, limited, wanted
-from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested
+from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested, where_equal
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.loops.nests.contraction.tiles import register_tile
 from charl.loops.sinks import Sink, identity
@@ -49,10 +49,6 @@ class Tiled(Protocol):
     """What stands in a loop over the tile axis, for `size` of its elements at once."""
 
     def __call__(self, i: Size, size: int) -> tuple[Stmt, ...]: ...
-
-
-# (start, stop, vectors, whether the last may be partial) of strips.
-Segment = tuple[Size, Size, int, bool]
 
 
 class Blocks(Packing):
@@ -218,6 +214,8 @@ class Blocks(Packing):
     # ------------------------------------------------------------ one strip
 
     def _strip(self, strip: Strip) -> tuple[Stmt, ...]:
+        if self.s.streamed:
+            return self._streamed(strip)
         kept = self._arrays(strip)
         local = () if self.s.shared else tuple(Local(b) for b in kept)
         if self.s.depth is not None:
@@ -249,6 +247,26 @@ class Blocks(Packing):
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
         return (*local, *self._packed_and_used(strip, pack, tile))
+
+    def _streamed(self, strips: Strip) -> tuple[Stmt, ...]:
+        """All strips of a block of the sum, each with what it packs, before those of the next block: what the tiles of a block
+        read of the other operand stays in the second cache.
+        """
+        assert self.s.depth is not None
+        last = self.c.over[0].extent - self.s.depth
+
+        def block(k: Size, count: Size) -> tuple[Stmt, ...]:
+            def one(strip: Strip) -> tuple[Stmt, ...]:
+                around = replace(strips, place=strip.place)
+                strip = replace(strip, place=0)  # of its own array
+                kept = self._arrays(strip)
+                begin = where_equal(k, 0, self._cleared(strip))
+                end = where_equal(k, last, self._epilogue(strip))
+                return (*(Local(b) for b in kept), *begin, *self._block(strip, kept, k, count, around), *end)
+
+            return self._each_strip(strips, one)
+
+        return self._depth_loop(block, "each" if strips.many > 1 else "serial")
 
     def _asking(
         self, tile: tuple[Stmt, ...], parts: Parts, strip: Strip, strips: int, rows: Values
@@ -379,8 +397,11 @@ class Blocks(Packing):
         block = self.emitter.simultaneous if self._again(strip) else self.emitter.block
         return self._region(strip, lambda at, _: block(instances(sinks, {**rows, lane: at})))
 
-    def _block(self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size) -> tuple[Stmt, ...]:
-        """Add one block of the sum to a strip of the results."""
+    def _block(
+        self, strip: Strip, kept: Sequence[Buffer], k: Size, count: Size, around: Strip | None = None
+    ) -> tuple[Stmt, ...]:
+        """Add one block of the sum to a strip of the results, which has its place among
+        those `around` it that take the block in turn."""
         axis, rest = self.c.over[0], self.c.over[1:]
         inner = self.emitter.name(axis.name.split(".")[0])
         over = ((inner, count), *((a.name, a.extent) for a in rest))
@@ -395,10 +416,12 @@ class Blocks(Packing):
                 place, innermost = dims.sym(inner), over[-1][0]
                 keep = partial(self._keep, one, kept, index=k + place, place=place, innermost=innermost)
                 return self._added(one, part, rows, keep)
-            if self.s.streamed:
+            if around is not None:
                 parts = block_in_parts(self.emitter, part, self._number_of_tiles)
                 added, number = self._added(one, parts.total, rows), self._number(self._own(rows)[0])
-                return asking_next(added, parts, self.c, self.s, one, k, number, self.least, self.ranges)
+                return asking_next(
+                    added, parts, self.c, self.s, one, around, k, number, self.least, self.ranges
+                )
             added = self._onward(self._added(one, part, rows), one, part, rows)
             return self._limited(added, one, rows, SumLoop(inner, axis.name, k, count))
 
@@ -429,22 +452,3 @@ class Blocks(Packing):
         sinks = self.emitter.replaced(self.c.sinks, {id(total): waiting})
         sinks.sort(key=lambda s: s.buffer is home.buffer)  # the sum's own place is overwritten last
         return self._one_by_one(strip, sinks)
-
-
-def exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:
-    """Strips of whole vectors. `again`: a last strip that is not full may begin earlier and compute some elements twice."""
-    whole, rest = divmod(extent, width)
-    if again and rest and whole:
-        whole, rest = whole + 1, 0
-    full, more = divmod(whole, vectors)
-    if full and not more and full * vectors * width > extent:
-        full, more = full - 1, vectors
-    start = 0
-    if full:
-        start = full * vectors * width
-        yield 0, start, vectors, False
-    if more:
-        yield max(min(start, extent - more * width), 0), min(start + more * width, extent), more, False
-        start += more * width
-    if rest:
-        yield start, extent, 1, True

@@ -6,7 +6,7 @@ array costs that comes from a cache again and again. A size that is not known co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import floor, prod, sqrt
@@ -16,6 +16,8 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 
 Size = int | Dim
+# (start, stop, vectors, whether the last may be partial) of strips.
+Segment = tuple[Size, Size, int, bool]
 
 _UNKNOWN = 256
 _COPY = 0.1  # and to copy one in order, of rows that take a pair of cache lines; twice that of longer rows
@@ -90,6 +92,7 @@ def best_tile(
     lanes = lanes_of(caps, width)
     best: tuple[float, Tile, bool] | None = None
     most = max(1, -(-e.columns // lanes))
+    fetch = FETCH[e.columns * e.depth * width // 8 > caps.cache[1]]
     for vectors in (wide,) if wide else widths(e.columns, lanes, caps):
         # a single row's multiply-adds take the vectors from memory
         limit = max((caps.registers - 1 - vectors) // vectors, 1)
@@ -97,10 +100,13 @@ def best_tile(
         for size in _sizes(e, limit):
             cycles, visits = _all_tiles(e, size, vectors, caps, width)
             plain = cycles + VISIT * visits * far
+            strips = -(-most // vectors)
+            if e.even and fetch > FETCH[0]:  # its first tile waits as long as a loop that packs
+                plain += (fetch - VISIT) * strips * e.depth * movable
             cycles, visits = _all_tiles(replace(e, packed=True), size, vectors, caps, width)
             copy = (_COPY if vectors * lanes * width // 8 <= _PAIR else 2 * _COPY) * e.columns
             if e.even:
-                copy = FETCH[e.columns * e.depth * width // 8 > caps.cache[1]] * -(-most // vectors)
+                copy = fetch * strips
             copied = cycles + copy * e.depth * movable + VISIT * visits * (far - movable)
             packs = movable > 0 and e.depth >= 16 and copied < plain
             cycles = copied if packs else plain
@@ -197,6 +203,25 @@ def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabil
             step = max(step, strip / bytes_per_cycle)
     delay = ROW_LOAD * rows + LANE_LOAD * vectors
     return (step + delay) * depth + 1.5 * work + 12
+
+
+def exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterator[Segment]:
+    """Strips of whole vectors. `again`: a last strip that is not full may begin earlier and compute some elements twice."""
+    whole, rest = divmod(extent, width)
+    if again and rest and whole:
+        whole, rest = whole + 1, 0
+    full, more = divmod(whole, vectors)
+    if full and not more and full * vectors * width > extent:
+        full, more = full - 1, vectors
+    start = 0
+    if full:
+        start = full * vectors * width
+        yield 0, start, vectors, False
+    if more:
+        yield max(min(start, extent - more * width), 0), min(start + more * width, extent), more, False
+        start += more * width
+    if rest:
+        yield start, extent, 1, True
 
 
 def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:

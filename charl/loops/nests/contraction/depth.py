@@ -63,7 +63,7 @@ def _bounded(c: Contraction, caps: Capabilities, s: Schedule) -> Schedule:
         room -= tile * width if isinstance(tile, int) else room
     fits = not s.flipped and turn <= room
     if fits and (deep := _streamed(c, caps, s)):
-        return replace(s, depth=deep, streamed=True)
+        return replace(s, depth=deep, strips=_everywhere(c, caps, s), divided=True, streamed=True)
     s = replace(s, as_read=fits and _as_read(c, caps, s))
     if not s.flipped and (shared := _shared(c, caps, s, turn)):
         return shared
@@ -110,7 +110,7 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
     if scattered:
         # a line of each of their rows stays in the nearest cache until the next tile takes its rest
         most = min(most, max(caps.cache[0] // 2 // LINE // inside, 1))
-    everywhere = -(-known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
+    everywhere = _everywhere(c, caps, s)
     best: tuple[float, int, int] | None = None
     for strips in range(1, everywhere + 1):
         depth = split(extent, max(min(most, caps.packed // (turn * strips)), 1))
@@ -136,20 +136,30 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
 
 
 def _streamed(c: Contraction, caps: Capabilities, s: Schedule) -> int | None:
-    """The depth of blocks whose tiles ask for the next one, of a large operand that comes from memory once.
+    """The depth of blocks whose tiles ask for what is packed next, of a large operand that comes from memory once.
 
-    For some tiles only: many of them make up for packing that waits. Each block but the first visits the results once more.
+    All strips of a block come before the next block, so that what tiles read of the other operand stays in the second cache: of
+    more rows it would not, but many tiles make up for packing that waits. Each block but the first visits the results once more.
     """
     if s.turned or len(s.packed) != 1 or len(c.over) != 1 or s.tile is None or c.limits or c.home() is None:
         return None
     sizes = (c.over[0].extent, s.tile.extent, s.lane.extent)
-    if not all(isinstance(x, int) for x in sizes) or not caps.exact or _scattered(c, caps, s):
+    if not all(isinstance(x, int) for x in sizes) or not caps.exact:
         return None
     depth, rows, columns = (known(x) for x in sizes)
-    if depth * columns * c.total.dtype.bytes <= caps.cache[1] or not 3 <= rows / s.shape.rows < _MANY:
+    if depth * columns * c.total.dtype.bytes <= caps.cache[1] or rows <= s.shape.rows:
         return None
     most = next((n for n in range(_STREAMED, _STREAMED // 2, -1) if depth % n == 0), None)
-    return most if most and rows * (depth // most - 1) < 1.4 * depth else None
+    if not most or rows * most * c.total.dtype.bytes > caps.cache[1] // 4:
+        return None
+    if rows >= _MANY * s.shape.rows and read_behind(c, caps, s):  # which takes longer runs of whole sums
+        return None
+    return most if rows * (depth // most - 1) < 1.4 * depth else None
+
+
+def _everywhere(c: Contraction, caps: Capabilities, s: Schedule) -> int:
+    """Strips of the lane axis."""
+    return -(-known(s.lane.extent) // (s.shape.vectors * lanes_of(caps, c.width)))
 
 
 def _side_by_side(c: Contraction, caps: Capabilities, s: Schedule, packed: int) -> int:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Expr, Load, Ref
+from charl.dtypes import boolean, i32
+from charl.graph.scalar import Apply, Expr, IndexValue, Load, Ref
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
-from charl.loops.ir import Buffer, For, Kind, Let, Simd, Stmt, Store, Transpose
+from charl.loops.ir import Buffer, For, If, Kind, Let, Simd, Stmt, Store, Transpose
 from charl.loops.nests.axes import instances
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule
@@ -234,3 +235,10 @@ def nested(
     for index, extent in reversed(loops):
         body = (For(index, extent, body, kind),)
     return body
+
+
+def where_equal(x: Size, y: Size, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """The statements, to run where two sizes are equal."""
+    if x == y or not body:
+        return body
+    return (If(Apply("eq", (IndexValue(x, i32), IndexValue(y, i32)), boolean), body),)

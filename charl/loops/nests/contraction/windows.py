@@ -23,8 +23,8 @@ from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.ahead import read_next
-from charl.loops.nests.contraction.blocks import Blocks, Segment, exact_segments
-from charl.loops.nests.contraction.cycles import Extents, best_tile, lanes_of, split
+from charl.loops.nests.contraction.blocks import Blocks
+from charl.loops.nests.contraction.cycles import Extents, Segment, best_tile, exact_segments, lanes_of, split
 from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
 from charl.loops.nests.contraction.packing import Strip, Values, nested
 from charl.loops.nests.contraction.remainder import WORTH, along_cycles, left_over
