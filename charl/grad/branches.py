@@ -17,6 +17,7 @@ from charl.grad.forward_loops import Push
 from charl.grad.kept import kept_of_side
 from charl.grad.loops import Parts, Vjp, own, read
 from charl.graph.ir import Graph, Node, now, topological
+from charl.ops.indexing import told
 from charl.ops.regions import Side, chosen, item, joined, parameter_like, substituted, with_results
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _with_slices_outside(
         whole = _scalars(n.inputs[1:], table)
         if whole is None:
             continue
-        attrs = {**n.attrs, "unchecked": True}
+        attrs = {**n.attrs, **told(True)}
         moved[n] = Node(n.op, (table[n.inputs[0]], *whole), attrs, n.type, (), n.span, n.name)
         outside |= {x for x in topological([moved[n]]) if x.born >= start}
     new = substituted(results, moved)

@@ -57,7 +57,7 @@ def index_checks(
     known: frozenset[str] | None = None
     for node in _computed(members, fusion):
         for indexed in (OPS[node.op].indexed or _none)(node):
-            if node.attrs.get("unchecked") or _vouched(node, indexed.operand):
+            if _vouched(node, indexed.operand):
                 continue
             try:
                 check = _check(node, indexed, fusion, inliner(stop, ranges), ranges)

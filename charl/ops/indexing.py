@@ -182,13 +182,14 @@ register(
 # ---------------------------------------------------------------- indices brought into an axis
 
 
-def index_within(idx: Node, extent: Size, size: Size = 1) -> Node:
+def index_within(idx: Node, extent: Size, size: Size = 1, meant: bool = False) -> Node:
     """Indices of `size` elements each, shifted to where these are among `extent`; as i32 where `idx` is narrower.
 
-    For operations that compute with indices before anything is read at them: debug builds report those that are shifted.
+    For operations that compute with indices before anything is read at them: debug builds report those that are shifted,
+    unless that is `meant`.
     """
     wide = ops.cast(idx, i32) if idx.dtype.bytes < 4 else idx
-    return make("index_within", wide, extent=extent, size=size)
+    return make("index_within", wide, extent=extent, size=size, **told(meant))
 
 
 def _within_infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
@@ -231,21 +232,29 @@ register(
         lambda node, ct: (None,),
         _within_samples,
         batch=lanes.elementwise,
-        indexed=lambda node: (Indexed(node.inputs[0], node.attrs["extent"], node.attrs["size"]),),
+        indexed=lambda node: (
+            () if is_meant(node) else (Indexed(node.inputs[0], node.attrs["extent"], node.attrs["size"]),)
+        ),
     )
 )
 
 # ---------------------------------------------------------------- slices that start anywhere
 
 
-def dynamic_slice(x: Node, starts: Sequence[Node], sizes: Sequence[Size]) -> Node:
-    """`sizes` elements of `x` from run-time `starts` (integer scalars, one per axis), shifted so that they fit."""
-    return make("dynamic_slice", x, *starts, sizes=tuple(sizes))
+def dynamic_slice(x: Node, starts: Sequence[Node], sizes: Sequence[Size], meant: bool = False) -> Node:
+    """`sizes` elements of `x` from run-time `starts` (integer scalars, one per axis), shifted so that they fit.
+
+    Where starts outside are `meant`, no debug build reports them.
+    """
+    return make("dynamic_slice", x, *starts, sizes=tuple(sizes), **told(meant))
 
 
-def dynamic_update(x: Node, update: Node, starts: Sequence[Node]) -> Node:
-    """`x` with `update` written over it from run-time `starts` on, shifted so that it fits."""
-    return make("dynamic_update", x, update, *starts)
+def dynamic_update(x: Node, update: Node, starts: Sequence[Node], meant: bool = False) -> Node:
+    """`x` with `update` written over it from run-time `starts` on, shifted so that it fits.
+
+    Where starts outside are `meant`, no debug build reports them.
+    """
+    return make("dynamic_update", x, update, *starts, **told(meant))
 
 
 def _check_starts(name: str, x: TensorType, starts: Sequence[TensorType], sizes: Shape) -> None:
@@ -286,6 +295,8 @@ def _start(node: Node, start: Node, axis: int, size: Size) -> Size:
 
 def _windows(node: Node, starts: Sequence[Node], sizes: Shape) -> tuple[Indexed, ...]:
     """Where the starts of a window into the first input shall lie."""
+    if is_meant(node):
+        return ()
     return tuple(Indexed(s, n, m) for s, n, m in zip(starts, node.inputs[0].shape, sizes, strict=True))
 
 
@@ -322,13 +333,14 @@ def _update_write(node: Node) -> Scatter:
 
 def _update_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     _, update, *starts = node.inputs
-    kept = dynamic_update(ct, zeros_like(update), starts)
-    return kept, dynamic_slice(ct, starts, update.shape), *(None for _ in starts)
+    meant = is_meant(node)
+    kept = dynamic_update(ct, zeros_like(update), starts, meant)
+    return kept, dynamic_slice(ct, starts, update.shape, meant), *(None for _ in starts)
 
 
 def _slice_vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     x, *starts = node.inputs
-    return dynamic_update(zeros_like(x), ct, starts), *(None for _ in starts)
+    return dynamic_update(zeros_like(x), ct, starts, is_meant(node)), *(None for _ in starts)
 
 
 def _repeated(x: Node) -> Node | None:
@@ -346,15 +358,16 @@ def _slice_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], siz
     together = [zero if m else s for s, m in zip(starts, mapped[1:], strict=True)]
     cut = tuple(n if k in own else m for k, (n, m) in enumerate(zip(shape, sizes, strict=True)))
     lead = ([zero], (size,)) if mapped[0] else ([], ())
+    meant = is_meant(node)
     if any(a != b for a, b in zip(cut, shape, strict=True)):
-        x = dynamic_slice(x, [*lead[0], *together], (*lead[1], *cut))
+        x = dynamic_slice(x, [*lead[0], *together], (*lead[1], *cut), meant)
     if not mapped[0]:
         x = lanes.spread(x, size)
     for k in own:
         if sizes[k] == 1:
-            x = gather(x, ops.reshape(starts[k], (size, 1)), k + 1, 1)
+            x = gather(x, ops.reshape(starts[k], (size, 1)), k + 1, 1, meant)
             continue
-        first = index_within(starts[k], shape[k], sizes[k])
+        first = index_within(starts[k], shape[k], sizes[k], meant)
         places = TensorType(first.dtype, (size, sizes[k]))
         idx = ops.add(ops.broadcast(first, places.shape, (0,)), ops.iota(places.shape, 1, first.dtype))
         x = gather(x, idx, k + 1, 1, meant=True)
@@ -369,7 +382,7 @@ def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], si
     if not own:
         zero = ops.constant(0, i32)
         together = [zero if m else s for s, m in zip(starts, mapped[2:], strict=True)]
-        return dynamic_update(x, update, [zero, *together])
+        return dynamic_update(x, update, [zero, *together], is_meant(node))
     repeated = _repeated(inputs[1])  # one number everywhere is the same wherever it is written
     if repeated is not None:
         update = ops.broadcast(repeated, x.shape, ())
@@ -377,7 +390,7 @@ def _update_batch(node: Node, inputs: Sequence[Node], mapped: Sequence[bool], si
     for k, start in enumerate(lanes.every(starts, mapped[2:], size)):
         if shape[k] == window[k]:
             continue
-        first = index_within(start, shape[k], window[k])
+        first = index_within(start, shape[k], window[k], is_meant(node))
         along = (size, shape[k])
         relative = ops.sub(ops.iota(along, 1, first.dtype), ops.broadcast(first, along, (0,)))
         if repeated is None:

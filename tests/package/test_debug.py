@@ -100,6 +100,14 @@ export fn whole_put(x: f32[5], t: i32) -> f32[5] {
     y[t:t+5] = 1.0
     return y
 }
+fn triangle(a: f32, x: f32[5]) -> f32 {
+    let mut y = x
+    for j in 0..5 {
+        for i in j + 1..5 { y[i] = sin(a * y[i] * y[j]) }
+    }
+    return sum(y)
+}
+export fn bent(x: f32[5], t: i32) -> f32 = hessian(|a| triangle(a, x))(t as f32)
 export fn ordered(x: f32[5]) -> f32[5] = sort(x)
 export fn again(x: f32[5], t: i32) -> f32 = x[t]
 """
@@ -195,6 +203,9 @@ def test_an_index_outside_is_reported(loader: Any, debug: Any, name: str) -> Non
 def test_what_another_side_would_read_is_not_reported(debug: Any) -> None:
     assert [debug.chosen(X, t) for t in (-1, 2, 5)] == [0, 2, 0]
     assert np.array_equal(debug.guarded(X, 5), X)
+    assert np.isfinite(
+        debug.bent(X, 1)
+    )  # what a Hessian keeps of a loop that ended: in lanes, and its tangent
 
 
 @needs_cc

@@ -9,6 +9,7 @@ from charl import ops
 from charl.dims import Dim, nonnegative, product
 from charl.dtypes import boolean, i32
 from charl.graph.ir import Node, Shape
+from charl.ops.indexing import is_meant
 from charl.ops.record import make
 from charl.passes.pattern import Apply, Literal, Match, Rule, Splat, Var
 from charl.passes.rules.shapes import N, others, param
@@ -167,7 +168,10 @@ def _added_window(m: Match) -> Node | None:
     if not _in_nothing(window):
         return None
     _, update, *starts = window.inputs
-    return ops.dynamic_update(x, ops.add(ops.dynamic_slice(x, starts, update.shape), update), starts)
+    meant = is_meant(window)
+    return ops.dynamic_update(
+        x, ops.add(ops.dynamic_slice(x, starts, update.shape, meant), update), starts, meant
+    )
 
 
 def _added_windows(m: Match) -> Node | None:
@@ -184,7 +188,10 @@ def _turned_window(m: Match) -> Node | None:
         return None
     _, update, *starts = m["window"].inputs
     return ops.dynamic_update(
-        ops.zeros(m.root.type), ops.transpose(update, order), [starts[k] for k in order]
+        ops.zeros(m.root.type),
+        ops.transpose(update, order),
+        [starts[k] for k in order],
+        is_meant(m["window"]),
     )
 
 
