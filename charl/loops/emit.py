@@ -17,7 +17,7 @@ from charl.dtypes import DType
 from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
 from charl.loops.chains import chain_count, combined
 from charl.loops.ends import ended
-from charl.loops.guards import anywhere, needed_by
+from charl.loops.guards import anywhere, guarded_inside, needed_by
 from charl.loops.inline import Hints, Memo, substitute
 from charl.loops.ir import (
     Accumulator,
@@ -94,7 +94,11 @@ class Emitter(Naming):
         out: list[Stmt] = []
         sinks = list(sinks)
         while True:
-            ready = self._ready(sinks, inner, later)
+            ready: dict[Reduce, list[Reduce]] = {}
+            for r in self._ready(sinks, inner, later):
+                ready.setdefault(r, []).append(r)
+            if not ready and not inner and not later:
+                ready = guarded_inside(s.value for s in sinks)
             if not ready:
                 return out, sinks
             table: dict[int, Expr] = {}
@@ -103,7 +107,7 @@ class Emitter(Naming):
             for batch in _batches(ready):
                 stmts, refs, named = self._reduce(batch)
                 out += stmts
-                table.update((id(r), ref) for r, ref in zip(batch, refs))
+                table.update((id(r), ref) for total, ref in zip(batch, refs) for r in ready[total])
                 known |= named
                 done |= zip(batch, refs)
             sinks = self.replaced(sinks, table)
@@ -379,7 +383,7 @@ def _reads(e: Expr, later: frozenset[Buffer]) -> bool:
     return bool(later) and any(isinstance(x, Load) and x.source in later for x in nodes_of(e, indices=True))
 
 
-def _batches(ready: Sequence[Reduce]) -> list[list[Reduce]]:
+def _batches(ready: Iterable[Reduce]) -> list[list[Reduce]]:
     """Reductions that can share a loop: equal extents."""
     found: dict[tuple[Size, ...], list[Reduce]] = {}
     for r in ready:

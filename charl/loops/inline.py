@@ -6,13 +6,14 @@ being the same object. Never decides what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
 
 from charl import dims
+from charl.dims import Dim
 from charl.graph.ir import Node
 from charl.graph.labels import label
 from charl.graph.scalar import (
@@ -105,12 +106,17 @@ class Inliner:
         self.ranges: dict[str, tuple[Size, Size]] = dict(ranges)
         self.flat = flat
         self.wrap = wrap
-        self._elements: dict[tuple[Node, Index], Expr] = {}
+        self._narrowed: dict[str, tuple[Size, Size]] = {}  # what elements being expanded made smaller
+        self._elements: dict[tuple[Any, ...], Expr] = {}
         self.places: dict[Load, tuple[Node, Index]] = {}  # of the loads: what they are elements of
 
     def element(self, node: Node, index: Index) -> Expr:
-        """Element `index` of `node`."""
-        key = (node, index)
+        """Element `index` of `node`: along an axis of one the first, however that is written."""
+        index = tuple(0 if n == 1 else i for i, n in zip(index, node.shape, strict=True))
+        key: tuple[Any, ...] = (node, index)
+        if self._narrowed:
+            names = sorted({n for i in index for n in dims.symbols(i)} & self._narrowed.keys())
+            key = (node, index, tuple((n, self._narrowed[n]) for n in names))
         found = self._elements.get(key)
         if found is None:
             found = self._elements[key] = self._expand(node, index)
@@ -119,12 +125,31 @@ class Inliner:
     def hints(self) -> Hints:
         """What expressions are called: after the value that computes them, unless one that only shows it has a name."""
         out, named = Hints(), set[int]()
-        for (node, _), e in self._elements.items():
+        for (node, *_), e in self._elements.items():
             if id(e) not in named and (node.name or out.get(e) is None):
                 out.give(e, label(node))
             if node.name:
                 named.add(id(e))
         return out
+
+    def _inside(self, node: Node, index: Index) -> Iterator[tuple[str, tuple[Size, Size]]]:
+        """Symbols that have a smaller range where `index` is one of `node`: what is outside of that is not asked for.
+
+        Values that are looked at by themselves count on it, so that a group that expands them must, too.
+        """
+        for i, n in zip(index, node.shape, strict=True):
+            names = [s for s in dims.symbols(i) if s in self.ranges] if isinstance(i, Dim) else []
+            if len(names) != 1 or dims.coefficient(i, names[0]) != 1:
+                continue
+            low, high = self.ranges[names[0]]
+            rest = i - dims.sym(names[0])
+            first, last = 0 - rest, n - 1 - rest
+            if first == low and last == high:
+                continue
+            above = dims.nonnegative(first - low - 1, self.ranges)
+            below = dims.nonnegative(high - last - 1, self.ranges)
+            if above or below:
+                yield names[0], (first if above else low, last if below else high)
 
     def _expand(self, node: Node, index: Index) -> Expr:
         constant = scalar_constant(node)
@@ -138,7 +163,16 @@ class Inliner:
             if isinstance(load, Load):
                 self.places[load] = node, index
             return self.wrap(target, load, node) if self.wrap else load
-        return self.map(OPS[node.op].at(node, index), Memo())
+        inside = dict(self._inside(node, index))
+        if not inside:
+            return self.map(OPS[node.op].at(node, index), Memo())
+        before = {n: self.ranges[n] for n in inside}, self._narrowed
+        self.ranges.update(inside)
+        self._narrowed = {**self._narrowed, **inside}
+        out = self.map(OPS[node.op].at(node, index), Memo())
+        self.ranges.update(before[0])
+        self._narrowed = before[1]
+        return out
 
     def map(self, e: Expr, memo: Memo) -> Expr:
         """An expression over nodes (as operations give it) as one over what is stored."""
