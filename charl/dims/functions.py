@@ -42,6 +42,8 @@ class Known:
     low: int = 0
     high: int | None = None
     multiple: int = 1
+    above: tuple[int | Dim, ...] = ()  # sizes that it is not below
+    below: tuple[int | Dim, ...] = ()  # sizes that it is not above
 
 
 # Of symbols by name, while a program is elaborated.
@@ -158,12 +160,12 @@ def nonnegative(x: int | Dim, ranges: Mapping[str, Any] | None = None, least: in
     known = KNOWN.get()
     if not ranges and not known:
         return _proved(x, (), (), least)
-    names = sorted(_reached(x, ranges or {}))
+    names = sorted(_reached(x, ranges or {}, known))
     within = tuple((n, ranges[n]) for n in names if n in ranges) if ranges else ()
     return _proved(x, within, tuple((n, known[n]) for n in names if n in known), least)
 
 
-def _reached(x: Dim, ranges: Mapping[str, Any]) -> set[str]:
+def _reached(x: Dim, ranges: Mapping[str, Any], known: Mapping[str, Known]) -> set[str]:
     """The symbols that a proof about `x` may meet: its own, and those of the bounds of these."""
     names: set[str] = set()
     todo = list(symbols(x))
@@ -171,7 +173,8 @@ def _reached(x: Dim, ranges: Mapping[str, Any]) -> set[str]:
         name = todo.pop()
         if name not in names:
             names.add(name)
-            todo += [n for bound in ranges.get(name, ()) for n in symbols(bound)]
+            k = known.get(name, Known())
+            todo += [n for bound in (*ranges.get(name, ()), *k.above, *k.below) for n in symbols(bound)]
     return names
 
 
@@ -182,6 +185,12 @@ def _proved(
     """`nonnegative`, by what is known of the symbols that the proof may meet and by nothing else."""
     if _proved_by_terms(x, within, facts, least):
         return True
+    for name, k in facts:  # where `x` grows or falls with a symbol, by another size that is a bound of it
+        falls = isinstance(c := coefficient(x, name), int) and c < 0
+        rest = tuple((n, replace(q, above=(), below=()) if n == name else q) for n, q in facts)
+        for bound in k.below if falls else k.above if isinstance(c, int) and c > 0 else ():
+            if _proved(substitute(x, {name: bound}), within, rest, least):
+                return True
     cleared = _cleared(x, dict(within)) if isinstance(x, Dim) else None
     return cleared is not None and nonnegative(cleared, dict(within), least)
 

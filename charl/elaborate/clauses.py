@@ -92,11 +92,13 @@ def _bare(x: Any) -> str | None:
 
 
 def learned(comparison: Comparison, known: Mapping[str, Known]) -> dict[str, Known]:
-    """What is known with one comparison more: bounds of a dimension by a number, and what divides it."""
+    """What is known with one comparison more: bounds of a dimension by a number or a size, and what divides it."""
     _, left, op, right, _ = comparison
     if isinstance(left, int):
         left, op, right = right, _TURNED.get(op, op), left
     out = dict(known)
+    if isinstance(left, Dim) and isinstance(right, Dim):
+        return _between(_between(out, left, op, right), right, _TURNED.get(op, op), left)
     if not isinstance(left, Dim) or not isinstance(right, int):
         return out
     name = _bare(left)
@@ -114,6 +116,17 @@ def learned(comparison: Comparison, known: Mapping[str, Known]) -> dict[str, Kno
         if atoms[0].name == "mod" and isinstance(by, int) and inner is not None and by > 0:
             out[inner] = replace(out.get(inner, Known()), multiple=by)
     return out
+
+
+def _between(known: dict[str, Known], left: Dim, op: str, right: Dim) -> dict[str, Known]:
+    """What is known where `left` is a dimension and `right` a bound of it that is another size."""
+    name = _bare(left)
+    if name is None or op not in _TURNED or name in dims.symbols(right):
+        return known
+    k = known.get(name, Known())
+    if op in ("<", "<="):
+        return {**known, name: replace(k, below=(*k.below, right - (op == "<")))}
+    return {**known, name: replace(k, above=(*k.above, right + (op == ">")))}
 
 
 @contextmanager

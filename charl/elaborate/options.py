@@ -136,9 +136,11 @@ class Bounds:
     def learn(self, comparison: Comparison) -> None:
         """Note what a comparison says: as bounds of one dimension where it says no more, else to be checked as it stands."""
         found = learned(comparison, {})
-        if all(k.multiple > 1 for k in found.values()):
+        if all(k.multiple > 1 or k.above or k.below for k in found.values()):
             self.constraints.append(comparison)
         for name, k in found.items():
+            if k.above or k.below:
+                continue
             self.low[name] = max(k.low, self.low.get(name, 0))
             if k.high is not None:
                 self.high[name] = min(k.high, self.high.get(name, 1 << 62))
