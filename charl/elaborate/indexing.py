@@ -15,7 +15,7 @@ from charl.elaborate import values as v
 from charl.elaborate.access import At
 from charl.elaborate.scope import Scope
 from charl.errors import Label, code, fail
-from charl.graph.ir import Node, Size, at_span
+from charl.graph.ir import Node, Size, TensorType, at_span
 from charl.source import Span
 from charl.syntax import ast
 
@@ -276,8 +276,10 @@ def read(el: Elaborator, x: Node, at: list[At], e: Any) -> Node:
 
 
 def row(x: Node, i: int | Node) -> Node:
-    """x[i] along the first axis."""
+    """x[i] along the first axis; zeros where it has none, as a loop that never turns asks for."""
     rest = x.shape[1:]
+    if x.shape[0] == 0:
+        return ops.zeros(TensorType(x.dtype, rest))
     if isinstance(i, Node):
         zeros = (ops.constant(0, dtypes.i32) for _ in rest)
         return ops.reshape(ops.dynamic_slice(x, [i, *zeros], (1, *rest)), rest)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BACKENDS = {"c": ("c",), "wgpu": ("wgsl",), "evaluator": ()}
 
 E_BACKEND = code("E0712", "there is no such backend")
+E_FLOAT = code("E0714", "floats cannot be computed as this type")
 E_CACHE = code("E0713", "no folder can be written for compiled packages")
 
 
@@ -46,6 +47,9 @@ def load(
 
     if backend not in BACKENDS:
         raise fail(E_BACKEND, f"no backend is called {backend!r}", help=f"there are {', '.join(BACKENDS)}")
+    for name, wide in (("f32", f32), ("f64", f64)):
+        if wide not in ("f32", "f64"):
+            raise fail(E_FLOAT, f"{name} is computed as f32 or f64, not as {wide!r}")
     source = read_source(os.fspath(path))
     options = Options(
         dims=dims,

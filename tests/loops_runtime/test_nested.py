@@ -50,6 +50,10 @@ def test_sequences_side_by_side(package: Any) -> None:
     y = np.outer(X, [1, -2, 3]).astype(f)
     np.testing.assert_array_equal(package.zipped(X, y), X[:, None] * y)
     assert package.empty(X[:3]).shape == (0, 3)
+    sums, slope = package.none(np.zeros((0, 3), f), X[:3])
+    assert sums.shape == (0,) and slope.tolist() == [1, 1, 1]
+    turned, total = package.nothing(np.zeros((4, 0), f))
+    assert turned.shape == (0, 4) and total == 0
 
 
 def test_an_element_is_written_that_sums_what_was_written(package: Any) -> None:

@@ -388,7 +388,10 @@ def test_load_fixes_dimensions(program: Path) -> None:
         bounded.points(bounded.Line(), np.zeros(4, np.float32))
 
 
-def test_load_refuses_an_unknown_backend(program: Path) -> None:
+@pytest.mark.parametrize(
+    "option, code", [({"backend": "tpu"}, "E0712"), ({"f64": "f16"}, "E0714"), ({"f32": None}, "E0714")]
+)
+def test_load_refuses_what_it_does_not_know(program: Path, option: dict[str, Any], code: str) -> None:
     with pytest.raises(charl.errors.CharlError) as caught:
-        charl.load(program, backend="tpu")
-    assert [d.code for d in caught.value.diagnostics] == ["E0712"]
+        charl.load(program, **option)
+    assert [d.code for d in caught.value.diagnostics] == [code]

@@ -42,8 +42,8 @@ class Member:
 
     @property
     def dynamic(self) -> bool:
-        """A tensor whose size only a call knows: the struct holds a pointer to it."""
-        return self.tensor is not None and not isinstance(self.elements, int)
+        """A tensor whose shape only a call knows, of no elements too: the struct holds a pointer to it."""
+        return self.tensor is not None and not all(isinstance(n, int) for n in self.tensor.shape)
 
 
 @dataclass(frozen=True)
