@@ -36,6 +36,8 @@ _AGAIN = 3
 _SMALLER = 8
 # Elements of other places that one element may compute again, nested ones counted: a butterfly of three stages, not of ten.
 _MOVED = 32
+# Values that one kernel holds: its expressions are as deep, and what walks them calls itself for each step.
+_MEMBERS = 512
 # Elements of a sum from which on it is added up in blocks.
 _DEEP = 512
 
@@ -219,7 +221,7 @@ class Fusion(Expansion):
 
     def _joins(self, node: Node, fact: Facts | LoopFacts, source: Group) -> bool:
         rows = self._new_rows(node, fact, source)
-        if source.closed or source.space[:rows] != node.shape[:rows]:
+        if source.closed or source.space[:rows] != node.shape[:rows] or len(source.members) >= _MEMBERS:
             return False
         if source.heavy and (rows < source.rows or fact.reduces or node.rank != source.rows):
             return False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from charl.compile import Options, compile_source
 from charl.elaborate import elaborate
 from charl.errors import CharlError, render
 from charl.source import Source
@@ -81,3 +82,11 @@ def test_words_lost_doubled_and_exchanged(path: Path) -> None:
         for _ in range(rng.choice((1, 1, 2))):
             mutant = changed(mutant, words, rng)
         told(Source(path.name, mutant))
+
+
+def test_a_long_program_is_no_deep_one() -> None:
+    """A value that is made of thousands of others: one kernel held all of it, and what walked its expression ran out of stack."""
+    body = "".join("    y = y * 1.0001 + x\n" for _ in range(2900))
+    text = f"export fn f(x: f32) -> f32 {{\n    let mut y = x\n{body}    y\n}}\n"
+    made = compile_source(Source("long.ch", text), Options(targets=("c",)))
+    assert "long.c" in made.files
