@@ -104,8 +104,10 @@ def _computed(members: Sequence[Node], fusion: Fusion) -> Iterator[Node]:
 def _check(node: Node, indexed: Indexed, fusion: Fusion, inliner: Inliner, ranges: Ranges) -> Debug | None:
     """The check of one operand; None where it is proved."""
     index = indexed.operand
-    names = [(f"c{d}", n) for d, n in enumerate(index.shape)]
-    value = inliner.element(index, tuple(dims.sym(name) for name, _ in names))
+    names = [(f"c{d}", n) for d, n in enumerate(index.shape) if n != 1]
+    value = inliner.element(
+        index, tuple(0 if n == 1 else dims.sym(f"c{d}") for d, n in enumerate(index.shape))
+    )
     within = {**ranges, **{name: (0, n - 1) for name, n in names}}
     top = indexed.extent - indexed.size
     if _at_least(value, within) and _at_most(value, top, within):

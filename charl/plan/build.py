@@ -114,6 +114,10 @@ def _plan_export(
             if same not in known:
                 lowering = Lowering(level.fusion, places.of, caps, level.ranges, level.rows)
                 made, buffers = lowering.kernel(name, step)
+                if (
+                    made.span is None and export.span is not None
+                ):  # all that it computes is a copy, or a constant
+                    made = replace(made, span=export.span.shown, sources=(export.span.shown,))
                 order = tuple(p if p.kind == "scratch" else signature.places[p] for p in buffers)
                 known[same] = (kernels.kept(made), order)
             kernel, order = known[same]

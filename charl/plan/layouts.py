@@ -227,7 +227,8 @@ class _Layouts:
         if (x, order) not in self.copies:
             turned = ops.transpose(x, order)
             attrs = {"shape": turned.shape, "laid": True}
-            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, name=name or label(x))
+            name = name or label(x)
+            self.copies[x, order] = Node("reshape", (turned,), attrs, turned.type, (), x.span, name)
         return self.copies[x, order]
 
 

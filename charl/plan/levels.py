@@ -70,7 +70,8 @@ class Branch:
 
 def copied(node: Node, name: str | None = None) -> Node:
     """A value of its own that equals `node`."""
-    return Node("reshape", (node,), {"shape": node.shape}, node.type, name=name or label(node))
+    name = name or label(node)
+    return Node("reshape", (node,), {"shape": node.shape}, node.type, (), node.span, name)
 
 
 def _called(node: Node, position: int) -> str | None:

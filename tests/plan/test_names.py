@@ -34,6 +34,7 @@ def test_kernels_are_called_after_what_they_compute(caps: Capabilities) -> None:
     for export in program.exports:
         export.graph = optimise(export.graph)
     plans = {p.export.name: p for p in plan_program(program, caps).plans}
+    assert all(c.kernel.sources for p in plans.values() for c in p.calls), "each says which line it is of"
     called = {name: [c.kernel.name for c in p.calls] for name, p in plans.items()}
     stored = {
         name: {x.name for c in p.calls for x in c.places if x.kind == "arena"} for name, p in plans.items()
