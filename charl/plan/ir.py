@@ -46,14 +46,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Threads:
-    """How a loop runs on threads, `most` at most: those places of the workspace that are each thread's `own` lie for the second
-    one `first` bytes behind those of the first, and then every `stride` bytes.
+    """How a loop runs on threads, `most` at most, where `pays` is not negative. Those places of the workspace that are each
+    thread's `own` lie so many bytes behind `start`, those of the next thread `stride` bytes further.
     """
 
     most: int
-    own: tuple[Place, ...]
-    first: int
-    stride: int
+    pays: Size
+    own: tuple[tuple[Place, Size], ...]
+    start: Size
+    stride: Size
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Loops whose turns run on threads, each of which has arrays of its own for what lives in a turn.
 
-Enters: a plan. Leaves: the same with such loops marked, and room in the workspace for the arrays of further threads. Where a loop
+Enters: a plan. Leaves: the same with such loops marked, and room in the workspace for the arrays of each thread. Where a loop
 carries nothing, a turn reads nothing that another writes: heads of attention, images, samples. Its kernels then hand nothing to
-another core, and threads meet once a loop instead of once a kernel. Decides for sizes that are known, and not on grids.
+another core, and threads meet once a loop instead of once a kernel. Not on grids.
 """
 
 from __future__ import annotations
@@ -13,96 +13,102 @@ from dataclasses import replace
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Size
-from charl.loops.threads import work
-from charl.plan.arena import Life, aligned
+from charl.plan.arena import Life, aligned, assign
 from charl.plan.ir import Call, Choose, Place, Plan, Repeat, Step, Threads, inside
 
-# Threads for which there is room: each further one takes as much of the workspace as a turn does.
+# Threads for which there is room: each takes as much of the workspace as a turn does.
 _MOST = 8
 _FEW = 4  # turns below which the loops inside share their work better
+_OPERATIONS = 16  # of elements, for each of vectors
 
 
 def threaded(plan: Plan, caps: Capabilities) -> Plan:
     """The plan with the outermost loops on threads whose turns are apart and do enough."""
-    if caps.grid or not isinstance(plan.arena_bytes, int):
+    known = frozenset(d.name for d in plan.export.dims)
+    found = [] if caps.grid else list(_found(plan.steps, plan.steps, caps, known))
+    if not found:
         return plan
-    found = [_arrays(r, plan.steps) for r in _candidates(plan.steps, caps)]
-    own = {id(r): places for r, places in found if places is not None}
-    if not own:
-        return plan
-    end = aligned(plan.arena_bytes)
-    assert isinstance(end, int)
-    most = end
+    start = aligned(plan.arena_bytes)
+    sizes = [Life(n, t.most * t.stride, n, n) for n, (_, t) in enumerate(found)]  # one loop after another
+    room = assign(sizes)
+    marks = {id(r): replace(t, start=start) for r, t in found}
 
     def marked(step: Step) -> Step:
-        nonlocal most
         if isinstance(step, Call):
             return step
         if isinstance(step, Choose):
             then, otherwise = (tuple(map(marked, side)) for side in inside(step))
             return replace(step, then=then, otherwise=otherwise)
-        if id(step) not in own:
-            return replace(step, body=tuple(map(marked, step.body)))
-        assert isinstance(step.extent, int)
-        places = own[id(step)]
-        low, stride = _reach(places)
-        threads = Threads(min(step.extent, _MOST), places, end - low, stride)
-        most = max(most, end + (threads.most - 1) * stride)
-        return replace(step, threads=threads)
+        if id(step) in marks:
+            return replace(step, threads=marks[id(step)])
+        return replace(step, body=tuple(map(marked, step.body)))
 
-    steps = tuple(map(marked, plan.steps))
     last = max((x.last for x in plan.lives), default=0)
-    copies = Life("threads", most - plan.arena_bytes, 0, last)  # there all the time
-    return replace(plan, steps=steps, arena_bytes=most, lives=(*plan.lives, copies))
+    copies = Life("threads", start - plan.arena_bytes + room, 0, last)  # there all the time
+    steps = tuple(map(marked, plan.steps))
+    return replace(plan, steps=steps, arena_bytes=start + room, lives=(*plan.lives, copies))
 
 
-def _candidates(steps: Sequence[Step], caps: Capabilities) -> Iterator[Repeat]:
-    """Loops that carry nothing and do enough, in no other such loop."""
+def _found(
+    steps: Sequence[Step], every: Sequence[Step], caps: Capabilities, known: frozenset[str]
+) -> Iterator[tuple[Repeat, Threads]]:
+    """Loops on threads, in no other such loop. `every`: step of the export; `known`: what it knows when it is called."""
     for step in steps:
-        if isinstance(step, Repeat) and step.apart and _pays(step, caps):
-            yield step
+        if isinstance(step, Repeat) and (threads := _threads(step, every, caps, known)):
+            yield step, threads
             continue
         for body in inside(step):
-            yield from _candidates(body, caps)
+            yield from _found(body, every, caps, known)
 
 
-def _pays(loop: Repeat, caps: Capabilities) -> bool:
-    """Whether a loop has turns enough, and a turn does enough."""
+def _threads(
+    loop: Repeat, every: Sequence[Step], caps: Capabilities, known: frozenset[str]
+) -> Threads | None:
+    """How a loop runs on threads; None where it had better not."""
     turns = loop.extent
-    if not isinstance(turns, int) or turns < _FEW:
-        return False
-    return _work(loop.body, caps, {loop.index: turns // 2}) >= caps.thread_work
+    if not loop.apart or not isinstance(turns, int) or turns < _FEW:
+        return None
+    pays = _work(loop.body, {loop.index: turns // 2}) - _OPERATIONS * caps.thread_work
+    if not dims.symbols(pays) <= known or (isinstance(pays, int) and pays < 0):
+        return None
+    own = _own(loop, every)
+    if own is None:
+        return None
+    lives = []
+    for place in own:
+        at = [n for n, s in enumerate(loop.body) if any(p is place for p, _ in _touched((s,)))]
+        lives.append(Life(place, aligned(place.size * place.dtype.bytes), at[0], at[-1]))
+    stride = assign(lives)
+    places = tuple((p, x.offset) for p, x in zip(own, lives, strict=True))
+    return Threads(min(turns, _MOST), 0 if isinstance(pays, int) else pays, places, 0, stride)
 
 
-def _work(steps: Sequence[Step], caps: Capabilities, around: Mapping[str, Size]) -> int:
-    """Operations of steps in the middle of the loops around; what nobody knows counts nothing."""
-    total = 0
+def _work(steps: Sequence[Step], around: Mapping[str, Size]) -> Size:
+    """Operations of steps in the middle of the loops around; loops that nobody knows the end of count nothing."""
+    total: Size = 0
     for step in steps:
         if isinstance(step, Call):
             given = {n: dims.substitute(x, around) for n, x in zip(step.kernel.dims, step.dims, strict=True)}
-            done = [work(s, caps, given) for nest in step.kernel.nests for s in nest]
-            total += sum(x for x in done if isinstance(x, int))
+            total = total + dims.substitute(step.kernel.flops, given)
         elif isinstance(step, Choose):
-            total += _work(step.then, caps, around)
-        elif isinstance(step.extent, int):
-            total += step.extent * _work(step.body, caps, {**around, step.index: step.extent // 2})
+            total = total + _work(step.then, around)
+        elif step.extent is not None:
+            turns = dims.substitute(step.extent, around)
+            total = total + turns * _work(step.body, {**around, step.index: dims.floordiv(turns, 2)})
     return total
 
 
-def _arrays(loop: Repeat, steps: Sequence[Step]) -> tuple[Repeat, tuple[Place, ...] | None]:
+def _own(loop: Repeat, every: Sequence[Step]) -> tuple[Place, ...] | None:
     """What a turn has for itself in the workspace; None where turns would meet in an array all the same."""
-    outside = {id(p) for p, _ in _touched(steps, loop)}
+    outside = {id(p) for p, _ in _touched(every, loop)}
     touched = list(_touched(loop.body))
     own = {id(p): p for p, _ in touched if p.kind == "arena" and id(p) not in outside}
     read = {id(p) for p, role in touched if role != "output"}
     for place, role in touched:
         mine = id(place) in own or place.kind == "local"
-        known = isinstance(place.size, int) and isinstance(place.offset, int)
-        if place.kind == "scratch" or (mine and not known):
-            return loop, None
-        if not mine and role != "input" and id(place) in read:
-            return loop, None
-    return loop, tuple(own.values())
+        if place.kind == "scratch" or (not mine and role != "input" and id(place) in read):
+            return None
+    return tuple(own.values())
 
 
 def _touched(steps: Sequence[Step], but: Step | None = None) -> Iterator[tuple[Place, str]]:
@@ -116,15 +122,3 @@ def _touched(steps: Sequence[Step], but: Step | None = None) -> Iterator[tuple[P
             yield step.condition, "input"
         for body in inside(step):
             yield from _touched(body, but)
-
-
-def _reach(places: Sequence[Place]) -> tuple[int, int]:
-    """Where the arrays of a turn begin in the workspace, and how many bytes they and what is between them take."""
-    low, high = 0, 0
-    for n, p in enumerate(places):
-        assert isinstance(p.offset, int) and isinstance(p.size, int)
-        end = p.offset + p.size * p.dtype.bytes
-        low, high = (p.offset, end) if not n else (min(low, p.offset), max(high, end))
-    size = aligned(high - low)
-    assert isinstance(size, int)
-    return low, size

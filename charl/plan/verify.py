@@ -125,11 +125,10 @@ def _check_overlaps(
 
     total = number(plan.arena_bytes)
     for threads in (r.threads for r in loops(plan.steps) if r.threads is not None):
-        ends = max((number(p.offset) + number(p.size) * p.dtype.bytes for p in threads.own), default=0)
-        low = min((number(p.offset) for p in threads.own), default=0)
-        behind = all(number(p.offset + p.size * p.dtype.bytes) <= low + threads.first for p in arena)
-        reach = threads.first + (threads.most - 2) * threads.stride + ends
-        if threads.own and (ends - low > threads.stride or not behind or reach > total):
+        start, stride = number(threads.start), number(threads.stride)
+        fit = all(number(at + p.size * p.dtype.bytes) <= stride for p, at in threads.own)
+        behind = all(number(p.offset + p.size * p.dtype.bytes) <= start for p in arena)
+        if not fit or not behind or start + threads.most * stride > total:
             raise InternalError("plan", "arrays of threads overlap in the workspace")
     for i, a in enumerate(arena):
         start, end = number(a.offset), number(a.offset) + number(a.size) * a.dtype.bytes

@@ -55,15 +55,15 @@ static inline ptrdiff_t size_mod(ptrdiff_t a, ptrdiff_t b) {
 #define PARALLEL_FOR_IF(pays)
 #endif
 
-//! PARALLEL_FOR_ON
-/* The same, on at most so many of them. */
+//! PARALLEL_TURNS
+/* The same for so many turns, shared by no more threads than `most`, the first ones, where `pays` holds. */
 #ifdef _OPENMP
 #include <omp.h>
 #define PARALLEL_WORDS(text) _Pragma(#text)
-#define PARALLEL_FOR_ON(most) PARALLEL_COUNT((int)size_min(most, omp_get_max_threads()))
-#define PARALLEL_COUNT(count) PARALLEL_WORDS(omp parallel for schedule(static) num_threads(count))
+#define PARALLEL_PARTS(part, pays) PARALLEL_WORDS(omp parallel for schedule(static, part) if (pays))
+#define PARALLEL_TURNS(turns, most, pays) PARALLEL_PARTS(size_ceildiv(turns, size_min(most, omp_get_max_threads())), pays)
 #else
-#define PARALLEL_FOR_ON(most)
+#define PARALLEL_TURNS(turns, most, pays)
 #endif
 
 /* The number of the thread that runs this, from 0 on. */

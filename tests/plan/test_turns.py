@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charl import dims
 from charl.backends.capabilities import PORTABLE_C, WGSL
 from charl.compile import Options, compile_file, elaborated
+from charl.dims import Dim
 from charl.plan import turns
 from charl.plan.build import plan_program
 from charl.plan.ir import Plan, loops
@@ -52,10 +52,10 @@ def test_heads_run_on_threads(export: str) -> None:
     found = [r for r in loops(heads.steps) if r.threads is not None]
     assert found and all(r.extent == 12 and r.threads is not None for r in found)
     for threads in (r.threads for r in found if r.threads is not None):
-        assert threads.most == turns._MOST and threads.own
-        ends = [dims.evaluate(p.offset + p.size * p.dtype.bytes, {}) for p in threads.own]
-        last = threads.first + (threads.most - 2) * threads.stride
-        assert isinstance(heads.arena_bytes, int) and max(ends) + last <= heads.arena_bytes
+        assert threads.most == turns._MOST and threads.own and threads.pays == 0
+        assert (
+            threads.start + threads.most * threads.stride <= heads.arena_bytes
+        )  # `verify` looks at the rest
 
 
 def test_few_turns_and_little_work_stay_with_one_thread() -> None:
@@ -68,10 +68,17 @@ def test_few_turns_and_little_work_stay_with_one_thread() -> None:
         assert all(r.threads is None for r in loops(found.steps))
 
 
+def test_of_unknown_sizes_the_loop_decides_when_it_runs() -> None:
+    text = ATTENTION.replace("256", "T")
+    found = [r.threads for r in loops(plan(text, "attend", {"H": 6}, work=1 << 10).steps) if r.threads]
+    assert found and all(t.pays != 0 and isinstance(t.stride, Dim) for t in found)
+
+
 @needs_cc
-def test_no_bit_depends_on_the_number_of_threads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["256", "T"])
+def test_no_bit_depends_on_the_number_of_threads(tmp_path: Path, size: str) -> None:
     path = tmp_path / "turns.ch"
-    path.write_text(ATTENTION)
+    path.write_text(ATTENTION.replace("256", size))
     compiled = compile_file(path, Options(targets=("c",), dims={"H": 6}, flush=True))
     rng = np.random.default_rng(0)
     given = [rng.normal(size=(1, 6, 256, 16)).astype(np.float32) for _ in range(3)]
@@ -81,7 +88,7 @@ def test_no_bit_depends_on_the_number_of_threads(tmp_path: Path) -> None:
             ctypes.CDLL("libgomp.so.1").omp_set_num_threads(threads)
         package = import_package(compiled.files, tmp_path).load("c", threads=bool(threads))
         results.append(package.slopes(*given))
-    assert b"PARALLEL_FOR_ON(TURNS_AT_ONCE(6))" in compiled.files["turns.c"]
+    assert b"    PARALLEL_TURNS(6, 6, TURNS_AT_ONCE(" in compiled.files["turns.c"]
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

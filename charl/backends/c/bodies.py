@@ -137,13 +137,13 @@ def reports(api: Api, entries: Iterable[Entry], kernels: list[str]) -> tuple[lis
     at_once = f"{api.upper}_AT_ONCE"
     on_threads = any(at_once in line for e in entries for c in e.calls for line in c.lines)
     if on_threads:
-        sections.append(f"/* Reports come in order. */\n#define {at_once}(threads) 1")
+        sections.append(f"/* Reports come in order. */\n#define {at_once}(pays) false")
     if any(f"{api.upper}_CHECK(" in k for k in kernels):
         macros.append(f"{api.upper}_CHECK(condition, message, where)")
         report = f'{api.prefix}_report(where, message, "", "")'
         sections.append(f"#define {macros[-1]} ((condition) ? (void)0 : {report})")
     release = [f"#define {macro} ((void)0)" for macro in macros]
-    return sections, release + [f"#define {at_once}(threads) (threads)"] * on_threads
+    return sections, release + [f"#define {at_once}(pays) (pays)"] * on_threads
 
 
 def clocks(api: Api, timers: Timers) -> str:

@@ -20,7 +20,7 @@ from charl.backends.c.api import Api, Function, Parameter
 from charl.backends.c.checks import Check, Memory
 from charl.backends.c.names import Namer
 from charl.backends.c.quoting import located, quoted
-from charl.backends.c.scalars import c_size
+from charl.backends.c.scalars import c_size, factor
 from charl.backends.c.spelling import c_type
 from charl.backends.c.timing import Timers
 from charl.backends.c.workspace import Workspace
@@ -29,7 +29,7 @@ from charl.dtypes import stored
 from charl.graph.ir import Size
 from charl.loops.ir import Buffer, Store, Transpose
 from charl.loops.walk import statements
-from charl.plan.ir import Call, Choose, Place, Step, Threads, inside
+from charl.plan.ir import Call, Choose, Place, Repeat, Step, Threads, inside
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class _Pointers:
         self._local = Namer([*self.names.values(), *(p.name for p in f.parameters), *_LOCALS])
         self._known: dict[int, tuple[Place, str]] = {}
         self._sizes: dict[Size, str] = {}
+        self._copies = ""  # where the arrays of threads begin
         assert f.plan is not None
         self._workspace = Workspace(_arena(f.plan.steps), self.size, self._local)
         self.locals += self._workspace.declarations
@@ -187,23 +188,26 @@ class _Pointers:
         """Declarations of what each thread has for itself."""
         if not threads.own:
             return
-        own, thread = self._local("own"), self._local("thread")
-        yield f"const ptrdiff_t {thread} = thread_number();"
-        behind = f"{threads.first} + {threads.stride} * ({thread} - 1)"
-        yield f"unsigned char *const {own} = {thread} == 0 ? arena : arena + {behind};"
-        for place in threads.own:
-            name, line = self._declared(place, f"{own} + {place.offset}" if place.offset else own)
+        if not self._copies:  # behind everything else, of whichever loop
+            self._copies = self._local("copies")
+            self.locals.append(f"unsigned char *const {self._copies} = arena + {self.size(threads.start)};")
+        own, stride = self._local("own"), factor(threads.stride, self.names)
+        yield f"unsigned char *const {own} = {self._copies} + {stride} * thread_number();"
+        for place, offset in threads.own:
+            name, line = self._declared(place, own if offset == 0 else f"{own} + {self.size(offset)}")
             self._known[id(place)] = (place, name)
             yield line
 
 
 def _arena(steps: Sequence[Step]) -> Iterator[Place]:
-    """The places of the workspace that a function mentions."""
+    """The places of the workspace that a function mentions, without those that each thread has for itself."""
     for step in steps:
+        threads = step.threads if isinstance(step, Repeat) else None
+        own = {id(p) for p, _ in threads.own} if threads is not None else set()
         places = step.places if isinstance(step, Call) else (step.condition,)
         yield from (p for p in places if p is not None and p.kind in ("arena", "scratch"))
         for body in inside(step):
-            yield from _arena(body)
+            yield from (p for p in _arena(body) if id(p) not in own)
 
 
 _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen", "float_mode")
@@ -235,7 +239,10 @@ def _steps(
         bounds += [] if step.condition is None else [_value(pointers(step.condition))]
         head = [f"for (ptrdiff_t {index} = 0; {' && '.join(bounds)}; ++{index}) {{"]
         if step.threads is not None and timers is None:  # clocks take turns
-            on = f"PARALLEL_FOR_ON({api.upper}_AT_ONCE({step.threads.most}))"
+            pays = step.threads.pays
+            test = "true" if pays == 0 else f"{pointers.size(pays)} >= 0"
+            turns = f"{pointers.size(step.extent or 0)}, {step.threads.most}"
+            on = f"PARALLEL_TURNS({turns}, {api.upper}_AT_ONCE({test}))"
             head = [on, *head, *(f"    {line}" for line in pointers.own(step.threads))]
         yield KernelCall(tuple(pad + line for line in head), ())
         body = list(_steps(api, step.body, pointers, timers, depth + 1, loops | {step.index}))
