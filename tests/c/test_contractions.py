@@ -271,6 +271,19 @@ def test_tiles_ask_for_the_rows_of_the_next(function: str, far: bool) -> None:
         assert lines >= set(range(size // 16 * 14 // 512 + 1, size // 16 - 1)) and max(lines) < size // 16
 
 
+@pytest.mark.parametrize(("columns", "asks"), [(120, True), (128, False), (20, False)])
+def test_a_row_asks_for_weights_that_lie_across_lines(columns: int, asks: bool) -> None:
+    """Six rows ahead, where they come from the second cache and do not begin at lines."""
+    function = f"f(x: f32[400], w: f32[400, {columns}]) = x @ w"
+    graph = optimise(program(f"export fn {function}").exports[0].graph)
+    nests = [nest for call in build.plan_graph(graph, AVX512).calls for nest in call.kernel.nests]
+    found = [dims.evaluate(s.index, env) for turn in _turns(nests, {}) for s, env in turn]
+    assert bool(found) == asks and all(index < 400 * columns for index in found)
+    assert not asks or {index // 16 for index in found} >= set(
+        range(6 * columns // 16 + 1, 400 * columns // 16)
+    )
+
+
 def test_tiles_of_windows_ask_for_what_is_stored() -> None:
     """Each line of results that lie behind the second cache, in rows of images far from one another, while the sums grow."""
     function = "f(w: f32[32, 8, 3, 3], x: f32[9, 8, 32, 32], b: f32[32]) = convolve(x, w, padding: 1) + b[:, None, None]"

@@ -138,12 +138,18 @@ def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
     )
 
 
-def lines_in_parts(emitter: Emitter, total: Reduce) -> Parts:
-    """The sum in parts of about a cache line of what lies along it; in one where its depth has no such divisor."""
+def lines_in_parts(emitter: Emitter, total: Reduce, several: bool) -> Parts:
+    """The sum in parts of about a cache line of what lies along it; in one where its depth has no such divisor, or there are
+    not `several` rows.
+    """
     ((name, depth),) = total.over
     assert isinstance(depth, int)
     size = next((n for n in range(_LEAST, 2 * _LEAST + 1) if depth % n == 0), depth)
-    return _parts(emitter, total, depth // size) if size < depth else Parts(total, "", name, 1, depth)
+    return (
+        _parts(emitter, total, depth // size)
+        if several and size < depth
+        else Parts(total, "", name, 1, depth)
+    )
 
 
 def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:

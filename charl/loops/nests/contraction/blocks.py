@@ -234,7 +234,7 @@ class Blocks(Packing):
                 total = replace(total, body=self._body(one, kept, self._position({})))
             parts = None
             if self.s.asks:
-                parts = lines_in_parts(self.emitter, total)
+                parts = lines_in_parts(self.emitter, total, self.s.tile is not None)
             elif self.s.ahead:
                 parts = rows_in_parts(self.emitter, total, len(self._own(rows)))
             total, index = (parts.total, parts.index) if parts else (total, index)

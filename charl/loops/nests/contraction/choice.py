@@ -124,7 +124,8 @@ class _Side:
         if base.flipped and far:
             cycles += (_CROSSING - VISIT) * self._crossed(far, shape)
         s = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
-        return self._costed(blocked(c, caps, s, far), cycles)
+        s = blocked(c, caps, s, far)
+        return self._costed(replace(s, asks=self._across_lines(s)), cycles)
 
     def in_blocks(self) -> Schedule | None:
         """The same with all that lies along the lanes in blocks of the workspace, for the sake of the other operand: where its
@@ -163,6 +164,22 @@ class _Side:
         steps.append(dims.substitute(first, dict.fromkeys(dims.symbols(first), 0)))
         aligned = all(isinstance(n, int) and n * x.dtype.bytes % LINE == 0 for n in steps)
         return aligned and self._columns * self._depth * x.dtype.bytes <= caps.cache[1]
+
+    def _across_lines(self, s: Schedule) -> Load | None:
+        """An operand that a single row reads from the second cache once, by vectors of which many lie across two lines: each that
+        comes late delays two of them.
+        """
+        c, caps = self.c, self.caps
+        if s.tile is not None or s.depth is not None or s.packed or s.flipped or len(self.reads) != 1:
+            return None
+        if not caps.exact or caps.max_lanes * 4 % LINE or len(c.over) > 1 or c.limits or c.guarded:
+            return None
+        (x,), columns, depth = self.reads, s.lane.extent, c.over[0].extent
+        step = stride(x, c.over[0].name)
+        if not (isinstance(step, int) and isinstance(columns, int) and isinstance(depth, int)):
+            return None
+        far = caps.cache[0] < columns * depth * x.dtype.bytes <= caps.cache[1]
+        return x if far and step * x.dtype.bytes % LINE and stride(x, s.lane.name) == 1 else None
 
     @property
     def _rows(self) -> int:

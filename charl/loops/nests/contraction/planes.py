@@ -46,7 +46,7 @@ def planes(c: Contraction, caps: Capabilities, found: Iterable[Schedule]) -> Ite
         if choices and (best := min(choices))[0] <= _GAIN:
             share, at, n = best
             rest = tuple(a for a in s.outer if a is not s.outer[-at])
-            yield replace(s, outer=rest, also=(s.outer[-at], n), cost=s.cost * share)
+            yield replace(s, outer=rest, also=(s.outer[-at], n), asks=None, cost=s.cost * share)
 
 
 def _step(c: Contraction, caps: Capabilities, s: Schedule, axis: Axis | None, n: int) -> float | None:

@@ -75,7 +75,7 @@ class Schedule:
     leave transposed. `also`: a further axis, of which a register tile takes so many elements.
     `ahead`: what is done with whole sums reads these, which tiles ask for while the sums grow. `streamed`: all strips of a
     block come before the next block, each with what it packs, and tiles ask for what is packed next. `asks`: what register
-    tiles read where it lies, so that they ask for the rows behind.
+    tiles, or a single row, read where it lies, so that they ask for the rows behind.
     `onward`: tiles ask for the rows of it that the next tile reads.
     `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips. `along`: elements behind
     those of `lane`, which fill no vector: their lanes run along the sum.
