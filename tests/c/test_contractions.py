@@ -232,6 +232,17 @@ def test_few_rows_pack_weights_from_memory() -> None:
         assert ("packed[" in text) == packs == ("prefetch" in text)
 
 
+BATCH = "export fn layer(x: f32[B, 768], w: f32[768, 768], b: f32[768]) -> f32[B, 768] = x @ w + b"
+
+
+def test_rows_of_unknown_number_share_wide_blocks_of_large_weights() -> None:
+    """A strip of one vector row after another would wait for each of them, 3 KB apart."""
+    files = compile_source(Source("batch.ch", BATCH), Options(targets=("c",), simd="avx512")).files
+    text = next(data.decode() for path, data in files.items() if path.endswith("batch.c"))
+    body = re.search(r"^static void batch_layer.*?^}", text, re.S | re.M)
+    assert body and "float *restrict packed" in body[0] and "packed_space" not in body[0]
+
+
 @pytest.mark.parametrize("case", ASKING, ids=str)
 def test_tiles_ask_for_rows_of_an_operand_where_it_lies(case: Case) -> None:
     """For each of its rows but the first ones, and what the next tile reads; not where its vectors are no lines of the cache."""

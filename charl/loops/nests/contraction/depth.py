@@ -98,11 +98,16 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
     """Blocks in the workspace, for so many rows that threads can divide them: the whole sum of a strip if that fits, so that no
     result is visited twice, else as deep as fits; of short sums several strips. They are for rows that leave the second cache
     until the next strip: what another core has packed comes from there. And for sums behind which tiles read from memory, which
-    then comes in longer runs.
+    then comes in longer runs. Rows whose number is not known count as many where the packed operand lies behind the second cache,
+    from where wide blocks come faster.
     """
     rows = known(s.tile.extent) if s.tile else 1
     inside = prod(known(a.extent) for a in c.over[1:])
     away = rows * known(c.over[0].extent) * inside * c.total.dtype.bytes >= caps.cache[1]
+    if s.tile is not None and not isinstance(
+        s.tile.extent, int
+    ):  # there may be more, and wide blocks are packed faster
+        away |= known(s.lane.extent) * known(c.over[0].extent) * inside * c.total.dtype.bytes > caps.cache[1]
     if rows <= (_MANY - 1) * s.shape.rows or turn > caps.packed or not (away or read_behind(c, caps, s)):
         return None
     extent, most = c.over[0].extent, caps.packed // turn
