@@ -181,6 +181,8 @@ def _slice(el: Elaborator, s: ast.Slice, n: Size, scope: Scope) -> At:
         return _dynamic_slice(el, s, 0 if start is None else start, n, step, scope)
     if step < 0:
         return _backward(s, start, stop, n, -step)
+    if start is None and stop is None:  # the whole axis, whose size needs no proof
+        return At("slice", 0, dims.ceildiv(n, step), step, span=s.span)
     low, high = _clip(_from_end(start or 0, n), n), _clip(_from_end(n if stop is None else stop, n), n)
     return At("slice", low, dims.ceildiv(_length(high - low, s, n), step), step, span=s.span)
 

@@ -26,11 +26,11 @@ fn cross_entropy<E: float>(
         } else {
             where(target == ignore, 0.0, ones_like(loss))
         }
-        let w = if weight == None { counts } else { counts * weight[target] }
+        let w = if weight == None { counts } else { counts * tensor(weight)[target] }
         let spread = if weight == None {
             total - mean(logits, axis: -1)
         } else {
-            total * mean(weight) - logits @ weight / C
+            total * mean(tensor(weight)) - logits @ tensor(weight) / C
         }
         let each = (1.0 - label_smoothing) * w * loss + (if label_smoothing == 0.0 {
             0.0
