@@ -242,6 +242,31 @@ class Reduce(Expr):
 
 
 @dataclass(frozen=True)
+class Updated(Expr):
+    """`value`, which becomes the element of a loop-level buffer where it is evaluated: a term of a sum, evaluated once."""
+
+    target: Any
+    index: Size
+    value: Expr
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]
+        return self.value.dtype
+
+    def children(self) -> tuple[Expr, ...]:
+        return (self.value,)
+
+    def indices(self) -> Index:
+        return (self.index,)
+
+    def rebuild(self, child: Callable[[Expr], Expr], index: Callable[[Size], Size]) -> Expr:
+        return Updated(self.target, index(self.index), child(self.value))
+
+    def __str__(self) -> str:
+        return f"updated({self.target.name}[{self.index}], {self.value})"
+
+
+@dataclass(frozen=True)
 class Ref(Expr):
     """A register of the loop IR: a `Let` or an accumulator, by name."""
 

@@ -14,11 +14,11 @@ from math import inf, prod
 from charl import dims
 from charl.dims import Dim
 from charl.dtypes import DType
-from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref
+from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref, Updated
 from charl.loops.chains import chain_count, combined
 from charl.loops.ends import ended
 from charl.loops.guards import anywhere, guarded_inside, needed_by
-from charl.loops.inline import Hints, Memo, substitute
+from charl.loops.inline import Hints, Memo, rewrite, substitute
 from charl.loops.ir import (
     Accumulator,
     Buffer,
@@ -28,6 +28,7 @@ from charl.loops.ir import (
     Let,
     Simd,
     Stmt,
+    Store,
 )
 from charl.loops.naming import Naming
 from charl.loops.sinks import Sink, divisible_by_lanes, interleaved, lanes
@@ -61,6 +62,8 @@ class Emitter(Naming):
         """Statements that evaluate and consume all sinks here; every index they use is in scope."""
         out, sinks = self.reductions(sinks, frozenset())
         lets, sinks = self.share(sinks)
+        if any(isinstance(e, Updated) for s in sinks for e in nodes_of(s.value)):
+            return (*out, *self._updating(lets, sinks))
         if all(s.register for s in sinks):
             return (*out, *interleaved(lets, sinks))
         if _overwrites(sinks):
@@ -73,6 +76,34 @@ class Emitter(Naming):
             return self.block(sinks)
         out, sinks = self.reductions(sinks, frozenset())
         return (*out, *self._values_first(*self.share(sinks)))
+
+    def _updating(self, lets: Sequence[Stmt], sinks: Sequence[Sink]) -> list[Stmt]:
+        """What is updated as sinks take it has a name, and is stored behind the sink: until then, what was there is read."""
+        out: list[Stmt] = []
+        stores: list[Stmt] = []
+        named: dict[Expr, Expr] = {}
+        memo = Memo()
+
+        def plain(e: Expr) -> Expr | None:
+            if not isinstance(e, Updated):
+                return None
+            if e not in named:
+                value = rewrite(e.value, plain, memo)
+                name = self.name(f"{e.target.name}_value")
+                if self.varies(value):
+                    self.vector_names.add(name)
+                out.append(Let(name, value))
+                named[e] = Ref(name, e.dtype)
+                stores.append(Store(e.target, e.index, named[e]))
+            return named[e]
+
+        for x in lets:
+            out.append(replace(x, value=rewrite(x.value, plain, memo)) if isinstance(x, Let) else x)
+        for s in sinks:
+            value = rewrite(s.value, plain, memo)
+            out += [replace(s, value=value).statement(), *stores]
+            stores.clear()
+        return out
 
     def _values_first(self, lets: list[Stmt], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         stores: list[Stmt] = []

@@ -88,7 +88,7 @@ class Inliner:
     `stop(node)` gives what a load of `node` shall name (the node itself, a buffer, …), or None to expand it.
     `ranges`: bounds of the index symbols in use, inclusive; those of reductions are added as they are met. `flat` gives
     row-major offsets instead of one index per axis. Reductions over at most `unroll` elements are written out.
-    `registers`: what stands for element types that are only stored.
+    `registers`: what stands for element types that are only stored. `made` says what stands for an element that was expanded.
     """
 
     def __init__(
@@ -99,8 +99,10 @@ class Inliner:
         wrap: Callable[[Any, Expr, Node], Expr] | None = None,
         unroll: int = 0,
         registers: Registers = _AS_STORED,
+        made: Callable[[Node, Index, Expr], Expr] | None = None,
     ) -> None:
         self.unroll = unroll
+        self.made = made
         self.registers = registers
         self.stop = stop
         self.ranges: dict[str, tuple[Size, Size]] = dict(ranges)
@@ -163,6 +165,11 @@ class Inliner:
             if isinstance(load, Load):
                 self.places[load] = node, index
             return self.wrap(target, load, node) if self.wrap else load
+        expanded = self._computed(node, index)
+        return self.made(node, index, expanded) if self.made else expanded
+
+    def _computed(self, node: Node, index: Index) -> Expr:
+        """An element of a value that is expanded."""
         inside = dict(self._inside(node, index))
         if not inside:
             return self.map(OPS[node.op].at(node, index), Memo())

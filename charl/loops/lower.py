@@ -15,7 +15,7 @@ from charl.backends.capabilities import Capabilities
 from charl.dims import Dim, product
 from charl.dtypes import DType, boolean, u32
 from charl.graph.ir import Node
-from charl.graph.scalar import Apply, Const, Expr, Index, Load, Reduce
+from charl.graph.scalar import Apply, Const, Expr, Index, Load, Reduce, Updated
 from charl.loops.canonical import canonical
 from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
@@ -124,10 +124,13 @@ class Lowering:
         ranges: Mapping[str, tuple[Size, Size]],
         unroll: int = 0,
         load: Callable[[Buffer, Expr, Node], Expr] | None = None,
+        made: Callable[[Node, Index, Expr], Expr] | None = None,
     ) -> Inliner:
         """What expands values into expressions over stored ones, as registers of the target hold them."""
         registers = Registers(self.caps.stored)
-        return Inliner(stop, ranges, flat=True, wrap=load or self._load, unroll=unroll, registers=registers)
+        return Inliner(
+            stop, ranges, flat=True, wrap=load or self._load, unroll=unroll, registers=registers, made=made
+        )
 
     # ------------------------------------------------------------ groups
 
@@ -150,7 +153,15 @@ class Lowering:
         def load(target: Buffer, element: Expr, node: Node) -> Expr:
             return element if node in kept else self._load(target, element, node)
 
-        inliner = self.inliner(stop, ranges, load=load)
+        passing = set(group.passing).intersection(group.stored)
+
+        def made(node: Node, index: Index, value: Expr) -> Expr:
+            if node not in passing:
+                return value
+            self.bound.stored.add(self.place(node))
+            return Updated(self._buffer(node), offset(index, node.shape), value)
+
+        inliner = self.inliner(stop, ranges, load=load, made=made if passing else None)
         if self.fusion.writes(group.members[0]):
             nest = self._scatter(group.members[0], inliner, stop)
             return (*self._checks(group.members, nest), *nest)
@@ -159,7 +170,8 @@ class Lowering:
         waiting: list[Part] = []
         written: list[tuple[Node, Index, Expr]] = []
         last = set(kept.values())  # what overwrites a kept value comes behind all that reads it
-        for node in (*kept, *sorted(group.stored, key=last.__contains__)):
+        whole = [n for n in group.stored if n not in passing]
+        for node in (*kept, *sorted(whole, key=last.__contains__)):
             inner = node.shape[group.rows :]
             if inner not in axes:
                 axes[inner] = tuple(Axis(f"j{len(axes)}_{d}", size) for d, size in enumerate(inner))
@@ -180,7 +192,7 @@ class Lowering:
         for p in built:
             merged.setdefault(p.inner, []).extend(p.sinks)
         ordered = [Part(k, tuple(v)) for k, v in merged.items()]
-        limits = self._limits(written, inliner) if group.heavy and emitter.vectors else ()
+        limits = self._limits(written, inliner) if group.heavy and emitter.vectors and not passing else ()
         if not group.heavy and emitter.vectors:
             waiting, ordered = self._ends(
                 emitter, inliner, [*self.outer, *(a.name for a in rows)], waiting, ordered

@@ -28,6 +28,7 @@ from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
 from charl.plan.layouts import laid_out
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
 from charl.plan.repeats import Known, Signature
+from charl.plan.rotated import rotated
 from charl.plan.serial import LOCAL, serial
 from charl.plan.turns import threaded
 from charl.plan.widened import widened
@@ -77,7 +78,7 @@ def _plan_export(
 ) -> Plan:
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
-    graph = graph if caps.grid else laid_out(blocked(graph, taken), caps)
+    graph = graph if caps.grid else laid_out(blocked(rotated(graph, caps.cache[0]), taken), caps)
     narrow = replace(export, graph=prepared(widened(_narrowed(graph, caps.max_buffers), caps)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)

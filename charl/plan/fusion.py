@@ -23,6 +23,7 @@ from charl.plan.access import Facts, LoopFacts, Read, like
 from charl.plan.conditions import Conditions, conditions
 from charl.plan.expansion import Expansion
 from charl.plan.masks import Masks
+from charl.plan.passing import passes
 
 # Additions that may stand under a condition on the index, such as the parts of a concatenation.
 _GUARDED = 48
@@ -62,6 +63,7 @@ class Group:
     reads: dict[Node, None] = field(default_factory=dict)  # what members read, in order
     shapes: set[Shape] = field(default_factory=set)  # of members
     reduced: set[int] = field(default_factory=set)  # ranks of members that reduce
+    passing: list[Node] = field(default_factory=list)  # members that the contraction updates as it reads them
 
 
 class Fusion(Expansion):
@@ -143,6 +145,8 @@ class Fusion(Expansion):
         group.shapes = {node.shape}
         group.reduced = {node.rank} if fact.reduces else set()
         self._begin(group, fact)
+        if group.heavy and not group.split:
+            self._update_in_passing(node, fact, group)
         if group.heavy or group.closed or group.split:
             return
         chosen: list[Group] = []
@@ -163,6 +167,19 @@ class Fusion(Expansion):
             rows = min(self._new_rows(node, fact, g) for g in chosen)
             for other in (*others, group):
                 self._merge(first, other, rows)
+
+    def _update_in_passing(self, node: Node, fact: Facts | LoopFacts, group: Group) -> None:
+        """Where a contraction reads each element of what is updated in place once, it updates it: what computes the new value
+        becomes part of it."""
+        for read in fact.reads:
+            source = self.group_of.get(read.node)
+            if source is None or not passes(self, read, fact, source):
+                continue
+            rows, closed, passing = group.rows, group.closed, list(source.members)
+            self._merge(source, group, min(source.rows, rows))
+            source.rows, source.space, source.closed, source.passing = rows, node.shape, closed, passing
+            source.shapes, source.reduced = {node.shape}, {node.rank}
+            return
 
     def _grows_in_place(self, node: Node) -> bool:
         """Whether a sum is so deep that it grows in memory block by block, and nothing that it updates could hold it meanwhile.
@@ -223,6 +240,8 @@ class Fusion(Expansion):
         rows = self._new_rows(node, fact, source)
         if source.closed or source.space[:rows] != node.shape[:rows] or len(source.members) >= _MEMBERS:
             return False
+        if any(r.node in source.passing for r in fact.reads):
+            return False
         if source.heavy and (rows < source.rows or fact.reduces or node.rank != source.rows):
             return False
         if source.heavy and self._scalar(fact):
@@ -234,7 +253,7 @@ class Fusion(Expansion):
         both = (source, self.group_of[node])
         if not self._rows_allowed(both, rows) or not self._buffers_allowed(both):
             return False
-        return self._acyclic(fact, source)
+        return self.acyclic(fact, source)
 
     def _not_to_guard(self, fact: Facts | LoopFacts, source: Group) -> bool:
         """Under a condition nothing can be named: what is used twice there is written out twice, and so on downwards. Nor is
@@ -249,7 +268,7 @@ class Fusion(Expansion):
         """Whether a value would keep a contraction that it joined from running on vectors."""
         return self.caps.max_lanes > 1 and isinstance(fact, Facts) and fact.mixed
 
-    def _acyclic(self, fact: Facts | LoopFacts, source: Group) -> bool:
+    def acyclic(self, fact: Facts | LoopFacts, source: Group) -> bool:
         """Whether no other group that the node reads from runs after `source`."""
         others = {self.group_of[r.node] for r in fact.reads if r.node in self.group_of} - {source}
         return not any(g.before >> source.id & 1 for g in others)
@@ -265,7 +284,8 @@ class Fusion(Expansion):
             or a.split
             or b.split
             or (a.heavy and b.heavy)
-            or not self._acyclic(fact, b)
+            or any(r.node in (*a.passing, *b.passing) for r in fact.reads)
+            or not self.acyclic(fact, b)
             or self._not_to_guard(fact, b)
             or b.before >> a.id & 1
         ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Hashable, Mapping
+from math import inf
 
 from charl.dims import product
 from charl.graph.ir import Node
@@ -52,9 +53,7 @@ def _closing(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> li
     stuck = _cycle(dependencies(fusion, updates, chains))
     if not stuck:
         return []
-    takers = [t for t in fusion.taken if _writer(fusion, t) in stuck]
-    if takers:
-        return [takers[-1]]
+    found = [t for t in fusion.taken if _writer(fusion, t) in stuck][-1:]
     readers = _readers(fusion)
     for value, parameter in updates.items():  # one that waits for a reader of what it overwrites
         first = chains.first(value)
@@ -66,7 +65,10 @@ def _closing(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> li
             and writer in stuck
             and (readers.get(chains.last(parameter), set()) - {writer}) & stuck
         ):
-            return [value]
+            found.append(value)
+    if found:  # what costs least to copy
+        sizes = [product(x.shape) for x in found]
+        return [min(zip(sizes, found), key=lambda p: p[0] if isinstance(p[0], int) else inf)[1]]
     raise AssertionError("a cycle of groups that no update closes")
 
 
@@ -89,8 +91,10 @@ def _reads_own_element(fusion: Fusion, head: Node, value: Node, parameter: Node)
     met = {parameter}
     for held in holding:
         for node in fusion.readers.get(held, ()):
-            if fusion.group_of.get(node) is not group:
-                continue
+            if fusion.group_of.get(node) is not group or (
+                held in group.passing and node not in group.passing
+            ):
+                continue  # the contraction reads the new value, from a register
             fact = fusion.fact(node)
             for read in (r for r in fact.reads if r.node is held):
                 own = fact.prefix(read) == held.rank and not read.reduced

@@ -70,6 +70,8 @@ def build_nest(
 def _scheduled(c: Contraction, caps: Capabilities) -> Schedule | None:
     """The cheapest schedule of all kinds."""
     plain = [*schedules(c, caps)]
+    if c.updates:
+        return choose(c, caps, plain)
     return choose(c, caps, [*plain, *planes(c, caps, plain), *windowed(c, caps), *panels(c, caps)])
 
 

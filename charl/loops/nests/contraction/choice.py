@@ -57,7 +57,7 @@ def schedules(c: Contraction, caps: Capabilities) -> Iterator[Schedule]:
     natural = c.rows[-1]
     if c.stores_along(natural):
         yield from _with_lanes(c, caps, natural, False)
-    if not c.total.dtype.is_float or len(c.rows) < 2 or not c.stores_along(natural):
+    if not c.total.dtype.is_float or len(c.rows) < 2 or not c.stores_along(natural) or c.updates:
         return
     for axis in c.rows[:-1]:
         if known(axis.extent) >= lanes_of(caps, c.width) // 2:
@@ -71,7 +71,7 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         step = stride(load, lane.name)
         if step in (0, 1):
             continue
-        if isinstance(step, int) and 1 < step <= HOPS and len(c.over) > 1:
+        if isinstance(step, int) and 1 < step <= HOPS and len(c.over) > 1 and not c.updates:
             hops += step == 2 or _GATHER
             continue
         if not _packable(c) or stride(load, c.over[-1].name) != 1:
@@ -283,7 +283,7 @@ def _tile_axis(c: Contraction, lane: Axis, reads: list[Load], flipped: bool) -> 
 
 def _packable(c: Contraction) -> bool:
     """Whether operands can be copied to arrays of a known size for a turn of the sum's outermost loop."""
-    return not c.guarded and all(isinstance(a.extent, int) for a in c.over[1:])
+    return not c.guarded and not c.updates and all(isinstance(a.extent, int) for a in c.over[1:])
 
 
 def _lines(x: Load, tile: Axis | None, rows: int) -> float:

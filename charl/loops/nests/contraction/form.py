@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
 from charl.dtypes import i32
-from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce
+from charl.graph.scalar import Expr, Guard, IndexValue, Load, Reduce, Updated
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite
 from charl.loops.nests.axes import Axis, collapse
@@ -54,7 +54,12 @@ class Contraction:
         """Whether elements may be computed twice: no sink reads what one writes."""
         written = {s.buffer for s in self.sinks}
         read = {e.source for s in self.sinks for e in nodes_of(s.value) if isinstance(e, Load)}
-        return not (written & read) and not any(s.add for s in self.sinks)
+        return not (written & read) and not any(s.add for s in self.sinks) and not self.updates
+
+    @cached_property
+    def updates(self) -> bool:
+        """Whether an operand is updated as it is read, each element once."""
+        return any(isinstance(e, Updated) for e in nodes_of(self.total.body))
 
     def home(self) -> Sink | None:
         """A sink whose place can hold the sum while it grows: written, of the sum's type, and read by nobody."""
