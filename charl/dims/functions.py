@@ -103,6 +103,15 @@ def ceildiv(a: int | Dim, b: int | Dim) -> int | Dim:
     return whole + atom(Func("ceildiv", (rest, b)))
 
 
+def rounded_down(a: int | Dim, b: int | Dim) -> int | Dim:
+    """`floordiv` of two sizes, in the one form that has no -1: (n - 1) // s is ceildiv(n, s) - 1, so that these are equal."""
+    rest = _split(a, b)[1] if isinstance(a, Dim) and b != 1 else 0
+    terms = terms_of(rest)
+    left = terms.pop((), 0)
+    shorter = (left + 1) % b == 0 if isinstance(b, int) and b else left == -1
+    return ceildiv(a + 1, b) - 1 if shorter and terms and min(terms.values()) > 0 else floordiv(a, b)
+
+
 def minimum(a: int | Dim, b: int | Dim, ranges: Mapping[str, Any] | None = None, least: int = 1) -> int | Dim:
     """The smaller of two sizes; `ranges` and `least` as in `nonnegative`."""
     if isinstance(a, int) and isinstance(b, int):

@@ -163,7 +163,7 @@ def _rounding(name: str, plain: Any, symbolic: Any) -> None:
         )
 
 
-_rounding("div", None, dims.floordiv)
+_rounding("div", None, dims.rounded_down)
 _rounding("ceil_div", None, dims.ceildiv)
 
 

@@ -119,7 +119,7 @@ def _overlap_add(el: Elaborator, c: Call, p: dict[str, Any]) -> Any:
         given = tuple(e + m - b - a for e, m, b, a in zip(ends, more, low, high, strict=True))
     lengths = tuple(b + m + a for b, m, a in zip(low, given, high, strict=True))
     for axis, k, length, s, d in zip(axes, taps, lengths, strides, dilations, strict=True):
-        fitting = dims.floordiv(length - d * (k - 1) - 1, s) + 1
+        fitting = dims.rounded_down(length - d * (k - 1) - 1, s) + 1
         if fitting != x.shape[axis]:
             raise fail(
                 WINDOW,

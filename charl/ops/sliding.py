@@ -41,7 +41,7 @@ Test: TypeAlias = tuple[Size, Size, Size]  # index, low, high
 
 def places(length: Size, size: Size, stride: Size, dilation: Size) -> Size:
     """How many windows of `size` taps, `dilation` apart, fit into `length` when each starts `stride` after the last."""
-    return dims.floordiv(length - dilation * (size - 1) - 1, stride) + 1
+    return dims.rounded_down(length - dilation * (size - 1) - 1, stride) + 1
 
 
 def _check(name: str, attrs: Attrs, rank: int) -> None:

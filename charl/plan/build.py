@@ -311,7 +311,7 @@ class _Places:
             """
             when: dict[Group, tuple[int, int]] = {}
             for step in level.steps:
-                first = at
+                first, before = at, len(lives)
                 if step[0] in level.inner:
                     region, known = level.inner[step[0]], within
                     if known is None and serial(step[0], region, self._caps):
@@ -319,6 +319,9 @@ class _Places:
                         known = frozenset(map(self._shared, (*step[0].members[0].inputs, *step[0].stored)))
                     for inner in region.levels:
                         at = visit(inner, at, known)
+                    if within is None and step[0] in self._serial:  # its buffers are those of one kernel
+                        for life in [*lives.values()][before:]:
+                            life.first, life.last = first, at
                 at += 1
                 when |= dict.fromkeys(step, (first, at - 1))
             for group in sorted(when, key=lambda g: (*when[g], g.id)):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from charl import dims
 from charl.dims import Dim
 from charl.errors import InternalError
-from charl.graph.scalar import Load
+from charl.graph.scalar import Expr, Load
 from charl.loops import walk
 from charl.loops.ir import Buffer, If, Kernel, Stmt, Store, Transpose
 from charl.plan.access import nodes_of
@@ -48,14 +48,23 @@ def verify(plan: Plan) -> None:
         _check_overlaps(plan, arena, first, last, env)
 
 
+# What is done to a buffer, and the conditions under which: expressions with what they are.
+_Touch = tuple[str, frozenset[tuple[Expr, bool]]]
+
+
 def _fills_first(kernel: Kernel, buffer: Buffer) -> bool:
-    """Whether a kernel that runs a whole loop uses a buffer for itself: it stores there before it loads from there."""
-    return (
-        next((first for nest in kernel.nests for s in nest for first in _touches(s, buffer)), "") == "store"
-    )
+    """Whether a kernel that runs a whole loop uses a buffer for itself: before it loads from there it stores there, under no
+    other conditions."""
+    stored: list[frozenset[tuple[Expr, bool]]] = []
+    for what, where in (t for nest in kernel.nests for s in nest for t in _touches(s, buffer)):
+        if what == "store":
+            stored.append(where)
+        elif not any(s <= where for s in stored):
+            return False
+    return bool(stored)
 
 
-def _touches(s: Stmt, buffer: Buffer) -> Iterator[str]:
+def _touches(s: Stmt, buffer: Buffer, where: frozenset[tuple[Expr, bool]] = frozenset()) -> Iterator[_Touch]:
     """In which order a statement and those inside load from a buffer and store to it, whatever elements these are."""
     roots = (*walk.expressions(s), *(x for size in walk.sizes(s) for x in dims.values(size)))
     found = (e for root in roots for e in nodes_of(root, indices=True))
@@ -65,18 +74,21 @@ def _touches(s: Stmt, buffer: Buffer) -> Iterator[str]:
         or (isinstance(s, Transpose) and s.source is buffer)
         or (isinstance(s, Store) and s.add and s.buffer is buffer)
     ):
-        yield "load"
-    if isinstance(s, If):  # stored for certain where both sides do, or where none reads it first
-        sides = [list(t for x in side for t in _touches(x, buffer)) for side in (s.body, s.otherwise)]
-        if any(side[:1] == ["load"] for side in sides):
-            yield "load"
-        elif all(sides):
-            yield "store"
+        yield "load", where
+    if isinstance(s, If):
+        sides = [
+            [t for x in side for t in _touches(x, buffer, where | {(s.condition, holds)})]
+            for side, holds in ((s.body, True), (s.otherwise, False))
+        ]
+        for side in sides:
+            yield from side
+        if all(any(what == "store" for what, _ in side) for side in sides):  # whatever holds
+            yield "store", where
         return
     for x in walk.body(s):
-        yield from _touches(x, buffer)
+        yield from _touches(x, buffer, where)
     if (isinstance(s, Store) and s.buffer is buffer) or (isinstance(s, Transpose) and s.target is buffer):
-        yield "store"
+        yield "store", where
 
 
 def _widen(steps: Sequence[Step], at: int, first: dict[Place, int], last: dict[Place, int]) -> int:

@@ -35,7 +35,7 @@ def sizes(draw: st.DrawFn, depth: int = 3) -> tuple[int | Dim, int]:
         return sym(name), VALUES[name]
     a, x = draw(sizes(depth - 1))
     b, y = draw(sizes(depth - 1))
-    match draw(st.sampled_from(["+", "-", "*", "//", "%", "ceil", "min", "max"])):
+    match draw(st.sampled_from(["+", "-", "*", "//", "down", "%", "ceil", "min", "max"])):
         case "+":
             return a + b, x + y
         case "-":
@@ -44,6 +44,8 @@ def sizes(draw: st.DrawFn, depth: int = 3) -> tuple[int | Dim, int]:
             return a * b, x * y
         case "//":
             return floordiv(a, 4), x // 4
+        case "down":
+            return dims.rounded_down(a, 3), x // 3
         case "%":
             return mod(a, 5), x % 5
         case "ceil":

@@ -12,6 +12,7 @@ from charl.loops.verify import verify as verify_kernel
 from charl.passes import optimise
 from charl.plan.build import plan_export
 from charl.plan.evaluate import run_plan
+from charl.plan.verify import verify
 from charl.source import Source
 
 PROGRAMS = {
@@ -59,3 +60,32 @@ def test_they_are_what_the_graph_means(name: str, caps: Capabilities, dims: dict
         verify_kernel(call.kernel)
     (found,) = run_plan(plan, arrays, {"N": 4})
     np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+SERIAL = """
+fn f(x: f64[N], w: f64[N, N], p: i32[N]) -> f64 where N >= 3 {
+    let mut a = x
+    let mut b = sin(x)
+    let mut m = w
+    let mut s = x[0]
+    for i in 0..N {
+        for j in 0..N while s < 3.0 {
+            m[0] = cumsum(b, axis: 0)[p]
+            a = 0.5 * a + (a[j] * a)
+        }
+        m = tanh((a[:, None] * m[:, N - 1][None, :]) @ m.T)
+        for j in 0..i while s < 3.0 { b *= (concat([b[1:], m[1][:1]]) + m[:, 0]) }
+    }
+    sum(a * b) + sum(tanh(m))
+}
+export fn second(x: f64[N], w: f64[N, N], p: i32[N], v: f64[N]) -> f64[N] where N >= 3 {
+    grad(|x| sum(v * grad(f)(x, w, p)))(x)
+}
+"""
+
+
+def test_arrays_of_one_kernel_lie_apart_though_they_are_used_one_after_another() -> None:
+    """They are `restrict`; and what is filled and read under one condition is filled before it is read."""
+    (export,) = elaborate(Source("serial.ch", SERIAL)).exports
+    export.graph = optimise(export.graph)
+    verify(plan_export(export, PORTABLE_C))
