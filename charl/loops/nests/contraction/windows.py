@@ -109,9 +109,8 @@ def _scheduled(
     """The schedule of one copy of so many lanes, `along` of which run along the sum."""
     width = max(caps.max_lanes * 32 // c.width, 1)
     row = -(-lanes // width) * width  # lanes of the sums
-    room = (
-        row + -(-(w.rows - w.places) * lanes // w.places // width) * width
-    )  # elements of the copy for one of the sum
+    beneath = (w.rows - w.places) * lanes // w.places  # lanes of the rows that only taps see
+    room = row + -(-beneath // width) * width
     taps = 1 if w.tap is None else fixed(w.tap.extent)
     bytes_ = c.total.dtype.bytes
     inside = prod(fixed(a.extent) for a in c.over[1:])
@@ -121,7 +120,7 @@ def _scheduled(
     if waits:
         w = replace(w, beside=None)
     space = caps.stack - waits * rows * row * bytes_
-    space //= inside * (room // taps + along) * bytes_  # turns that one copy may hold
+    space //= (inside // taps * room + inside * along) * bytes_  # turns that one copy may hold
     if space < 1:
         return None
     least = min(turns, max(_DEEP // inside, 1))
@@ -335,8 +334,7 @@ class Windowed(Blocks):
         """Copy all lanes of `count` turns of the sum's outermost loop from k on."""
         loops, names = self._loops_of(count)
         if self.w.tap is not None:  # its rows are there once
-            at = self.c.over.index(self.w.tap)
-            del loops[at]
+            del loops[self.c.over.index(self.w.tap)]
             names[self.w.tap.name] = 0
         copied = dict(names)
         names[self.c.over[0].name] = k + names[self.c.over[0].name]
