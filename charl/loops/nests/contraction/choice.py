@@ -40,7 +40,9 @@ TURN = 0.4  # cycles to transpose an element between nearby arrays
 _CROSSING = 8.0  # each time a tile comes to a row that has not stayed in the second cache
 _PAGE = 4096  # bytes of a page; in which sets of a cache it lies is up to the system
 _SIDEWAYS = 6.0  # to add up the lanes of one sum
-_ONWARD = 2  # times that tiles come to their rows, at most, where they ask for the next ones
+# Times that tiles come to their rows, at most, where they ask for the next ones; and cycles of a step of their sums, at least,
+# behind which it is hidden where the next line lies.
+_ONWARD, _HIDES = 2, 10
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 
 
@@ -223,6 +225,7 @@ class _Side:
             turns += 1
         cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
         alone = turns <= _ONWARD and not s.flipped and s.asks is None
+        alone &= s.shape.rows * s.shape.vectors >= _HIDES * caps.ports
         onward = read_next(c, caps, [s.lane.name], s.tile) if alone else None
         if s.along:
             cycles /= WORTH
