@@ -130,6 +130,12 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 )
 @console.flush_option
 @click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The most threads of C that have room for arrays of their own in the workspace; 1 makes it smallest.",
+)
+@click.option(
     "--report",
     is_flag=True,
     help="Print kernels, operations, workspace, source and code of every export; compiles the C to measure it.",
@@ -137,7 +143,7 @@ def _codes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 def transpile(
     file: Path, out: Path, dims: Mapping[str, Sizes], sets: Mapping[str, str], targets: tuple[str, ...],
     simd: str, embed: Path | None, prefix: str | None, f64: str | None, f32: str | None, dump: Path | None, flush: bool,
-    report: bool,
+    threads: int | None, report: bool,
 ) -> None:  # fmt: skip
     """Make a package from FILE: C99 code, WebGPU shaders, a Python loader, build files.
 
@@ -156,7 +162,7 @@ def transpile(
 
         options = Options(
             dims=dims, sets=sets, targets=targets or None, simd=simd, embed=embed, prefix=prefix,
-            floats={a: b for a, b in (("f64", f64), ("f32", f32)) if b}, dump=dump, flush=flush,
+            floats={a: b for a, b in (("f64", f64), ("f32", f32)) if b}, dump=dump, flush=flush, threads=threads,
         )  # fmt: skip
         compiled = compile_file(file, options, tell)
         tell("writing")

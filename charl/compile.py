@@ -42,6 +42,7 @@ class Options:
     `targets`: None for all that can hold the program. `simd`: a key of `SIMD`. `embed`: weights for the code. `prefix`: of C
     names, the module's name by default. `floats`: element types computed as another (`{"f64": "f32"}`). `dump`: a folder for
     every stage's text. `profile`: clocks around the kernels of the C code. `flush`: the C code takes subnormal numbers for zero.
+    `threads`: the most that the workspace of C has room for, by default as many as `Capabilities` says.
     """
 
     dims: Mapping[str, int | tuple[int, int]] = field(default_factory=dict)
@@ -54,6 +55,14 @@ class Options:
     dump: Path | None = None
     profile: bool = False
     flush: bool = False
+    threads: int | None = None
+
+    def capabilities(self, target: str) -> Capabilities:
+        """What a target can do, as the user asked for it."""
+        if target == "wgsl":
+            return WGSL
+        caps = SIMD[self.simd]
+        return replace(caps, threads=self.threads or caps.threads)
 
 
 @dataclass
@@ -119,6 +128,7 @@ def _digest(source: Source, options: Options) -> str:
         options.prefix,
         sorted(options.floats.items()),
         *(["flush"] if options.flush else []),
+        *([] if options.threads is None else [options.threads]),
     )
     return sha256((source.text + repr(chosen)).encode()).hexdigest()
 
@@ -149,14 +159,13 @@ def compile_source(source: Source, options: Options, progress: Progress | None =
     lowered: dict[str, Lowered] = {}
     for target in options.targets or TARGETS:
         tell(f"planning for {target}")
-        caps = SIMD[options.simd] if target == "c" else WGSL
-        lowered[target] = _plan(program, target, caps, options, warnings)
+        lowered[target] = _plan(program, target, options.capabilities(target), options, warnings)
         if dump is not None:
             _dump_kernels(dump, target, lowered[target])
     tell("printing")
     from charl.backends.package import files, name
 
-    tests = _plan_tests(program, SIMD[options.simd]) if "c" in lowered and program.tests else None
+    tests = _plan_tests(program, options.capabilities("c")) if "c" in lowered and program.tests else None
     made = files(lowered, options, tests)
     return Compiled(name(program, options), program, made, warnings, lowered)
 

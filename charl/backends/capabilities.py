@@ -22,7 +22,8 @@ class Capabilities:
     bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
     scattered over pages; `stack`, bytes that a kernel may take for packed operands; `packed`, bytes that these may take of the
     workspace, half of the second cache so that they stay there; `thread_work`, operations of vectors from which on threads pay;
-    `exchange`, bytes that come each cycle from the cache of another core.
+    `threads`, the most that have room in the workspace for arrays of their own; `exchange`, bytes that come each cycle from the
+    cache of another core.
     """
 
     dtypes: frozenset[str]
@@ -42,6 +43,7 @@ class Capabilities:
     stack: int = 128 << 10
     packed: int = 512 << 10
     thread_work: int = 1 << 15
+    threads: int = 8
     exchange: float = 3
 
 

@@ -1,8 +1,8 @@
 """Loops whose turns run on threads, each of which has arrays of its own for what lives in a turn.
 
-Enters: a plan. Leaves: the same with such loops marked, and room in the workspace for the arrays of each thread. Where a loop
-carries nothing, a turn reads nothing that another writes: heads of attention, images, samples. Its kernels then hand nothing to
-another core, and threads meet once a loop instead of once a kernel. Not on grids.
+Enters: a plan. Leaves: the same with such loops marked, and room in the workspace for the arrays of each thread, as much as a
+turn takes. Where a loop carries nothing, a turn reads nothing that another writes: heads of attention, images, samples. Its
+kernels then hand nothing to another core, and threads meet once a loop instead of once a kernel. Not on grids.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from charl.dims import Size
 from charl.plan.arena import Life, aligned, assign
 from charl.plan.ir import Call, Choose, Place, Plan, Repeat, Step, Threads, inside
 
-# Threads for which there is room: each takes as much of the workspace as a turn does.
-_MOST = 8
 _FEW = 4  # turns below which the loops inside share their work better
 _OPERATIONS = 16  # of elements, for each of vectors
 
@@ -25,7 +23,7 @@ _OPERATIONS = 16  # of elements, for each of vectors
 def threaded(plan: Plan, caps: Capabilities) -> Plan:
     """The plan with the outermost loops on threads whose turns are apart and do enough."""
     known = frozenset(d.name for d in plan.export.dims)
-    found = [] if caps.grid else list(_found(plan.steps, plan.steps, caps, known))
+    found = [] if caps.grid or caps.threads == 1 else list(_found(plan.steps, plan.steps, caps, known))
     if not found:
         return plan
     start = aligned(plan.arena_bytes)
@@ -80,7 +78,7 @@ def _threads(
         lives.append(Life(place, aligned(place.size * place.dtype.bytes), at[0], at[-1]))
     stride = assign(lives)
     places = tuple((p, x.offset) for p, x in zip(own, lives, strict=True))
-    return Threads(min(turns, _MOST), 0 if isinstance(pays, int) else pays, places, 0, stride)
+    return Threads(min(turns, caps.threads), 0 if isinstance(pays, int) else pays, places, 0, stride)
 
 
 def _work(steps: Sequence[Step], around: Mapping[str, Size]) -> Size:

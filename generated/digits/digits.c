@@ -203,32 +203,32 @@ static void digits_predict_softmax(float *restrict result, const float *restrict
 {
     PARALLEL_FOR_IF(51 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
-        vf32 softmax_broadcast = vf32_set1(-INFINITY);
+        vf32 softmax_max_lanes = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            softmax_broadcast =
+            softmax_max_lanes =
                     vf32_select(active,
-                    vf32_max(softmax_broadcast, vf32_load_mask(dense_2 + 10 * i + j, active)),
-                    softmax_broadcast);
+                    vf32_max(softmax_max_lanes, vf32_load_mask(dense_2 + 10 * i + j, active)),
+                    softmax_max_lanes);
         }
-        const float softmax_broadcast2 = vf32_reduce_max(softmax_broadcast);
+        const float softmax_max = vf32_reduce_max(softmax_max_lanes);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
-                    vf32_exp(vf32_sub(vf32_load_mask(dense_2 + 10 * i + j, active),
-                            vf32_set1(softmax_broadcast2))), active);
+                    vf32_exp(vf32_sub(vf32_load_mask(dense_2 + 10 * i + j, active), vf32_set1(softmax_max))),
+                    active);
         }
-        vf32 softmax_sum = vf32_set1(0.0f);
+        vf32 softmax_sum_lanes = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            softmax_sum = vf32_add(softmax_sum, vf32_load_mask(result + 10 * i + j, active));
+            softmax_sum_lanes = vf32_add(softmax_sum_lanes, vf32_load_mask(result + 10 * i + j, active));
         }
-        const float softmax_sum2 = vf32_reduce_add(softmax_sum);
-        const float t = 1.0f / softmax_sum2;
+        const float softmax_sum = vf32_reduce_add(softmax_sum_lanes);
+        const float softmax_div = 1.0f / softmax_sum;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(result + 10 * i + j,
-                    vf32_mul(vf32_load_mask(result + 10 * i + j, active), vf32_set1(t)), active);
+                    vf32_mul(vf32_load_mask(result + 10 * i + j, active), vf32_set1(softmax_div)), active);
         }
     }
 }
@@ -283,16 +283,17 @@ static void digits_train_step_dropout(
             vf32_store(sums + 5 * VL32, sum6);
             vf32_store(sums + 6 * VL32, sum7);
             vf32_store(sums + 7 * VL32, sum8);
-            const uint32_t rng_key2 = rng_key[0];
-            const uint32_t rng_key3 = rng_key[1];
-            const uint32_t rng_counter2 = rng_counter[0];
+            const uint32_t rng_key_element = rng_key[0];
+            const uint32_t rng_key_element2 = rng_key[1];
+            const uint32_t rng_counter_element = rng_counter[0];
             for (ptrdiff_t k = 0; k < 4; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 unit_interval_value =
-                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2),
-                                        vu32_set1(rng_key3),
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key_element),
+                                        vu32_set1(rng_key_element2),
                                         vu32_ramp((uint32_t)(i + 64 * j + 64 * k + l * VL32), 1),
-                                        vu32_set1(rng_counter2)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+                                        vu32_set1(rng_counter_element)), vu32_set1(8u))),
+                            vf32_set1(5.9604645e-8f));
                     const vf32 dense_add_value =
                             vf32_add(vf32_load(sums + 2 * k * VL32 + l * VL32),
                             vf32_load(net_0_b + i + l * VL32));
@@ -313,18 +314,18 @@ static void digits_train_step_dropout(
                 sum = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k), sum);
                 sum2 = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k + VL32), sum2);
             }
-            const uint32_t rng_key2 = rng_key[0];
-            const uint32_t rng_key3 = rng_key[1];
-            const uint32_t rng_counter2 = rng_counter[0];
+            const uint32_t rng_key_element = rng_key[0];
+            const uint32_t rng_key_element2 = rng_key[1];
+            const uint32_t rng_counter_element = rng_counter[0];
             const vf32 unit_interval_value =
-                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
-                                vu32_ramp((uint32_t)(i + 64 * j), 1), vu32_set1(rng_counter2)),
-                            vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key_element),
+                                vu32_set1(rng_key_element2), vu32_ramp((uint32_t)(i + 64 * j), 1),
+                                vu32_set1(rng_counter_element)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
             const vf32 dense_add_value = vf32_add(sum, vf32_load(net_0_b + i));
             const vf32 unit_interval_value2 =
-                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key2), vu32_set1(rng_key3),
-                                vu32_ramp((uint32_t)(i + 64 * j + VL32), 1), vu32_set1(rng_counter2)),
-                            vu32_set1(8u))), vf32_set1(5.9604645e-8f));
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key_element),
+                                vu32_set1(rng_key_element2), vu32_ramp((uint32_t)(i + 64 * j + VL32), 1),
+                                vu32_set1(rng_counter_element)), vu32_set1(8u))), vf32_set1(5.9604645e-8f));
             const vf32 dense_add_value2 = vf32_add(sum2, vf32_load(net_0_b + i + VL32));
             vf32_store(unit_interval + i + 64 * j, unit_interval_value);
             vf32_store(dense_add + i + 64 * j, dense_add_value);
@@ -345,7 +346,7 @@ static void digits_train_step_dropout(
 /* digits.ch:11: Dropout(0.2)
  * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
  * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
-static void digits_train_step_small_updates(
+static void digits_train_step_update_rng_counter_and_more(
         int32_t *restrict adam_t,
         uint32_t *restrict rng_counter,
         float *restrict adam_update_rate,
@@ -388,39 +389,43 @@ static void digits_train_step_d_dense(
 #endif
     PARALLEL_FOR_IF(89 * N >= 32768)
     for (ptrdiff_t i = 0; i < N; ++i) {
-        vf32 logsumexp_max = vf32_set1(-INFINITY);
+        vf32 logsumexp_max_lanes = vf32_set1(-INFINITY);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            logsumexp_max =
-                    vf32_select(active, vf32_max(logsumexp_max, vf32_load_mask(dense + 10 * i + j, active)),
-                    logsumexp_max);
+            logsumexp_max_lanes =
+                    vf32_select(active,
+                    vf32_max(logsumexp_max_lanes, vf32_load_mask(dense + 10 * i + j, active)),
+                    logsumexp_max_lanes);
         }
-        const float logsumexp_max2 = vf32_reduce_max(logsumexp_max);
-        const float t = fabsf(logsumexp_max2) < INFINITY ? logsumexp_max2 : 0.0f;
+        const float logsumexp_max = vf32_reduce_max(logsumexp_max_lanes);
+        const float logsumexp_shift = fabsf(logsumexp_max) < INFINITY ? logsumexp_max : 0.0f;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(d_dense + 10 * i + j,
-                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active), vf32_set1(t))), active);
+                    vf32_exp(vf32_sub(vf32_load_mask(dense + 10 * i + j, active),
+                            vf32_set1(logsumexp_shift))), active);
         }
-        vf32 logsumexp_sum = vf32_set1(0.0f);
+        vf32 logsumexp_sum_lanes = vf32_set1(0.0f);
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
-            logsumexp_sum = vf32_add(logsumexp_sum, vf32_load_mask(d_dense + 10 * i + j, active));
+            logsumexp_sum_lanes = vf32_add(logsumexp_sum_lanes, vf32_load_mask(d_dense + 10 * i + j, active));
         }
-        const float logsumexp_sum2 = vf32_reduce_add(logsumexp_sum);
+        const float logsumexp_sum = vf32_reduce_add(logsumexp_sum_lanes);
         const int32_t index_ = i32_max(i32_min(y[i], 9), 0);
-        const float d_cross_entropy_loss = d_mean_sum[0];
-        const float t2 = logf(logsumexp_sum2) + (fabsf(logsumexp_max2) < INFINITY ? logsumexp_max2 : 0.0f)
+        const float d_mean_sum_element = d_mean_sum[0];
+        const float cross_entropy_loss2 = logf(logsumexp_sum)
+                + (fabsf(logsumexp_max) < INFINITY ? logsumexp_max : 0.0f)
                 - dense[10 * i + (ptrdiff_t)index_];
-        const float d_cross_entropy_broadcast = -d_cross_entropy_loss;
-        const float t3 = d_cross_entropy_loss / logsumexp_sum2;
-        cross_entropy_loss[i] = t2;
+        const float d_cross_entropy_loss = -d_mean_sum_element;
+        const float d_logsumexp_exp = d_mean_sum_element / logsumexp_sum;
+        cross_entropy_loss[i] = cross_entropy_loss2;
         for (ptrdiff_t j = 0; j < 10; j += VL32) {
             const vm32 active = vm32_range(0, 10 - j);
             vf32_store_mask(d_dense + 10 * i + j,
                     vf32_add(vf32_select(vi32_eq(vi32_ramp((int32_t)j, 1), vi32_set1(index_)),
-                            vf32_set1(d_cross_entropy_broadcast), vf32_set1(0.0f)),
-                        vf32_mul(vf32_set1(t3), vf32_load_mask(d_dense + 10 * i + j, active))), active);
+                            vf32_set1(d_cross_entropy_loss), vf32_set1(0.0f)),
+                        vf32_mul(vf32_set1(d_logsumexp_exp), vf32_load_mask(d_dense + 10 * i + j, active))),
+                    active);
         }
     }
 }
@@ -600,35 +605,35 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 9 * VL32, sum10);
             vf32_store(sums + 10 * VL32, sum11);
             vf32_store(sums + 11 * VL32, sum12);
-            const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adam_update_rate2 = -adam_update_rate[0];
+            const float adam_update_scale_element = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 6; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum13 = vf32_load(sums + 2 * k * VL32 + l * VL32);
-                    const vf32 t =
+                    const vf32 seen =
                             vf32_select(vf32_lt(vf32_abs(sum13), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f),
                             sum13);
-                    const vf32 t2 =
+                    const vf32 sum14 =
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.1f), t));
+                            vf32_mul(vf32_set1(0.1f), seen));
                     const vf32 adam_m_0_w_value =
-                            vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t2);
-                    const vf32 t3 =
+                            vf32_select(vf32_lt(vf32_abs(sum14), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            sum14);
+                    const vf32 sum15 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(seen, seen)));
                     const vf32 adam_v_0_w_value =
-                            vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t3);
+                            vf32_select(vf32_lt(vf32_abs(sum15), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            sum15);
                     vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, adam_m_0_w_value);
                     vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, adam_v_0_w_value);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_w_value),
-                                    vf32_fma(vf32_sqrt(adam_v_0_w_value), vf32_set1(adapted_broadcast2),
-                                        vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(adam_update_rate2), adam_m_0_w_value),
+                                    vf32_fma(vf32_sqrt(adam_v_0_w_value),
+                                        vf32_set1(adam_update_scale_element), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -674,35 +679,35 @@ static void digits_train_step_update_net_0_w(
             vf32_store(sums + 7 * VL32, sum8);
             vf32_store(sums + 8 * VL32, sum9);
             vf32_store(sums + 9 * VL32, sum10);
-            const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adam_update_rate2 = -adam_update_rate[0];
+            const float adam_update_scale_element = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 5; ++k) {
                 for (ptrdiff_t l = 0; l < 2; ++l) {
                     const vf32 sum11 = vf32_load(sums + 2 * k * VL32 + l * VL32);
-                    const vf32 t =
+                    const vf32 seen =
                             vf32_select(vf32_lt(vf32_abs(sum11), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f),
                             sum11);
-                    const vf32 t2 =
+                    const vf32 sum12 =
                             vf32_add(vf32_mul(vf32_set1(0.9f),
                                 vf32_load(adam_m_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.1f), t));
+                            vf32_mul(vf32_set1(0.1f), seen));
                     const vf32 adam_m_0_w_value =
-                            vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t2);
-                    const vf32 t3 =
+                            vf32_select(vf32_lt(vf32_abs(sum12), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            sum12);
+                    const vf32 sum13 =
                             vf32_add(vf32_mul(vf32_set1(0.999f),
                                 vf32_load(adam_v_0_w + i + 64 * j + 64 * k + l * VL32)),
-                            vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                            vf32_mul(vf32_set1(0.001f), vf32_mul(seen, seen)));
                     const vf32 adam_v_0_w_value =
-                            vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
-                            t3);
+                            vf32_select(vf32_lt(vf32_abs(sum13), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                            sum13);
                     vf32_store(adam_m_0_w + i + 64 * j + 64 * k + l * VL32, adam_m_0_w_value);
                     vf32_store(adam_v_0_w + i + 64 * j + 64 * k + l * VL32, adam_v_0_w_value);
                     vf32_store(net_0_w + i + 64 * j + 64 * k + l * VL32,
                             vf32_sub(vf32_load(net_0_w + i + 64 * j + 64 * k + l * VL32),
-                                vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_w_value),
-                                    vf32_fma(vf32_sqrt(adam_v_0_w_value), vf32_set1(adapted_broadcast2),
-                                        vf32_set1(1e-8f)))));
+                                vf32_div(vf32_mul(vf32_set1(adam_update_rate2), adam_m_0_w_value),
+                                    vf32_fma(vf32_sqrt(adam_v_0_w_value),
+                                        vf32_set1(adam_update_scale_element), vf32_set1(1e-8f)))));
                 }
             }
         }
@@ -770,32 +775,33 @@ static void digits_train_step_update_net_2_w(
         float *const turned = f32_aligned(turned_space);
         f32_transpose(turned, 96, sums, 2 * VL32, 10, 2 * VL32);
         for (ptrdiff_t j = 0; j < 2 * VL32; ++j) {
-            const float adapted_broadcast = -adam_update_rate[0];
-            const float adapted_broadcast2 = adam_update_scale[0];
+            const float adam_update_rate2 = -adam_update_rate[0];
+            const float adam_update_scale_element = adam_update_scale[0];
             for (ptrdiff_t k = 0; k < 10; k += VL32) {
                 const vm32 active = vm32_range(0, 10 - k);
                 const vf32 turned_element = vf32_load_mask(turned + 96 * j + k, active);
-                const vf32 t =
+                const vf32 seen =
                         vf32_select(vf32_lt(vf32_abs(turned_element), vf32_set1(1.0842022e-15f)),
                         vf32_set1(0.0f), turned_element);
-                const vf32 t2 =
+                const vf32 sum =
                         vf32_add(vf32_mul(vf32_set1(0.9f),
                             vf32_load_mask(adam_m_2_w + 10 * i + 10 * j + k, active)),
-                        vf32_mul(vf32_set1(0.1f), t));
+                        vf32_mul(vf32_set1(0.1f), seen));
                 const vf32 adam_m_2_w_value =
-                        vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-                const vf32 t3 =
+                        vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum);
+                const vf32 sum2 =
                         vf32_add(vf32_mul(vf32_set1(0.999f),
                             vf32_load_mask(adam_v_2_w + 10 * i + 10 * j + k, active)),
-                        vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                        vf32_mul(vf32_set1(0.001f), vf32_mul(seen, seen)));
                 const vf32 adam_v_2_w_value =
-                        vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
+                        vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f),
+                        sum2);
                 vf32_store_mask(adam_m_2_w + 10 * i + 10 * j + k, adam_m_2_w_value, active);
                 vf32_store_mask(adam_v_2_w + 10 * i + 10 * j + k, adam_v_2_w_value, active);
                 vf32_store_mask(net_2_w + 10 * i + 10 * j + k,
                         vf32_sub(vf32_load_mask(net_2_w + 10 * i + 10 * j + k, active),
-                            vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_2_w_value),
-                                vf32_fma(vf32_sqrt(adam_v_2_w_value), vf32_set1(adapted_broadcast2),
+                            vf32_div(vf32_mul(vf32_set1(adam_update_rate2), adam_m_2_w_value),
+                                vf32_fma(vf32_sqrt(adam_v_2_w_value), vf32_set1(adam_update_scale_element),
                                     vf32_set1(1e-8f)))), active);
             }
         }
@@ -806,7 +812,7 @@ static void digits_train_step_update_net_2_w(
  * digits.ch:12: Dense(hidden, CLASSES)
  * digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
  * digits.ch:29: adam.update(mut net, g, lr: 1e-3) */
-static void digits_train_step_small_updates_2(
+static void digits_train_step_update_net_2_b_and_more(
         float *restrict adam_m_0_b,
         float *restrict adam_v_0_b,
         float *restrict net_0_b,
@@ -822,28 +828,28 @@ static void digits_train_step_small_updates_2(
         ptrdiff_t N)
 {
     {
-        vf32 mean_sum = vf32_set1(0.0f);
-        vf32 mean_sum2 = vf32_set1(0.0f);
-        vf32 mean_sum3 = vf32_set1(0.0f);
-        vf32 mean_sum4 = vf32_set1(0.0f);
+        vf32 mean_sum_lanes = vf32_set1(0.0f);
+        vf32 mean_sum_lanes2 = vf32_set1(0.0f);
+        vf32 mean_sum_lanes3 = vf32_set1(0.0f);
+        vf32 mean_sum_lanes4 = vf32_set1(0.0f);
         for (ptrdiff_t i = 0; i < 4 * (N / (4 * VL32)) * VL32; i += 4 * VL32) {
-            mean_sum = vf32_add(mean_sum, vf32_load(cross_entropy_loss + i));
-            mean_sum2 = vf32_add(mean_sum2, vf32_load(cross_entropy_loss + i + VL32));
-            mean_sum3 = vf32_add(mean_sum3, vf32_load(cross_entropy_loss + i + 2 * VL32));
-            mean_sum4 = vf32_add(mean_sum4, vf32_load(cross_entropy_loss + i + 3 * VL32));
+            mean_sum_lanes = vf32_add(mean_sum_lanes, vf32_load(cross_entropy_loss + i));
+            mean_sum_lanes2 = vf32_add(mean_sum_lanes2, vf32_load(cross_entropy_loss + i + VL32));
+            mean_sum_lanes3 = vf32_add(mean_sum_lanes3, vf32_load(cross_entropy_loss + i + 2 * VL32));
+            mean_sum_lanes4 = vf32_add(mean_sum_lanes4, vf32_load(cross_entropy_loss + i + 3 * VL32));
         }
         for (ptrdiff_t i = 4 * (N / (4 * VL32)) * VL32; i < (N / VL32) * VL32; i += VL32) {
-            mean_sum = vf32_add(mean_sum, vf32_load(cross_entropy_loss + i));
+            mean_sum_lanes = vf32_add(mean_sum_lanes, vf32_load(cross_entropy_loss + i));
         }
         for (ptrdiff_t i = (N / VL32) * VL32; i < N; i += VL32) {
             const vm32 active = vm32_range(0, N - i);
-            mean_sum = vf32_add(mean_sum, vf32_load_mask(cross_entropy_loss + i, active));
+            mean_sum_lanes = vf32_add(mean_sum_lanes, vf32_load_mask(cross_entropy_loss + i, active));
         }
-        mean_sum = vf32_add(mean_sum, mean_sum3);
-        mean_sum2 = vf32_add(mean_sum2, mean_sum4);
-        mean_sum = vf32_add(mean_sum, mean_sum2);
-        const float mean_sum5 = vf32_reduce_add(mean_sum);
-        result[0] = mean_sum5 / (float)N;
+        mean_sum_lanes = vf32_add(mean_sum_lanes, mean_sum_lanes3);
+        mean_sum_lanes2 = vf32_add(mean_sum_lanes2, mean_sum_lanes4);
+        mean_sum_lanes = vf32_add(mean_sum_lanes, mean_sum_lanes2);
+        const float mean_sum = vf32_reduce_add(mean_sum_lanes);
+        result[0] = mean_sum / (float)N;
     }
 
     PARALLEL_FOR_IF(8 * N >= 32460)
@@ -854,43 +860,45 @@ static void digits_train_step_small_updates_2(
             sum = vf32_add(sum, vf32_load(d_dense_add + i + 64 * j));
             sum2 = vf32_add(sum2, vf32_load(d_dense_add + i + 64 * j + VL32));
         }
-        const vf32 t = vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
-        const vf32 t2 =
-                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)), vf32_mul(vf32_set1(0.1f), t));
+        const vf32 value =
+                vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
+        const vf32 sum3 =
+                vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i)),
+                vf32_mul(vf32_set1(0.1f), value));
         const vf32 adam_m_0_b_value =
-                vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-        const vf32 t3 =
+                vf32_select(vf32_lt(vf32_abs(sum3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum3);
+        const vf32 sum4 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                vf32_mul(vf32_set1(0.001f), vf32_mul(value, value)));
         const vf32 adam_v_0_b_value =
-                vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
-        const float adapted_broadcast = -adam_update_rate[0];
-        const float adapted_broadcast2 = adam_update_scale[0];
-        const vf32 t4 =
+                vf32_select(vf32_lt(vf32_abs(sum4), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum4);
+        const float adam_update_rate2 = -adam_update_rate[0];
+        const float adam_update_scale_element = adam_update_scale[0];
+        const vf32 value2 =
                 vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum2);
-        const vf32 t5 =
+        const vf32 sum5 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load(adam_m_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.1f), t4));
+                vf32_mul(vf32_set1(0.1f), value2));
         const vf32 adam_m_0_b_value2 =
-                vf32_select(vf32_lt(vf32_abs(t5), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t5);
-        const vf32 t6 =
+                vf32_select(vf32_lt(vf32_abs(sum5), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum5);
+        const vf32 sum6 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load(adam_v_0_b + i + VL32)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(t4, t4)));
+                vf32_mul(vf32_set1(0.001f), vf32_mul(value2, value2)));
         const vf32 adam_v_0_b_value2 =
-                vf32_select(vf32_lt(vf32_abs(t6), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t6);
+                vf32_select(vf32_lt(vf32_abs(sum6), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum6);
         vf32_store(adam_m_0_b + i, adam_m_0_b_value);
         vf32_store(adam_v_0_b + i, adam_v_0_b_value);
         vf32_store(net_0_b + i,
                 vf32_sub(vf32_load(net_0_b + i),
-                    vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_b_value),
-                        vf32_fma(vf32_sqrt(adam_v_0_b_value), vf32_set1(adapted_broadcast2),
+                    vf32_div(vf32_mul(vf32_set1(adam_update_rate2), adam_m_0_b_value),
+                        vf32_fma(vf32_sqrt(adam_v_0_b_value), vf32_set1(adam_update_scale_element),
                             vf32_set1(1e-8f)))));
         vf32_store(adam_m_0_b + i + VL32, adam_m_0_b_value2);
         vf32_store(adam_v_0_b + i + VL32, adam_v_0_b_value2);
         vf32_store(net_0_b + i + VL32,
                 vf32_sub(vf32_load(net_0_b + i + VL32),
-                    vf32_div(vf32_mul(vf32_set1(adapted_broadcast), adam_m_0_b_value2),
-                        vf32_fma(vf32_sqrt(adam_v_0_b_value2), vf32_set1(adapted_broadcast2),
+                    vf32_div(vf32_mul(vf32_set1(adam_update_rate2), adam_m_0_b_value2),
+                        vf32_fma(vf32_sqrt(adam_v_0_b_value2), vf32_set1(adam_update_scale_element),
                             vf32_set1(1e-8f)))));
     }
 
@@ -901,17 +909,18 @@ static void digits_train_step_small_updates_2(
         for (ptrdiff_t j = 0; j < N; ++j) {
             sum = vf32_add(sum, vf32_load_mask(d_dense + i + 10 * j, active));
         }
-        const vf32 t = vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
-        const vf32 t2 =
+        const vf32 value =
+                vf32_select(vf32_lt(vf32_abs(sum), vf32_set1(1.0842022e-15f)), vf32_set1(0.0f), sum);
+        const vf32 sum2 =
                 vf32_add(vf32_mul(vf32_set1(0.9f), vf32_load_mask(adam_m_2_b + i, active)),
-                vf32_mul(vf32_set1(0.1f), t));
+                vf32_mul(vf32_set1(0.1f), value));
         const vf32 adam_m_2_b_value =
-                vf32_select(vf32_lt(vf32_abs(t2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t2);
-        const vf32 t3 =
+                vf32_select(vf32_lt(vf32_abs(sum2), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum2);
+        const vf32 sum3 =
                 vf32_add(vf32_mul(vf32_set1(0.999f), vf32_load_mask(adam_v_2_b + i, active)),
-                vf32_mul(vf32_set1(0.001f), vf32_mul(t, t)));
+                vf32_mul(vf32_set1(0.001f), vf32_mul(value, value)));
         const vf32 adam_v_2_b_value =
-                vf32_select(vf32_lt(vf32_abs(t3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), t3);
+                vf32_select(vf32_lt(vf32_abs(sum3), vf32_set1(1.1754944e-34f)), vf32_set1(0.0f), sum3);
         vf32_store_mask(adam_m_2_b + i, adam_m_2_b_value, active);
         vf32_store_mask(adam_v_2_b + i, adam_v_2_b_value, active);
         vf32_store_mask(net_2_b + i,
@@ -924,7 +933,7 @@ static void digits_train_step_small_updates_2(
 
 /* nn.ch:17: param w: f32[i, o] = glorot_uniform()
  * nn.ch:18: param b: f32[o] = zeros() if bias */
-static void digits_Digits_init_small(
+static void digits_Digits_init_uniform_and_more(
         const uint32_t *restrict rng_key,
         const uint32_t *restrict rng_counter,
         float *restrict result_2_w,
@@ -933,11 +942,11 @@ static void digits_Digits_init_small(
         uint32_t *restrict random_bits)
 {
     {
-        const uint32_t rng_key2 = rng_key[0];
-        const uint32_t rng_key3 = rng_key[1];
+        const uint32_t rng_key_element = rng_key[0];
+        const uint32_t rng_key_element2 = rng_key[1];
         const uint32_t bitnot = ~rng_counter[0];
-        const uint32_t random_bits2 = threefry(rng_key2, rng_key3, 0u, bitnot);
-        const uint32_t random_bits3 = threefry(rng_key2, rng_key3, 1u, bitnot);
+        const uint32_t random_bits2 = threefry(rng_key_element, rng_key_element2, 0u, bitnot);
+        const uint32_t random_bits3 = threefry(rng_key_element, rng_key_element2, 1u, bitnot);
         const uint32_t random_bits4 = threefry(random_bits2, random_bits3, 0u, 1830714210u);
         const uint32_t random_bits5 = threefry(random_bits2, random_bits3, 1u, 1830714210u);
         for (ptrdiff_t i = 0; i < 2; ++i) {
@@ -965,18 +974,20 @@ static void digits_Digits_init_small(
 /* nn.ch:17: param w: f32[i, o] = glorot_uniform() */
 static void digits_Digits_init_uniform(float *restrict result_0_w, const uint32_t *restrict random_bits)
 {
-    const uint32_t random_bits2 = random_bits[0];
-    const uint32_t random_bits3 = random_bits[1];
+    const uint32_t random_bits_element = random_bits[0];
+    const uint32_t random_bits_element2 = random_bits[1];
     PARALLEL_FOR
     for (ptrdiff_t i = 0; i < 4096; i += VL32) {
         vf32_store(result_0_w + i,
                 vf32_fma(vf32_set1(0.4330127f),
-                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits2),
-                                    vu32_set1(random_bits3), vu32_ramp((uint32_t)i, 1), vu32_set1(0u)),
-                                vu32_set1(8u))), vf32_set1(5.9604645e-8f)), vf32_set1(-0.21650635f)));
+                    vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(random_bits_element),
+                                    vu32_set1(random_bits_element2), vu32_ramp((uint32_t)i, 1),
+                                    vu32_set1(0u)), vu32_set1(8u))), vf32_set1(5.9604645e-8f)),
+                    vf32_set1(-0.21650635f)));
     }
 }
 
+/* digits.ch:8: model Digits(hidden: int = 64) { */
 static void digits_Digits_init_update_rng_counter(uint32_t *restrict rng_counter)
 {
     rng_counter[0] = rng_counter[0] + 1u;
@@ -1007,7 +1018,7 @@ enum digits_status digits_digits_init(struct digits_rng *rng, struct digits_digi
     unsigned char *const arena = (unsigned char *)workspace;
     uint32_t *const random_bits = (uint32_t *)arena; /* [2] */
 
-    digits_Digits_init_small(
+    digits_Digits_init_uniform_and_more(
         rng->key, &rng->counter, self->layer2.w, self->layer0.b, self->layer2.b, random_bits);
     DIGITS_NAN_F32(self->layer2.w, 640, "result_2_w", "nn.ch:17:26");
     DIGITS_NAN_F32(self->layer0.b, 64, "result_0_b", "nn.ch:17:26");
@@ -1138,7 +1149,7 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(dropout, 64 * N, "dropout", "digits.ch:11:9");
     digits_predict_dense_2(net->layer2.w, net->layer2.b, dense, dropout, N);
     DIGITS_NAN_F32(dense, 10 * N, "dense", "digits.ch:12:9");
-    digits_train_step_small_updates(
+    digits_train_step_update_rng_counter_and_more(
         &adam->t, &rng->counter, adam_update_rate, adam_update_scale, d_mean_sum, N);
     DIGITS_NAN_F32(adam_update_rate, 1, "adam_update_rate", "digits.ch:29:5");
     DIGITS_NAN_F32(adam_update_scale, 1, "adam_update_scale", "digits.ch:29:5");
@@ -1160,7 +1171,7 @@ enum digits_status digits_train_step(
     DIGITS_NAN_F32(adam->m.layer2.w, 640, "adam_m_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(adam->v.layer2.w, 640, "adam_v_2_w", "digits.ch:12:9");
     DIGITS_NAN_F32(net->layer2.w, 640, "net_2_w", "digits.ch:12:9");
-    digits_train_step_small_updates_2(
+    digits_train_step_update_net_2_b_and_more(
         adam->m.layer0.b, adam->v.layer0.b, net->layer0.b, adam->m.layer2.b, adam->v.layer2.b, net->layer2.b,
         result, cross_entropy_loss, d_dense_add, adam_update_rate, adam_update_scale, d_dense, N);
     DIGITS_NAN_F32(adam->m.layer0.b, 64, "adam_m_0_b", "digits.ch:23:5");

@@ -533,6 +533,7 @@ static void test_digits_train_step(void)
     }
 }
 
+
 int main(void)
 {
     test_digits_digits_init();

@@ -13,7 +13,6 @@ import pytest
 from charl.backends.capabilities import PORTABLE_C, WGSL
 from charl.compile import Options, compile_file, elaborated
 from charl.dims import Dim
-from charl.plan import turns
 from charl.plan.build import plan_program
 from charl.plan.ir import Plan, loops
 from charl.plan.verify import verify
@@ -52,10 +51,24 @@ def test_heads_run_on_threads(export: str) -> None:
     found = [r for r in loops(heads.steps) if r.threads is not None]
     assert found and all(r.extent == 12 and r.threads is not None for r in found)
     for threads in (r.threads for r in found if r.threads is not None):
-        assert threads.most == turns._MOST and threads.own and threads.pays == 0
+        assert threads.most == PORTABLE_C.threads and threads.own and threads.pays == 0
         assert (
             threads.start + threads.most * threads.stride <= heads.arena_bytes
         )  # `verify` looks at the rest
+
+
+@needs_cc
+def test_a_package_for_one_thread_has_no_room_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "turns.ch"
+    path.write_text(ATTENTION)
+    given = [np.random.default_rng(1).normal(size=(1, 12, 256, 16)).astype(np.float32) for _ in range(3)]
+    results, room = [], []
+    for threads in (1, 2, 8):
+        compiled = compile_file(path, Options(targets=("c",), dims={"H": 12}, threads=threads))
+        results.append(import_package(compiled.files, tmp_path).load("c").attend(*given))
+        room.append(next(p.arena_bytes for p in compiled.lowered["c"].plans if p.export.name == "attend"))
+    assert room[0] < room[1] < room[2], room
+    assert all(np.array_equal(results[0], r) for r in results[1:])
 
 
 def test_few_turns_and_little_work_stay_with_one_thread() -> None:

@@ -1,3 +1,5 @@
+// digits.ch:8: model Digits(hidden: int = 64) {
+
 @group(0) @binding(0) var<storage, read_write> rng_counter: array<u32>;
 
 @compute @workgroup_size(64)

@@ -25,17 +25,17 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
     let point = invocation.x + 64u * groups.x * invocation.y;
     if (point < u32(sizes.N)) {
         let i = i32(point);
-        var softmax_broadcast: f32 = from_bits(0xff800000u);
+        var softmax_max: f32 = from_bits(0xff800000u);
         for (var j = 0; j < 10; j++) {
-            softmax_broadcast = max_f32(softmax_broadcast, dense_2[10 * i + j]);
+            softmax_max = max_f32(softmax_max, dense_2[10 * i + j]);
         }
-        var sum: f32 = 0.0;
+        var softmax_sum: f32 = 0.0;
         for (var j = 0; j < 10; j++) {
-            sum += exp(dense_2[10 * i + j] - softmax_broadcast);
+            softmax_sum += exp(dense_2[10 * i + j] - softmax_max);
         }
-        let t = 1.0 / sum;
+        let softmax_div = 1.0 / softmax_sum;
         for (var j = 0; j < 10; j++) {
-            result[10 * i + j] = exp(dense_2[10 * i + j] - softmax_broadcast) * t;
+            result[10 * i + j] = exp(dense_2[10 * i + j] - softmax_max) * softmax_div;
         }
     }
 }

@@ -52,19 +52,19 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var j = 0; j < 10; j++) {
             logsumexp_max = max_f32(logsumexp_max, dense[10 * i + j]);
         }
-        let t = select(0.0, logsumexp_max, abs(logsumexp_max) < from_bits(0x7f800000u));
-        var sum: f32 = 0.0;
+        let logsumexp_shift = select(0.0, logsumexp_max, abs(logsumexp_max) < from_bits(0x7f800000u));
+        var logsumexp_sum: f32 = 0.0;
         for (var j = 0; j < 10; j++) {
-            sum += exp(dense[10 * i + j] - t);
+            logsumexp_sum += exp(dense[10 * i + j] - logsumexp_shift);
         }
         let index = max(min(y[i], 9), 0);
-        let d_cross_entropy_loss = d_mean_sum[0];
-        let t_2 = log_f32(sum) + t - dense[10 * i + index];
-        let d_cross_entropy_broadcast = -d_cross_entropy_loss;
-        let t_3 = d_cross_entropy_loss / sum;
-        cross_entropy_loss[i] = t_2;
+        let d_mean_sum_element = d_mean_sum[0];
+        let cross_entropy_loss_2 = log_f32(logsumexp_sum) + logsumexp_shift - dense[10 * i + index];
+        let d_cross_entropy_loss = -d_mean_sum_element;
+        let d_logsumexp_exp = d_mean_sum_element / logsumexp_sum;
+        cross_entropy_loss[i] = cross_entropy_loss_2;
         for (var j = 0; j < 10; j++) {
-            d_dense[10 * i + j] = select(0.0, d_cross_entropy_broadcast, j == index) + t_3 * exp(dense[10 * i + j] - t);
+            d_dense[10 * i + j] = select(0.0, d_cross_entropy_loss, j == index) + d_logsumexp_exp * exp(dense[10 * i + j] - logsumexp_shift);
         }
     }
 }

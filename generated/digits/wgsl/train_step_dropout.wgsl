@@ -51,9 +51,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
             dense_y += x[64 * i + k] * net_0_w[j + 64 * k];
         }
         let unit_interval_2 = f32(threefry(rng_key[0], rng_key[1], u32(64 * i + j), rng_counter[0]).x >> 8u) * 5.9604645e-08;
-        let dense_add_value = dense_y + net_0_b[j];
+        let dense_add_2 = dense_y + net_0_b[j];
         unit_interval[64 * i + j] = unit_interval_2;
-        dense_add[64 * i + j] = dense_add_value;
-        dropout[64 * i + j] = select(0.0, max_f32(dense_add_value, 0.0) * 1.25, unit_interval_2 < 0.8);
+        dense_add[64 * i + j] = dense_add_2;
+        dropout[64 * i + j] = select(0.0, max_f32(dense_add_2, 0.0) * 1.25, unit_interval_2 < 0.8);
     }
 }

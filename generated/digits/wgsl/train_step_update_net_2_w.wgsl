@@ -21,13 +21,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var k = 0; k < sizes.N; k++) {
             d_net_2_w += dropout[i + 64 * k] * d_dense[j + 10 * k];
         }
-        let t = select(d_net_2_w, 0.0, abs(d_net_2_w) < 1.0842022e-15);
-        let t_2 = 0.9 * adam_m_2_w[10 * i + j] + 0.1 * t;
-        let adam_m_2_w_value = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
-        let t_3 = 0.999 * adam_v_2_w[10 * i + j] + 0.001 * (t * t);
-        let adam_v_2_w_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
-        adam_m_2_w[10 * i + j] = adam_m_2_w_value;
-        adam_v_2_w[10 * i + j] = adam_v_2_w_value;
-        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -adam_update_rate[0] * adam_m_2_w_value / (sqrt(adam_v_2_w_value) * adam_update_scale[0] + 1e-08);
+        let seen = select(d_net_2_w, 0.0, abs(d_net_2_w) < 1.0842022e-15);
+        let decayed_next = 0.9 * adam_m_2_w[10 * i + j] + 0.1 * seen;
+        let decayed = select(decayed_next, 0.0, abs(decayed_next) < 1.1754944e-34);
+        let decayed_next_2 = 0.999 * adam_v_2_w[10 * i + j] + 0.001 * (seen * seen);
+        let decayed_2 = select(decayed_next_2, 0.0, abs(decayed_next_2) < 1.1754944e-34);
+        adam_m_2_w[10 * i + j] = decayed;
+        adam_v_2_w[10 * i + j] = decayed_2;
+        net_2_w[10 * i + j] = net_2_w[10 * i + j] - -adam_update_rate[0] * decayed / (sqrt(decayed_2) * adam_update_scale[0] + 1e-08);
     }
 }

@@ -31,13 +31,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workg
         for (var j = 0; j < sizes.N; j++) {
             d_net_0_b += d_dense_add[i + 64 * j];
         }
-        let t = select(d_net_0_b, 0.0, abs(d_net_0_b) < 1.0842022e-15);
-        let t_2 = 0.9 * adam_m_0_b[i] + 0.1 * t;
-        let adam_m_0_b_value = select(t_2, 0.0, abs(t_2) < 1.1754944e-34);
-        let t_3 = 0.999 * adam_v_0_b[i] + 0.001 * (t * t);
-        let adam_v_0_b_value = select(t_3, 0.0, abs(t_3) < 1.1754944e-34);
-        adam_m_0_b[i] = adam_m_0_b_value;
-        adam_v_0_b[i] = adam_v_0_b_value;
-        net_0_b[i] = net_0_b[i] - -adam_update_rate[0] * adam_m_0_b_value / (sqrt(adam_v_0_b_value) * adam_update_scale[0] + 1e-08);
+        let seen = select(d_net_0_b, 0.0, abs(d_net_0_b) < 1.0842022e-15);
+        let decayed_next = 0.9 * adam_m_0_b[i] + 0.1 * seen;
+        let decayed = select(decayed_next, 0.0, abs(decayed_next) < 1.1754944e-34);
+        let decayed_next_2 = 0.999 * adam_v_0_b[i] + 0.001 * (seen * seen);
+        let decayed_2 = select(decayed_next_2, 0.0, abs(decayed_next_2) < 1.1754944e-34);
+        adam_m_0_b[i] = decayed;
+        adam_v_0_b[i] = decayed_2;
+        net_0_b[i] = net_0_b[i] - -adam_update_rate[0] * decayed / (sqrt(decayed_2) * adam_update_scale[0] + 1e-08);
     }
 }

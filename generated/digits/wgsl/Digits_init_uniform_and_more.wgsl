@@ -31,11 +31,11 @@ fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2<u32> {
 fn main(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     var point = invocation.x + 64u * groups.x * invocation.y;
     if (point < 1u) {
-        let rng_key_2 = rng_key[0];
-        let rng_key_3 = rng_key[1];
+        let rng_key_element = rng_key[0];
+        let rng_key_element_2 = rng_key[1];
         let bitnot = ~rng_counter[0];
-        let random_bits_2 = threefry(rng_key_2, rng_key_3, 0u, bitnot).x;
-        let random_bits_3 = threefry(rng_key_2, rng_key_3, 1u, bitnot).x;
+        let random_bits_2 = threefry(rng_key_element, rng_key_element_2, 0u, bitnot).x;
+        let random_bits_3 = threefry(rng_key_element, rng_key_element_2, 1u, bitnot).x;
         let random_bits_4 = threefry(random_bits_2, random_bits_3, 0u, 1830714210u).x;
         let random_bits_5 = threefry(random_bits_2, random_bits_3, 1u, 1830714210u).x;
         for (var i = 0; i < 2; i++) {
