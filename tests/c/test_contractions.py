@@ -245,17 +245,29 @@ def test_rows_of_unknown_number_share_wide_blocks_of_large_weights() -> None:
 
 @pytest.mark.parametrize("case", ASKING, ids=str)
 def test_tiles_ask_for_rows_of_an_operand_where_it_lies(case: Case) -> None:
-    """For each of its rows but the first ones, and what the next tile reads; not where its vectors are no lines of the cache."""
-    (call,) = build.plan_graph(case.graph(), AVX512).calls
-    asked: dict[str, set[int]] = {"a": set(), "b": set()}
-    for turn in _turns(call.kernel.nests, {}):
-        for s, env in turn:
-            asked[s.buffer.name].add(dims.evaluate(s.index, env))
+    """Near for each of its rows but the first ones, early for each of its lines but the first strip's, and for what the next
+    tile reads; not where its rows are no lines of the cache.
+    """
     n, k = case.n, case.k
-    assert {i // n for i in asked["b"]} >= set(range(16, k)) and max(asked["b"]) < n * k
-    assert bool(asked["a"]) == (k % 16 == 0)  # a line of it in each part of the sum
-    assert not asked["a"] or {i // k for i in asked["a"]} >= set(range(12, case.m))
-    assert max(asked["a"], default=0) < case.m * k
+    for caps in (AVX512, AVX2):
+        (call,) = build.plan_graph(case.graph(), caps).calls
+        asked: dict[tuple[str, bool], set[int]] = {
+            ("a", True): set(),
+            ("b", True): set(),
+            ("b", False): set(),
+        }
+        for turn in _turns(call.kernel.nests, {}):
+            for s, env in turn:
+                asked[s.buffer.name, s.near].add(dims.evaluate(s.index, env))
+        assert {i // n for i in asked["b", True]} >= set(range(8, k))
+        lines = {i // 16 for i in asked["b", False]}
+        assert lines >= {i // 16 for i in range(n * k) if i % n >= 64}
+        assert max(asked["b", True] | asked["b", False]) < n * (
+            k + 8
+        )  # a minimum in each step would cost more
+        assert {i // k for i in asked["a", True]} >= set(range(12, case.m)) and max(
+            asked["a", True]
+        ) < case.m * k
     (call,) = build.plan_graph(replace(case, n=n - 2).graph(), AVX512).calls
     assert not any(isinstance(s, Prefetch) for nest in call.kernel.nests for s in statements(nest))
 

@@ -25,7 +25,7 @@ from charl.loops.inline import Memo, rewrite, substitute
 from charl.loops.ir import Buffer, For, Prefetch, Simd, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.cycles import LINE
-from charl.loops.nests.contraction.form import Contraction, fixed, stride
+from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.packing import Strip, Values
 from charl.loops.nests.contraction.schedule import Schedule
 from charl.plan.access import nodes_of
@@ -33,7 +33,9 @@ from charl.plan.access import nodes_of
 Size = int | Dim
 
 _LEAST = 16  # elements of the sum in a part
-_ROWS = 6  # so far ahead of the sum an operand is asked for that is read where it lies: more do not stay in the nearest cache
+# So far ahead of the sum an operand is asked for that is read where it lies, by tiles and by a row of its own: more do not
+# stay in the nearest cache.
+_ROWS, _ALONE = 8, 6
 
 
 def read_behind(c: Contraction, caps: Capabilities, s: Schedule) -> tuple[Load, ...]:
@@ -138,20 +140,6 @@ def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
     )
 
 
-def lines_in_parts(emitter: Emitter, total: Reduce, several: bool) -> Parts:
-    """The sum in parts of about a cache line of what lies along it; in one where its depth has no such divisor, or there are
-    not `several` rows.
-    """
-    ((name, depth),) = total.over
-    assert isinstance(depth, int)
-    size = next((n for n in range(_LEAST, 2 * _LEAST + 1) if depth % n == 0), depth)
-    return (
-        _parts(emitter, total, depth // size)
-        if several and size < depth
-        else Parts(total, "", name, 1, depth)
-    )
-
-
 def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:
     ((name, depth),) = total.over
     assert isinstance(depth, int)
@@ -179,32 +167,33 @@ def asking(
 
 
 def asking_rows(
-    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, lanes: int
+    tile: Sequence[Stmt], step: tuple[str, Size], c: Contraction, s: Schedule, strip: Strip, lanes: int
 ) -> tuple[Stmt, ...]:
-    """A register tile each step of whose sum asks for a row of the operand that is read some steps later.
+    """A register tile each step of whose sum asks for a row of the operand that is read some steps later, and for the lines
+    behind its own, which the next strip reads: behind the last strip those are the next row's, or none of the array's. `step`:
+    (innermost loop, index of the sum). A single row, which waits for the second cache as it is, asks for what it reads itself.
 
-    The last part asks for its own again: a minimum in each step would cost more.
+    A sum in parts could leave out what is asked for in vain, and costs more: processors do not foresee the ends of short loops.
     """
     assert s.asks is not None
-    depth, inner = fixed(c.over[0].extent), dims.sym(parts.inner)
-    if parts.count > 1:
-        begin = dims.sym(parts.part) * parts.size
-        last = depth - parts.size - _ROWS
-        row = dims.minimum(begin, last, {parts.part: (0, parts.count - 1)}) + inner + _ROWS
+    (loop, index), (axis,) = step, c.over
+    width = strip.vectors * lanes
+    if s.tile is None:
+        row = dims.minimum(index + _ALONE, axis.extent - 1, {loop: (0, axis.extent - 1)})
+        ask = _lines(s.asks, {axis.name: row}, s.lane.name, strip.start, width, lanes, near=True)
     else:
-        row = dims.minimum(inner + _ROWS, depth - 1, {parts.inner: (0, parts.size - 1)})
-    at = {c.over[0].name: row}
-    ask = _lines(s.asks, at, s.lane.name, strip.start, strip.vectors * lanes, lanes, near=True)
-    return tuple(_in_loop(x, parts.inner, ask) for x in tile)
+        ask = _lines(s.asks, {axis.name: index + _ROWS}, s.lane.name, strip.start, width, lanes, near=True)
+        ask += _lines(s.asks, {axis.name: index}, s.lane.name, strip.start + width, width, lanes)
+    return tuple(_in_loop(x, loop, ask) for x in tile)
 
 
 def asking_tile(
-    tile: Sequence[Stmt], parts: Parts, c: Contraction, s: Schedule, strip: Strip, strips: int, rows: Sequence[Size],
+    tile: Sequence[Stmt], step: tuple[str, Size], c: Contraction, s: Schedule, strip: Strip, strips: int, rows: Sequence[Size],
     ranges: Mapping[str, tuple[Size, Size]],
 ) -> tuple[Stmt, ...]:  # fmt: skip
     """One of so many strips of a register tile, which asks for its share of what the next tile reads along the sum."""
     assert s.tile is not None
-    (axis,) = c.over
+    (loop, index), (axis,) = step, c.over
     each = -(-len(rows) // strips)
     ask: list[Stmt] = []
     for load in c.loads:
@@ -214,9 +203,9 @@ def asking_tile(
         for n in range(each):
             row = dims.minimum(strip.place * each + n, len(rows) - 1, ranges)
             row = dims.minimum(rows[0] + len(rows) + row, s.tile.extent - 1, ranges)
-            begin = dims.sym(parts.part) * parts.size
-            ask += _lines(load, {s.tile.name: row}, axis.name, begin, parts.size, 1, near=True)
-    return tuple(_in_loop(x, parts.part, tuple(ask)) for x in tile)
+            at = {s.tile.name: row, axis.name: index}
+            ask.append(Prefetch(load.source, dims.substitute(load.index[0], at), near=True))
+    return tuple(_in_loop(x, loop, tuple(ask)) for x in tile)
 
 
 def asking_next(

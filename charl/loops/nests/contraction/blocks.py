@@ -21,14 +21,12 @@ from charl.loops.inline import Memo, substitute
 from charl.loops.ir import Buffer, For, Kind, Local, Stmt
 from charl.loops.nests.axes import Axis, instances, wrap
 from charl.loops.nests.contraction.ahead import (
-    Parts,
     asking,
     asking_next,
     asking_onward,
     asking_rows,
     asking_tile,
     block_in_parts,
-    lines_in_parts,
     rows_in_parts,
 )
 from charl.loops.nests.contraction.cycles import Segment, even, exact_segments, rows_of
@@ -232,17 +230,15 @@ class Blocks(Packing):
             index: Size = dims.sym(self.c.over[0].name)
             if kept and not packs:
                 total = replace(total, body=self._body(one, kept, self._position({})))
-            parts = None
-            if self.s.asks:
-                parts = lines_in_parts(self.emitter, total, self.s.tile is not None)
-            elif self.s.ahead:
-                parts = rows_in_parts(self.emitter, total, len(self._own(rows)))
+            parts = rows_in_parts(self.emitter, total, len(self._own(rows))) if self.s.ahead else None
             total, index = (parts.total, parts.index) if parts else (total, index)
             sinks = self.emitter.replaced(self.c.sinks, {id(self.c.total): total})
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
             out = self._finished(one, sinks, rows, keep if packs else None)
+            if self.s.asks:
+                out = self._asking(out, (total.over[-1][0], index), one, strip.many, rows)
             if parts:
-                return self._asking(out, parts, one, strip.many, rows)
+                return asking(out, parts, self.s, one, rows, self.least)
             return self._onward(out, one, total, rows)
 
         pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
@@ -269,15 +265,13 @@ class Blocks(Packing):
         return self._depth_loop(block, "each" if strips.many > 1 else "serial")
 
     def _asking(
-        self, tile: tuple[Stmt, ...], parts: Parts, strip: Strip, strips: int, rows: Values
+        self, tile: tuple[Stmt, ...], step: tuple[str, Size], strip: Strip, strips: int, rows: Values
     ) -> tuple[Stmt, ...]:
         """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
-        if self.s.asks:
-            tile = asking_rows(tile, parts, self.c, self.s, strip, self.least)
-            if strips > 1 and parts.count > 1:
-                own = self._own(rows)
-                tile = asking_tile(tile, parts, self.c, self.s, strip, strips, own, self.ranges)
-        return asking(tile, parts, self.s, strip, rows, self.least) if self.s.ahead else tile
+        tile = asking_rows(tile, step, self.c, self.s, strip, self.least)
+        if strips == 1 or self.s.tile is None:
+            return tile
+        return asking_tile(tile, step, self.c, self.s, strip, strips, self._own(rows), self.ranges)
 
     @property
     def _number_of_tiles(self) -> int:

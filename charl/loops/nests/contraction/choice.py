@@ -119,10 +119,12 @@ class _Side:
         extents = self._extents(bool(base.packed) and not base.flipped)
         shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
         if moves and not base.packed and len(movable) == 1 and self._askable(movable[0]):
-            other, asking = asked_tile(extents, caps, c.width, _apart(c, movable[0]))
-            if asking < cycles + packing_from_afar(extents, caps, c.width, shape.vectors):
+            asked = asked_tile(extents, caps, c.width, _apart(c, movable[0]))
+            if asked and asked[1] < cycles + packing_from_afar(extents, caps, c.width, shape.vectors):
                 everywhere = -(-self._columns // lanes_of(caps, c.width))
-                return self._costed(replace(base, shape=other, asks=movable[0], strips=everywhere), asking)
+                return self._costed(
+                    replace(base, shape=asked[0], asks=movable[0], strips=everywhere), asked[1]
+                )
         if base.flipped and far:
             cycles += (_CROSSING - VISIT) * self._crossed(far, shape)
         s = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
@@ -153,13 +155,11 @@ class _Side:
         return _packable(self.c) and not self.base.flipped and not own and _is_like(x, self.c)
 
     def _askable(self, x: Load) -> bool:
-        """Whether tiles may ask for the rows of an operand: one that the second cache holds, whose vectors are lines of it."""
+        """Whether tiles may ask for the rows of an operand: one that the second cache holds, whose rows are lines of it."""
         c, caps, lane, tile = self.c, self.caps, self.base.lane, self.base.tile
         whole = tile is not None and all(isinstance(a.extent, int) for a in (*c.rows, *c.over))
         others = [y for y in c.loads if y is not x]
         if not whole or not caps.exact or len(c.over) > 1 or c.limits or far_loads(c, caps, others, []):
-            return False
-        if caps.max_lanes * 4 % LINE:  # as many visits for parts of lines lose
             return False
         first = dims.substitute(x.index[0], {lane.name: 0})
         steps = [dims.coefficient(first, name) for name in dims.symbols(first)]

@@ -27,7 +27,9 @@ _PAIR = 128  # bytes of two cache lines, which come together
 FETCH = (5.0, 24.0)
 VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far apart
 # The same where the row was asked for and lies no further than that from the next; of so many vectors at most.
-_ASKED, _APART, _WIDE = 0.35, 2048, 4
+_ASKED, _APART, _WIDE = 0.1, 2048, 4
+# Between two lines that the second cache gives, or is asked for; each is asked for twice, to come near and to come that far.
+_REQUEST, _REQUESTS = 2.2, 2
 _KIND = 0.012  # share of the cycles that another kind of tile must save, for the code it takes
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 
@@ -121,18 +123,21 @@ def widths(columns: int, lanes: int, caps: Capabilities) -> range:
     return range(1, min(max(1, -(-columns // lanes)), caps.registers // 2 if caps.exact else 2) + 1)
 
 
-def asked_tile(e: Extents, caps: Capabilities, width: int, apart: int) -> tuple[Tile, float]:
-    """The tile for an operand that is read where it lies, in rows so many bytes `apart`, and asked for in time; cycles of all."""
+def asked_tile(e: Extents, caps: Capabilities, width: int, apart: int) -> tuple[Tile, float] | None:
+    """The tile for an operand that is read where it lies, in rows so many bytes `apart`, and asked for in time; cycles of all.
+    None where no tile's vectors are whole cache lines: visits for parts of them lose.
+    """
     lanes = lanes_of(caps, width)
     best: tuple[float, Tile] | None = None
     for vectors in widths(e.columns, lanes, caps)[:_WIDE]:
+        if vectors * lanes * width // 8 % LINE:
+            continue
         for size in _sizes(e, min((caps.registers - 1 - vectors) // vectors, 12)):
             cycles, visits = _all_tiles(replace(e, asked=True), size, vectors, caps, width)
             cycles += _ASKED * max(apart / _APART, 1) * visits
             if best is None or cycles < best[0]:
                 best = cycles, Tile(size, vectors)
-    assert best is not None
-    return best[1], best[0]
+    return (best[1], best[0]) if best else None
 
 
 def packing_from_afar(e: Extents, caps: Capabilities, width: int, vectors: int) -> float:
@@ -164,7 +169,8 @@ def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: i
             deep = e.counted(height, strip * lanes, starts)
             cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)
             block = max(caps.packed // (e.depth * width // 8), 1) if e.packed else strip * lanes
-            near = cost(columns=0 if e.asked else min(strip * lanes, block))
+            least = _REQUEST * _REQUESTS * strip * lanes * width / 8 / LINE if e.asked else 0.0
+            near = cost(columns=0 if e.asked else min(strip * lanes, block), least=least)
             cycles += count * (number * near + (cost(columns=first) - near if first else 0.0))
             visits += count * number * e.depth
             kinds += 1
@@ -191,12 +197,14 @@ def even(rows: int, size: int) -> list[tuple[int, int]]:
     return [(n, r) for n, r in ((more, low + 1), (count - more, low)) if n]
 
 
-def tile_cycles(rows: int, vectors: int, depth: int, columns: int, caps: Capabilities, bits: int) -> float:
+def tile_cycles(
+    rows: int, vectors: int, depth: int, columns: int, caps: Capabilities, bits: int, least: float = 0.0
+) -> float:
     """Cycles of one register tile: bound by multiply-adds, by loads, by the latency of a chain, or by the operand that the
-    vectors come from where `columns` of it do not stay in the nearest cache; then its results.
+    vectors come from where `columns` of it do not stay in the nearest cache; then its results. A step takes `least` at least.
     """
     work = rows * vectors
-    step = max(work / caps.ports, (rows + vectors) / caps.ports, caps.latency)
+    step = max(work / caps.ports, (rows + vectors) / caps.ports, caps.latency, least)
     strip = vectors * lanes_of(caps, bits) * bits // 8
     for size, bytes_per_cycle in zip(caps.cache, caps.bandwidth, strict=True):
         if columns * bits // 8 * depth > size:
