@@ -10,6 +10,7 @@ import pytest
 
 from charl.backends.c import words
 from charl.backends.c.layout import WIDTH, wrapped
+from charl.backends.c.names import Namer
 from charl.backends.c.printer import print_kernel
 from charl.backends.c.spelling import literal
 from charl.dims import Func, atom, floordiv, sym
@@ -356,3 +357,9 @@ def test_random_expressions(random_kernels: build.Library, isa: str) -> None:
         np.testing.assert_allclose(
             found[2], expected[2], rtol=1e-6 * t.is_float, err_msg=print_kernel(kernel, "p")
         )
+
+
+def test_names_that_c_reserves_are_numbered_without_what_it_reserves() -> None:
+    names = Namer()
+    assert [names("this") for _ in range(3)] == ["this_", "this_2", "this_3"]
+    assert [names("new_"), names("x"), names("x")] == ["new_", "x", "x_2"]

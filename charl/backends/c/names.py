@@ -34,7 +34,7 @@ class Namer:
         name = base = words.permitted(base, "name")
         n = self._next.get(base, 2)
         while name in self._taken or words.reserved(name):
-            name, n = f"{base}_{n}", n + 1
+            name, n = f"{base.rstrip('_')}_{n}", n + 1  # `this_2`: two underscores belong to C++
         self._next[base] = n
         self._taken.add(name)
         return name
