@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def text_of(module: str, name: str) -> str:
 
 
 def code(source: Path) -> list[str]:
-    """The functions of a program's C without comments and hashes, every name by the number of its first use in its function."""
+    """The functions of a program's C without comments and hashes, every name by the number of its first use in its function, or
+    since it was declared again in another block.
+    """
     compiled = compile_file(source, Options(targets=("c",)))
     (text,) = (data.decode() for name, data in compiled.files.items() if name.endswith("net.c"))
     text = re.sub(r"/\*.*?\*/|//[^\n]*|\"[^\"\n]*\"", "", text, flags=re.S)
@@ -63,7 +66,16 @@ def code(source: Path) -> list[str]:
 
 def _numbered(part: str) -> str:
     numbers: dict[str, str] = {}
-    part = re.sub(r"\b[A-Za-z_]\w*", lambda m: numbers.setdefault(m.group(), f"n{len(numbers)}"), part)
+    fresh = map("n{}".format, itertools.count())
+
+    def number(found: re.Match[str]) -> str:
+        kind, name = found.groups()
+        if kind:
+            numbers[name] = next(fresh)
+            return f"{kind} {numbers[name]}"
+        return numbers.get(name) or numbers.setdefault(name, next(fresh))
+
+    part = re.sub(r"\b(?:(float|bool|ptrdiff_t|vf32|vm32)\s+)?([A-Za-z_]\w*)", number, part)
     return " ".join(part.split()).replace("( ", "(")  # where lines break depends on how long names are
 
 
