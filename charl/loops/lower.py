@@ -176,9 +176,7 @@ class Lowering:
             if inner not in axes:
                 axes[inner] = tuple(Axis(f"j{len(axes)}_{d}", size) for d, size in enumerate(inner))
                 inliner.ranges.update({a.name: (0, a.extent - 1) for a in axes[inner]})
-            index = tuple(
-                0 if size == 1 else dims.sym(a.name) for a, size in zip([*rows, *axes[inner]], node.shape)
-            )
+            index = _element(node, [*rows, *axes[inner]])
             if node in kept:
                 waiting.append(Part(axes[inner], (self._kept(node, kept[node], index, inliner),)))
             else:
@@ -187,11 +185,7 @@ class Lowering:
         emitter = Emitter(self.caps.max_lanes > 1, inliner.hints(), self.bound.numbers, self.bound.scratch)
         emitter.ranges = inliner.ranges
         rows = tuple(a for a in rows if a.extent != 1)
-        built = [Part(tuple(a for a in axes[k] if a.extent != 1), tuple(v)) for k, v in parts.items()]
-        merged: dict[tuple[Axis, ...], list[Sink]] = {}
-        for p in built:
-            merged.setdefault(p.inner, []).extend(p.sinks)
-        ordered = [Part(k, tuple(v)) for k, v in merged.items()]
+        ordered = _merged({k: (axes[k], v) for k, v in parts.items()})
         limits = self._limits(written, inliner) if group.heavy and emitter.vectors and not passing else ()
         if not group.heavy and emitter.vectors:
             waiting, ordered = self._ends(
@@ -337,6 +331,19 @@ class Lowering:
             met.update(new)
             waiting += new
         return index_checks(members, self.fusion, self.read, self.inliner, self.outer, nest)
+
+
+def _element(node: Node, axes: Sequence[Axis]) -> Index:
+    """The element of a value that loops over these axes are at."""
+    return tuple(0 if size == 1 else dims.sym(a.name) for a, size in zip(axes, node.shape))
+
+
+def _merged(parts: Mapping[tuple[Size, ...], tuple[Sequence[Axis], Sequence[Sink]]]) -> list[Part]:
+    """Sinks by the axes of their rows; axes of one element have no loop, so that parts may have the same ones."""
+    merged: dict[tuple[Axis, ...], list[Sink]] = {}
+    for axes, sinks in parts.values():
+        merged.setdefault(tuple(a for a in axes if a.extent != 1), []).extend(sinks)
+    return [Part(k, tuple(v)) for k, v in merged.items()]
 
 
 # Functions that leave finite numbers finite.
