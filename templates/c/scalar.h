@@ -99,24 +99,6 @@ static inline ptrdiff_t thread_number(void) {
 #define DIVIDED_FOR
 #endif
 
-/* Ask for the cache line at `p`, which is needed soon. */
-static inline void line_prefetch(const void *p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0, 2);
-#else
-    (void)p;
-#endif
-}
-
-/* The same where it is needed at once: it comes to the nearest cache. */
-static inline void line_prefetch_near(const void *p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0, 3);
-#else
-    (void)p;
-#endif
-}
-
 //: f32 f64 i32 u32 i64 u64
 /* The first cache line in `space`, which has one more than is needed. */
 static inline $C *$T_aligned($C *space) {
@@ -128,6 +110,17 @@ static inline $C *$T_aligned($C *space) {
    must not leave an array. */
 static inline $C *$T_near(const $C *x, ptrdiff_t i) {
     return ($C *)((uintptr_t)x + (uintptr_t)i * sizeof *x);
+}
+
+//: f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 | prefetch:2:soon prefetch_now:3:at~once,~in~the~nearest~cache
+/* Ask for the cache line with element `i` of `x`, which is needed $Y; it may lie outside of the array. */
+static inline void $T_$S(const $C *x, ptrdiff_t i) {
+#if defined(__GNUC__)
+    __builtin_prefetch($T_near(x, i), 0, $X);
+#else
+    (void)x;
+    (void)i;
+#endif
 }
 
 //: i8 i16 i32 i64 u8 u16

@@ -157,7 +157,7 @@ class KernelPrinter:
             elif isinstance(s, Transpose):
                 self._transpose(s)
             elif isinstance(s, Prefetch):
-                self.emit(f"line_prefetch{'_near' * s.near}({self._address(s.buffer, s.index)});")
+                self._prefetch(s)
             elif isinstance(s, Accumulator):
                 accumulators.declare(self, s)
             elif isinstance(s, Update):
@@ -299,6 +299,10 @@ class KernelPrinter:
     def _address(self, buffer: Buffer, index: Size) -> str:
         name = self.buffer(buffer)
         return name if index == 0 else moved(name, index, self.scalars.size(index).text)
+
+    def _prefetch(self, s: Prefetch) -> None:
+        name = f"{s.buffer.dtype}_prefetch{'_now' * s.near}"
+        self.emit(f"{name}({self.buffer(s.buffer)}, {self.scalars.size(s.index).text});")
 
     def _transpose(self, s: Transpose) -> None:
         size = self.scalars.size
