@@ -19,6 +19,8 @@ from charl.plan.ties import Chains
 
 # Small groups that free more than this do not wait for others.
 _SMALL_BYTES = 1 << 16
+# The share of the memory which an order of more kernels may need at most.
+_MUCH_LESS = 0.9
 # Groups that make at most this many elements, without a contraction, share a kernel with others like them.
 _SMALL = 1024
 
@@ -156,13 +158,20 @@ def _cycle(before: Mapping[Group, set[Group]]) -> set[Group]:
 def schedule(fusion: Fusion, updates: Mapping[Node, Node], chains: Chains) -> list[list[Group]]:
     """Steps in order: as the program has it, or with what frees memory first, whichever needs less at once.
 
-    Large groups run alone; small ones wait and go together, unless they free more than a little or many compute the same.
+    Large groups run alone; small ones wait and go together, unless they free more than a little or many compute the same. Where
+    much less is needed without, none waits: an optimizer's count of steps may keep every update from freeing what it reads.
     """
     before = dependencies(fusion, updates, chains)
     memory, minor = Memory(fusion, updates), _shared(fusion)
+
+    def frugally(groups: list[Group]) -> Group:
+        return min(groups, key=memory.growth)
+
     plain = _steps(fusion, before, minor, memory, lambda groups: groups[0])
-    frugal = _steps(fusion, before, minor, memory, lambda groups: min(groups, key=memory.growth))
-    return min((plain, frugal), key=memory.peak)
+    frugal = _steps(fusion, before, minor, memory, frugally)
+    best = min((plain, frugal), key=memory.peak)
+    prompt = _steps(fusion, before, minor, memory, frugally, wait=False)
+    return prompt if memory.peak(prompt) < _MUCH_LESS * memory.peak(best) else best
 
 
 def _steps(
@@ -171,6 +180,7 @@ def _steps(
     minor: set[Group],
     memory: Memory,
     choose: Callable[[list[Group]], Group],
+    wait: bool = True,
 ) -> list[list[Group]]:
     behind: dict[Group, list[Group]] = {g: [] for g in before}
     for g, earlier in before.items():
@@ -183,7 +193,7 @@ def _steps(
     while ready:
         small = [g for g in ready if g in minor]
         large = [g for g in ready if g not in minor]
-        if small and (not large or any(memory.growth(g) < -_SMALL_BYTES for g in small)):
+        if small and (not (wait and large) or any(memory.growth(g) < -_SMALL_BYTES for g in small)):
             step = _within_limit(small, fusion)
         else:
             step = [choose(large)]

@@ -87,3 +87,26 @@ def test_what_is_added_to_a_product_is_added_where_it_lies() -> None:
     plan = plan_export(next(e for e in program.exports if e.name == "step"), PORTABLE_C)
     verify(plan)
     assert plan.arena_bytes <= 4 * 500 * (16 + 2 * 8)
+
+
+RATE = """
+export fn step(x: f32[64, 64], w: f32[64, 64], mut a: f32[64, 64], mut b: f32[64, 64], mut c: f32[64, 64], mut t: i32[64]) {
+    t += 1
+    let rate = 1.0 / mean(t as f32)
+    let p = x @ w
+    let q = p @ w
+    let r = q @ w
+    let s = r @ w
+    a += rate * (p.T @ q)
+    b += rate * (q.T @ r)
+    c += rate * (r.T @ s)
+}
+"""
+
+
+def test_a_small_value_that_every_update_waits_for_is_made_early() -> None:
+    """Otherwise all of p, q, r and s would be there at once."""
+    (export,) = elaborated(Source("rate.ch", RATE), Options()).exports
+    plan = plan_export(export, PORTABLE_C)
+    verify(plan)
+    assert plan.arena_bytes <= 3.1 * 4 * 64 * 64
