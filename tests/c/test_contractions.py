@@ -247,6 +247,22 @@ def test_rows_of_unknown_number_share_wide_blocks_of_large_weights() -> None:
     assert body and "float *restrict packed" in body[0] and "packed_space" not in body[0]
 
 
+def test_tiles_pack_and_ask_for_a_crowded_operand() -> None:
+    """One that takes more than half of the second cache and is read by many tiles: the first of a block asks for its rows near
+    and early and packs them, all others ask for what was packed and for what the next tile reads.
+    """
+    case = Case(1, 512, 512, 512, (False, False), "none", f32)
+    (call,) = build.plan_graph(case.graph(), AVX2).calls
+    asked: dict[tuple[str, bool], list[int]] = {}
+    for turn in _turns(call.kernel.nests, {}):
+        for s, env in turn:
+            asked.setdefault((s.buffer.name, s.near), []).append(dims.evaluate(s.index, env))
+    assert asked.keys() == {("a", True), ("b", True), ("b", False), ("packed", True)}
+    assert {i // 512 for i in asked["b", True]} >= set(range(8, 512)) and len(asked["b", True]) == 512 * 32  # once
+    assert {i // 16 for i in asked["b", False]} >= {i for i in range(512 * 32) if i % 32}
+    assert {i // 512 for i in asked["a", True]} >= set(range(6, 512)) and max(asked["a", True]) < 512 * 512
+
+
 @pytest.mark.parametrize("case", ASKING, ids=str)
 def test_tiles_ask_for_rows_of_an_operand_where_it_lies(case: Case) -> None:
     """Near for each of its rows but the first ones, early for each of its lines but the first strip's, and for what the next

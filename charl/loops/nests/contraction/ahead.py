@@ -167,18 +167,22 @@ def asking(
 
 
 def asking_rows(
-    tile: Sequence[Stmt], step: tuple[str, Size], c: Contraction, s: Schedule, strip: Strip, lanes: int
-) -> tuple[Stmt, ...]:
+    tile: Sequence[Stmt], step: tuple[str, Size], c: Contraction, s: Schedule, strip: Strip, lanes: int,
+    packed: Load | None = None,
+) -> tuple[Stmt, ...]:  # fmt: skip
     """A register tile each step of whose sum asks for a row of the operand that is read some steps later, and for the lines
     behind its own, which the next strip reads: behind the last strip those are the next row's, or none of the array's. `step`:
-    (innermost loop, index of the sum). A single row, which waits for the second cache as it is, asks for what it reads itself.
+    (innermost loop, index of the sum). A single row, which waits for the second cache as it is, asks for what it reads itself;
+    a tile that reads it `packed` for its rows there.
 
     A sum in parts could leave out what is asked for in vain, and costs more: processors do not foresee the ends of short loops.
     """
     assert s.asks is not None
     (loop, index), (axis,) = step, c.over
     width = strip.vectors * lanes
-    if s.tile is None:
+    if packed is not None:
+        ask = _lines(packed, {axis.name: index + _ROWS}, s.lane.name, strip.start, width, lanes, near=True)
+    elif s.tile is None:
         row = dims.minimum(index + _ALONE, axis.extent - 1, {loop: (0, axis.extent - 1)})
         ask = _lines(s.asks, {axis.name: row}, s.lane.name, strip.start, width, lanes, near=True)
     else:

@@ -236,7 +236,10 @@ class Blocks(Packing):
             keep = partial(self._keep, one, kept, index=index, place=index, innermost=total.over[-1][0])
             out = self._finished(one, sinks, rows, keep if packs else None)
             if self.s.asks:
-                out = self._asking(out, (total.over[-1][0], index), one, strip.many, rows)
+                read = (
+                    self._slot(one, kept[0], self._position({}), self.s.asks) if kept and not packs else None
+                )
+                out = self._asking(out, (total.over[-1][0], index), one, strip.many, rows, read)
             if parts:
                 return asking(out, parts, self.s, one, rows, self.least)
             return self._onward(out, one, total, rows)
@@ -265,10 +268,10 @@ class Blocks(Packing):
         return self._depth_loop(block, "each" if strips.many > 1 else "serial")
 
     def _asking(
-        self, tile: tuple[Stmt, ...], step: tuple[str, Size], strip: Strip, strips: int, rows: Values
-    ) -> tuple[Stmt, ...]:
+        self, tile: tuple[Stmt, ...], step: tuple[str, Size], strip: Strip, strips: int, rows: Values, packed: Load | None
+    ) -> tuple[Stmt, ...]:  # fmt: skip
         """A register tile, on one of so many strips that it takes in turn, which asks for what is read later."""
-        tile = asking_rows(tile, step, self.c, self.s, strip, self.least)
+        tile = asking_rows(tile, step, self.c, self.s, strip, self.least, packed)
         if strips == 1 or self.s.tile is None:
             return tile
         return asking_tile(tile, step, self.c, self.s, strip, strips, self._own(rows), self.ranges)

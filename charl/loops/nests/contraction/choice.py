@@ -27,6 +27,7 @@ from charl.loops.nests.contraction.cycles import (
     lanes_of,
     moved,
     packing_from_afar,
+    panels_cycles,
     strips_of,
     widths,
 )
@@ -119,12 +120,10 @@ class _Side:
         extents = self._extents(bool(base.packed) and not base.flipped)
         shape, cycles, moves = best_tile(extents, caps, c.width, len(far), len(movable))
         if moves and not base.packed and len(movable) == 1 and self._askable(movable[0]):
-            asked = asked_tile(extents, caps, c.width, _apart(c, movable[0]))
-            if asked and asked[1] < cycles + packing_from_afar(extents, caps, c.width, shape.vectors):
-                everywhere = -(-self._columns // lanes_of(caps, c.width))
-                return self._costed(
-                    replace(base, shape=asked[0], asks=movable[0], strips=everywhere), asked[1]
-                )
+            most = cycles + packing_from_afar(extents, caps, c.width, shape.vectors)
+            most += panels_cycles(extents, shape, caps, c.width)
+            if asking := self._asking(movable[0], extents, far, most):
+                return asking
         if base.flipped and far:
             cycles += (_CROSSING - VISIT) * self._crossed(far, shape)
         s = replace(base, shape=shape, packed=(*base.packed, *movable) if moves else base.packed)
@@ -153,6 +152,25 @@ class _Side:
         tile = self.base.tile
         own = tile is not None and tile.name in x.symbols()
         return _packable(self.c) and not self.base.flipped and not own and _is_like(x, self.c)
+
+    def _asking(self, x: Load, e: Extents, far: list[Load], most: float) -> Schedule | None:
+        """Tiles that ask for the rows of an operand: each that reads them where they lie, or the first, which packs them. None
+        where both take `most` cycles or more.
+        """
+        c, caps = self.c, self.caps
+        best = None
+        for packed in (True, False):
+            found = asked_tile(replace(e, packed=packed), caps, c.width, _apart(c, x))
+            if found is None or found[1] >= most:
+                continue
+            s = replace(self.base, shape=found[0])
+            if packed:
+                s = blocked(c, caps, replace(s, packed=(x,)), far)
+            else:
+                s = replace(s, strips=-(-self._columns // lanes_of(caps, c.width)))
+            if s.as_read or not packed:
+                best, most = self._costed(replace(s, asks=x), found[1]), found[1]
+        return best
 
     def _askable(self, x: Load) -> bool:
         """Whether tiles may ask for the rows of an operand: one that the second cache holds, whose rows are lines of it."""

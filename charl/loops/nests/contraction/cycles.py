@@ -30,6 +30,12 @@ VISIT = 3.0  # each time a tile comes to a row of an operand whose rows lie far 
 _ASKED, _APART, _WIDE = 0.1, 2048, 4
 # Between two lines that the second cache gives, or is asked for; each is asked for twice, to come near and to come that far.
 _REQUEST, _REQUESTS = 2.2, 2
+# The same on average where the operand takes more than half of that cache: too many of its pages may share sets of it, which
+# is up to the system, and what was asked for is then gone before it is read.
+_CROWDED = 0.12
+# Of a line: to pack it when it was asked for; to have it come from the second cache once it is packed; and of the other operand,
+# each time that all tiles come to it.
+_PACKED, _NEAR, _PASS = 6.0, 0.1, 1.0
 _KIND = 0.012  # share of the cycles that another kind of tile must save, for the code it takes
 ROW_LOAD, LANE_LOAD = 0.08, 0.06  # cycles by which each load delays a register tile's step
 
@@ -124,8 +130,9 @@ def widths(columns: int, lanes: int, caps: Capabilities) -> range:
 
 
 def asked_tile(e: Extents, caps: Capabilities, width: int, apart: int) -> tuple[Tile, float] | None:
-    """The tile for an operand that is read where it lies, in rows so many bytes `apart`, and asked for in time; cycles of all.
-    None where no tile's vectors are whole cache lines: visits for parts of them lose.
+    """The tile for an operand in rows so many bytes `apart` that are asked for in time, by each tile that reads them where they
+    lie, or by the first, which packs them; cycles of all. None where no tile's vectors are whole cache lines: visits for parts
+    of them lose.
     """
     lanes = lanes_of(caps, width)
     best: tuple[float, Tile] | None = None
@@ -133,11 +140,31 @@ def asked_tile(e: Extents, caps: Capabilities, width: int, apart: int) -> tuple[
         if vectors * lanes * width // 8 % LINE:
             continue
         for size in _sizes(e, min((caps.registers - 1 - vectors) // vectors, 12)):
-            cycles, visits = _all_tiles(replace(e, asked=True), size, vectors, caps, width)
-            cycles += _ASKED * max(apart / _APART, 1) * visits
+            tile = Tile(size, vectors)
+            cycles, visits = _all_tiles(replace(e, asked=not e.packed), size, vectors, caps, width)
+            if e.packed:
+                cycles += _PACKED * -(-e.columns * width // 8 // LINE) * e.depth + panels_cycles(
+                    e, tile, caps, width
+                )
+            else:
+                cycles += _ASKED * max(apart / _APART, 1) * visits
+                if e.columns * e.depth * width // 8 > caps.cache[1] // 2:
+                    cycles += _CROWDED * visits * vectors * lanes * width // 8 // LINE
             if best is None or cycles < best[0]:
-                best = cycles, Tile(size, vectors)
+                best = cycles, tile
     return (best[1], best[0]) if best else None
+
+
+def panels_cycles(e: Extents, tile: Tile, caps: Capabilities, width: int) -> float:
+    """Cycles by which tiles take longer that read a packed operand from the second cache, in blocks that take a part of it."""
+    lanes = lanes_of(caps, width)
+    lines, passes = 0.0, 0
+    for count, vectors in strips_of(e.columns, lanes, tile.vectors):
+        strip = vectors * lanes * width // 8
+        lines += count * strip / LINE
+        passes += -(-count * strip * e.depth // caps.packed)
+    tiles = -(-e.rows // tile.rows)
+    return _NEAR * tiles * lines * e.depth + _PASS * passes * e.rows * e.depth * width / 8 / LINE
 
 
 def packing_from_afar(e: Extents, caps: Capabilities, width: int, vectors: int) -> float:
