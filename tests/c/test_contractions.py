@@ -251,16 +251,18 @@ def test_tiles_pack_and_ask_for_a_crowded_operand() -> None:
     """One that takes more than half of the second cache and is read by many tiles: the first of a block asks for its rows near
     and early and packs them, all others ask for what was packed and for what the next tile reads.
     """
-    case = Case(1, 512, 512, 512, (False, False), "none", f32)
-    (call,) = build.plan_graph(case.graph(), AVX2).calls
+    m, n, k = 600, 272, 32
+    caps = replace(AVX2, cache=(2 << 10, 64 << 10, 32 << 20), packed=32 << 10)
+    (call,) = build.plan_graph(Case(1, m, n, k, (False, False), "none", f32).graph(), caps).calls
     asked: dict[tuple[str, bool], list[int]] = {}
     for turn in _turns(call.kernel.nests, {}):
         for s, env in turn:
             asked.setdefault((s.buffer.name, s.near), []).append(dims.evaluate(s.index, env))
     assert asked.keys() == {("a", True), ("b", True), ("b", False), ("packed", True)}
-    assert {i // 512 for i in asked["b", True]} >= set(range(8, 512)) and len(asked["b", True]) == 512 * 32  # once
-    assert {i // 16 for i in asked["b", False]} >= {i for i in range(512 * 32) if i % 32}
-    assert {i // 512 for i in asked["a", True]} >= set(range(6, 512)) and max(asked["a", True]) < 512 * 512
+    near, early, lines = asked["b", True], asked["b", False], n // 16
+    assert {i // n for i in near} >= set(range(8, k)) and len(near) == k * lines  # once
+    assert {i // 16 for i in early} >= {i for i in range(k * lines) if i % lines}
+    assert {i // k for i in asked["a", True]} >= set(range(6, m)) and max(asked["a", True]) < m * k
 
 
 @pytest.mark.parametrize("case", ASKING, ids=str)
