@@ -21,12 +21,13 @@ from charl.ops.record import make
 from charl.ops.source import constant_array
 from charl.passes.target import decided
 from charl.plan import sharing
-from charl.plan.arena import Life, aligned, assign
+from charl.plan.arena import Life, aligned
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
 from charl.plan.layouts import laid_out
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
+from charl.plan.placing import placed
 from charl.plan.repeats import Known, Signature
 from charl.plan.rotated import rotated
 from charl.plan.serial import LOCAL, serial
@@ -56,14 +57,14 @@ def plan_program(
             skip(export, str(e))
             continue
         plans.append(_plan_export(export, caps, kernels, known, names))
-    settled = sharing.settled([threaded(p, caps) for p in plans], caps)
+    settled = sharing.settled([placed(threaded(p, caps)) for p in plans], caps)
     used = {id(c.kernel): c.kernel for p in settled for c in p.calls}
     return Lowered(program, tuple(used.values()), settled)
 
 
 def plan_export(export: Export, caps: Capabilities) -> Plan:
     """The plan of one export alone."""
-    return _plan_export(export, caps, Distinct(), {}, {})
+    return placed(_plan_export(export, caps, Distinct(), {}, {}))
 
 
 def _check_types(export: Export, caps: Capabilities) -> None:
@@ -76,6 +77,7 @@ def _check_types(export: Export, caps: Capabilities) -> None:
 def _plan_export(
     export: Export, caps: Capabilities, kernels: Distinct, known: Known, names: dict[str, int]
 ) -> Plan:
+    """The plan of an export, but for where its places lie in the workspace."""
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
     graph = graph if caps.grid else laid_out(blocked(rotated(graph, caps.cache[0]), taken), caps)
@@ -128,12 +130,7 @@ def _plan_export(
         return tuple(out), flops
 
     steps, flops = lowered(root)
-    behind = 1 + max((x.last for x in places.lives), default=0)
-    scratch = Life(
-        "scratch", places.scratch_bytes, behind, behind
-    )  # needed with what lives, or less: still a lower bound
-    total = places.arena_bytes + places.scratch_bytes
-    return Plan(export, steps, total, (*places.lives, scratch), flops)
+    return Plan(export, steps, 0, places.lives, flops)
 
 
 def _narrowed(graph: Graph, limit: int) -> Graph:
@@ -225,7 +222,6 @@ class _Places:
         self._places: dict[Node, Place] = {}
         self._same: dict[Node, Node] = {}
         self._scratch: dict[tuple[int, DType, Size], Place] = {}
-        self.scratch_bytes = 0
         paths = [
             (f"{a.name}_{path}" if path else a.name).replace(".", "_")
             for a in export.arguments
@@ -251,7 +247,7 @@ class _Places:
                 self._tables(inner)
 
     def used(self, order: Sequence[int | Place], met: Sequence[Place]) -> tuple[Place, ...]:
-        """The places of a kernel's buffers, by their numbers among those `met`; its scratch lies behind all that lives longer."""
+        """The places of a kernel's buffers, by their numbers among those `met`; of its scratch, behind all that lives longer."""
         end = 0
         out: list[Place] = []
         for x in order:
@@ -260,12 +256,11 @@ class _Places:
                 continue
             key = (end, x.dtype, x.size)
             if key not in self._scratch:
-                self._scratch[key] = replace(x, offset=self.arena_bytes + end)
+                self._scratch[key] = replace(x, offset=end)
             out.append(self._scratch[key])
             size = aligned(x.size * x.dtype.bytes)
             assert isinstance(size, int)
             end += size
-        self.scratch_bytes = max(self.scratch_bytes, end)
         return tuple(out)
 
     def serial(self, group: Group) -> bool:
@@ -343,13 +338,12 @@ class _Places:
 
         visit(root, 0)
         self.lives = tuple(lives.values())
-        self.arena_bytes = assign(self.lives)
         taken: dict[str, int] = {}
         for node, life in lives.items():
             base = label(node).replace(".", "_")
             taken[base] = taken.get(base, 0) + 1
             name = base if taken[base] == 1 else f"{base}_{taken[base]}"
-            self._places[node] = replace(_place("arena", name, node), offset=life.offset)
+            life.key = self._places[node] = _place("arena", name, node)
         for node in dict.fromkeys(local):
             self._places[node] = _place("local", label(node).replace(".", "_"), node)
 

@@ -1,8 +1,9 @@
 """Loops whose turns run on threads, each of which has arrays of its own for what lives in a turn.
 
-Enters: a plan. Leaves: the same with such loops marked, and room in the workspace for the arrays of each thread, as much as a
-turn takes. Where a loop carries nothing, a turn reads nothing that another writes: heads of attention, images, samples. Its
-kernels then hand nothing to another core, and threads meet once a loop instead of once a kernel. Not on grids.
+Enters: a plan without offsets. Leaves: the same with such loops marked. While one runs, the arrays of each thread need room, as
+much as a turn takes, instead of those of the turn. Where a loop carries nothing, a turn reads nothing that another writes: heads
+of attention, images, samples. Its kernels then hand nothing to another core, and threads meet once a loop instead of once a
+kernel. Not on grids.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ def threaded(plan: Plan, caps: Capabilities) -> Plan:
     found = [] if caps.grid or caps.threads == 1 else list(_found(plan.steps, plan.steps, caps, known))
     if not found:
         return plan
-    start = aligned(plan.arena_bytes)
-    sizes = [Life(n, t.most * t.stride, n, n) for n, (_, t) in enumerate(found)]  # one loop after another
-    room = assign(sizes)
-    marks = {id(r): replace(t, start=start) for r, t in found}
+    marks = {id(loop): threads for loop, threads in found}
+    own = {id(p): threads for _, threads in found for p, _ in threads.own}
+    lives = [x for x in plan.lives if id(x.key) not in own]
+    for _, threads in found:
+        turn = [x for x in plan.lives if own.get(id(x.key)) is threads]
+        if turn:  # what a loop touches besides is there from its first step to its last
+            first, last = min(x.first for x in turn), max(x.last for x in turn)
+            lives.append(Life(threads, threads.most * threads.stride, first, last))
 
     def marked(step: Step) -> Step:
         if isinstance(step, Call):
@@ -41,10 +46,7 @@ def threaded(plan: Plan, caps: Capabilities) -> Plan:
             return replace(step, threads=marks[id(step)])
         return replace(step, body=tuple(map(marked, step.body)))
 
-    last = max((x.last for x in plan.lives), default=0)
-    copies = Life("threads", start - plan.arena_bytes + room, 0, last)  # there all the time
-    steps = tuple(map(marked, plan.steps))
-    return replace(plan, steps=steps, arena_bytes=start + room, lives=(*plan.lives, copies))
+    return replace(plan, steps=tuple(map(marked, plan.steps)), lives=lives)
 
 
 def _found(

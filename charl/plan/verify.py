@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from charl import dims
 from charl.dims import Dim
+from charl.dtypes import u8
 from charl.errors import InternalError
 from charl.graph.scalar import Expr, Load
 from charl.loops import walk
@@ -38,14 +40,21 @@ def verify(plan: Plan) -> None:
                 raise InternalError("plan", f"{call.kernel.name} reads {place.name} before it is written")
             if place.kind == "constant" and buffer.role != "input":
                 raise InternalError("plan", f"{call.kernel.name} writes the table {place.name}")
+            if place.kind == "scratch":  # of this call alone
+                place = replace(place, name=f"{place.name} of call {step}")
             last[place] = step
             first.setdefault(place, step)
         written.update(p for p, b in zip(call.places, call.kernel.buffers) if b.role != "input")
     _check_results(plan, written)
     _widen(plan.steps, 0, first, last)
     arena = [p for p in first if p.kind in ("arena", "scratch")]
+    rooms = dict(_rooms(plan.steps))
+    for own, room in rooms.items():  # of which the first thread has a part
+        first[room], last[room] = min(first[p] for p in own), max(last[p] for p in own)
+        arena = [p for p in arena if p not in own] + [room]
     for env in _environments(plan):
-        _check_overlaps(plan, arena, first, last, env)
+        for together in (arena, *rooms):
+            _check_overlaps(plan, together, first, last, env)
 
 
 # What is done to a buffer, and the conditions under which: expressions with what they are.
@@ -111,6 +120,17 @@ def _widen(steps: Sequence[Step], at: int, first: dict[Place, int], last: dict[P
     return at
 
 
+def _rooms(steps: Sequence[Step]) -> Iterator[tuple[tuple[Place, ...], Place]]:
+    """What threads have for themselves in loops, and the room of all of them."""
+    for loop in loops(steps):
+        t = loop.threads
+        if t is None or not t.own:
+            continue
+        yield tuple(p for p, _ in t.own), Place(
+            "arena", f"threads of {loop.index}", u8, t.most * t.stride, offset=t.start
+        )
+
+
 def _check_results(plan: Plan, written: set[Place]) -> None:
     count = len(list(leaves(plan.export.result))) if plan.export.result is not None else 0
     found = {p.position for p in written if p.kind == "result"}
@@ -130,17 +150,16 @@ def _environments(plan: Plan) -> list[dict[str, int]]:
 
 
 def _check_overlaps(
-    plan: Plan, arena: list[Place], first: dict[Place, int], last: dict[Place, int], env: dict[str, int]
+    plan: Plan, arena: Sequence[Place], first: dict[Place, int], last: dict[Place, int], env: dict[str, int]
 ) -> None:
     def number(x: int | Dim) -> int:
         return dims.evaluate(x, env)
 
     total = number(plan.arena_bytes)
-    for threads in (r.threads for r in loops(plan.steps) if r.threads is not None):
-        start, stride = number(threads.start), number(threads.stride)
-        fit = all(number(at + p.size * p.dtype.bytes) <= stride for p, at in threads.own)
-        behind = all(number(p.offset + p.size * p.dtype.bytes) <= start for p in arena)
-        if not fit or not behind or start + threads.most * stride > total:
+    for t in (r.threads for r in loops(plan.steps) if r.threads is not None):
+        ends = [number(at + p.size * p.dtype.bytes) for p, at in t.own]
+        moved = [p.name for p, at in t.own if number(p.offset) != number(t.start + at)]
+        if moved or max(ends, default=0) > number(t.stride):
             raise InternalError("plan", "arrays of threads overlap in the workspace")
     for i, a in enumerate(arena):
         start, end = number(a.offset), number(a.offset) + number(a.size) * a.dtype.bytes

@@ -11,17 +11,11 @@ from charl import dims
 from charl.backends.c.names import Namer
 from charl.backends.c.scalars import c_size
 from charl.backends.c.workspace import Workspace
-from charl.dtypes import f32
 from charl.graph.ir import Size
 from charl.plan.arena import aligned
-from charl.plan.ir import Place
 
 B, T = dims.sym("B"), dims.sym("T")
 WIDE, NARROW, SQUARE = aligned(768 * 4 * B * T), aligned(4 * B * T), aligned(4 * T * T)
-
-
-def places(offsets: list[Size]) -> list[Place]:
-    return [Place("arena", f"p{k}", f32, 1, offset=o) for k, o in enumerate(offsets)]
 
 
 def evaluated(workspace: Workspace, offset: Size, env: dict[str, int]) -> int:
@@ -40,7 +34,7 @@ def test_every_place_is_where_the_plan_put_it(env: dict[str, int]) -> None:
     offsets: list[Size] = [0]
     for k in range(24):
         offsets.append(offsets[-1] + (WIDE, NARROW, SQUARE, NARROW)[k % 4])
-    workspace = Workspace(places(offsets), lambda s: c_size(s, {}), Namer(["arena"]))
+    workspace = Workspace(offsets, lambda s: c_size(s, {}), Namer(["arena"]))
     assert [evaluated(workspace, o, env) for o in offsets] == [dims.evaluate(o, env) for o in offsets]
     # a size that recurs is computed once
     words = Counter(w for line in workspace.declarations for w in re.findall(r"size_ceildiv\([^)]*\)", line))
@@ -49,7 +43,7 @@ def test_every_place_is_where_the_plan_put_it(env: dict[str, int]) -> None:
 
 def test_what_is_short_stands_where_it_is_used() -> None:
     offsets: list[Size] = [0, 3072 * B * T, 128, NARROW]
-    workspace = Workspace(places(offsets), lambda s: c_size(s, {}), Namer(["arena"]))
+    workspace = Workspace(offsets, lambda s: c_size(s, {}), Namer(["arena"]))
     assert workspace.declarations == []
     assert [workspace.at(o) for o in offsets] == [
         "arena",

@@ -57,6 +57,21 @@ def test_heads_run_on_threads(export: str) -> None:
         )  # `verify` looks at the rest
 
 
+def test_arrays_of_threads_take_room_only_while_their_loop_runs() -> None:
+    text = """
+export fn block(q: f32[1, 12, 256, 16], k: f32[1, 12, 256, 16], v: f32[1, 12, 256, 16], w: f32[192, 8192], u: f32[8192, 192]) {
+    let heads = attention(q, k, v, causal: true)
+    relu(heads.transpose(0, 2, 1, 3).reshape(256, 192) @ w) @ u
+}
+"""
+    found = plan(text, "block", {})
+    (loop,) = (r for r in loops(found.steps) if r.threads is not None)
+    assert loop.threads is not None and loop.threads.most * loop.threads.stride > 4 * 256 * 1024
+    assert (
+        found.arena_bytes <= 4 * (256 * 8192 + 12 * 256 * 16) + 4096
+    )  # what the products need, and the heads
+
+
 @needs_cc
 def test_a_package_for_one_thread_has_no_room_for_others(tmp_path: Path) -> None:
     path = tmp_path / "turns.ch"

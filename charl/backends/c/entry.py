@@ -138,9 +138,8 @@ class _Pointers:
         self._local = Namer([*self.names.values(), *(p.name for p in f.parameters), *_LOCALS])
         self._known: dict[int, tuple[Place, str]] = {}
         self._sizes: dict[Size, str] = {}
-        self._copies = ""  # where the arrays of threads begin
         assert f.plan is not None
-        self._workspace = Workspace(_arena(f.plan.steps), self.size, self._local)
+        self._workspace = Workspace(_offsets(f.plan.steps), self.size, self._local)
         self.locals += self._workspace.declarations
 
     def index(self, name: str) -> str:
@@ -188,26 +187,25 @@ class _Pointers:
         """Declarations of what each thread has for itself."""
         if not threads.own:
             return
-        if not self._copies:  # behind everything else, of whichever loop
-            self._copies = self._local("copies")
-            self.locals.append(f"unsigned char *const {self._copies} = arena + {self.size(threads.start)};")
         own, stride = self._local("own"), factor(threads.stride, self.names)
-        yield f"unsigned char *const {own} = {self._copies} + {stride} * thread_number();"
+        start = self._workspace.at(threads.start)
+        yield f"unsigned char *const {own} = {start} + {stride} * thread_number();"
         for place, offset in threads.own:
             name, line = self._declared(place, own if offset == 0 else f"{own} + {self.size(offset)}")
             self._known[id(place)] = (place, name)
             yield line
 
 
-def _arena(steps: Sequence[Step]) -> Iterator[Place]:
-    """The places of the workspace that a function mentions, without those that each thread has for itself."""
+def _offsets(steps: Sequence[Step]) -> Iterator[Size]:
+    """Where places of the workspace that a function mentions begin, and those that the threads of a loop have for themselves."""
     for step in steps:
         threads = step.threads if isinstance(step, Repeat) else None
-        own = {id(p) for p, _ in threads.own} if threads is not None else set()
+        own = {p.offset for p, _ in threads.own} if threads is not None else set()
         places = step.places if isinstance(step, Call) else (step.condition,)
-        yield from (p for p in places if p is not None and p.kind in ("arena", "scratch"))
+        yield from (p.offset for p in places if p is not None and p.kind in ("arena", "scratch"))
+        yield from () if threads is None or not threads.own else (threads.start,)
         for body in inside(step):
-            yield from (p for p in _arena(body) if id(p) not in own)
+            yield from (offset for offset in _offsets(body) if offset not in own)
 
 
 _LOCALS = ("workspace", "arena", "regions", "reports", "nan_seen", "float_mode")

@@ -1,6 +1,6 @@
 """Where the values of one function lie in its workspace, as pointers.
 
-Enters: the places of a plan, with their offsets in bytes. Leaves: declarations, and for each place the pointer to its first byte.
+Enters: the offsets of a plan's places, in bytes. Leaves: declarations, and for each offset the pointer to its byte.
 Offsets that are numbers or short are written where they are used. The others are a step from the one before them, and a step
 that recurs has a name: twelve equal layers lie in parts of the same few sizes. Never decides where anything lies.
 """
@@ -15,7 +15,6 @@ from charl import dims
 from charl.backends.c.names import Namer
 from charl.dims import Dim
 from charl.graph.ir import Size
-from charl.plan.ir import Place
 
 _SHORT = 2  # terms of an offset that is written where it is used
 _USUAL = 256  # what dimension variables count for where parts are put in order
@@ -24,11 +23,11 @@ _USUAL = 256  # what dimension variables count for where parts are put in order
 class Workspace:
     """`spell` gives the C text of a size; `names` are those of the function's variables."""
 
-    def __init__(self, places: Iterable[Place], spell: Callable[[Size], str], names: Namer) -> None:
+    def __init__(self, offsets: Iterable[Size], spell: Callable[[Size], str], names: Namer) -> None:
         self._spell = spell
         self._parts: dict[Size, str] = {}  # offset → the pointer to it
         self.declarations: list[str] = []
-        offsets = sorted({p.offset for p in places}, key=lambda o: (dims.sampled(o, _USUAL), str(o)))
+        offsets = sorted(set(offsets), key=lambda o: (dims.sampled(o, _USUAL), str(o)))
         steps = {b: b - a for a, b in pairwise(offsets)}
         long = [o for o in offsets if _terms(o) > _SHORT]
         sizes = self._sizes([steps[o] for o in long if o in steps], names)
