@@ -26,7 +26,7 @@ from charl.plan.widened import loads_convert, seldom
 # Elements of a window up to which it is written out, and read around its borders rather than from a padded copy.
 TAPS = 32
 # Places along the last axis from which on their borders are few.
-_WIDE = 12
+_WIDE = 5
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
 

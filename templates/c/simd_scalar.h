@@ -127,6 +127,12 @@ static inline v$T v$T_$S(v$T a, v$T b) {
     return $T_$S(a, b);
 }
 
+//: f32 f64 | least:min most:max
+/* The smaller or larger one; `x` where it is NaN. */
+static inline v$T v$T_$S(v$T bound, v$T x) {
+    return $T_$X(x, bound);
+}
+
 //: i32 i64 | neg abs
 static inline v$T v$T_$S(v$T a) {
     return $T_$S(a);

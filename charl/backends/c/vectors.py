@@ -206,6 +206,9 @@ class Vectors:
             return self.by_lane(e)
         if terms := _literal_and_product(e):
             return f"{self.type(e.dtype)}_fma({', '.join(map(self.vector, terms))})"
+        if bound := _bound(e):
+            fn = "most" if e.fn == "max" else "least"
+            return f"{self.type(e.dtype)}_{fn}({', '.join(map(self.vector, bound))})"
         args = [self.vector(a) for a in e.args]
         w = self.region.width
         if e.fn == "not":
@@ -393,4 +396,14 @@ def _literal_and_product(e: Apply) -> tuple[Expr, Expr, Expr] | None:
     for literal, product in (e.args, e.args[::-1]):
         if isinstance(literal, Const) and isinstance(product, Apply) and product.fn == "mul":
             return product.args[0], product.args[1], literal
+    return None
+
+
+def _bound(e: Apply) -> tuple[Expr, Expr] | None:
+    """The literal that a number is bounded by, which is no NaN, and the number."""
+    if e.fn not in ("max", "min") or not e.dtype.is_float:
+        return None
+    for bound, x in (e.args[::-1], e.args):
+        if isinstance(bound, Const) and bound.value == bound.value:
+            return bound, x
     return None

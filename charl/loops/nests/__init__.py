@@ -103,7 +103,7 @@ def _full(
         return segmented(emitter, rows, sinks, lambda r, s: _full(emitter, caps, list(r), s, heavy, True))
     if not reduces:
         rows, sinks = collapse(rows, sinks)
-    if reduces and (written := taps(emitter, rows, sinks)) is not None:
+    if reduces and (written := taps(emitter, caps, rows, sinks)) is not None:
         return written
     if heavy and emitter.vectors:
         found = contraction(emitter, rows, sinks, limits)

@@ -128,6 +128,8 @@ def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tup
 
 
 def _piece(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+    if not axes:
+        return emitter.block(sinks)
     axes, sinks = collapse(list(axes), sinks)
     axis, rest = axes[0], axes[1:]
     if rest:

@@ -34,7 +34,7 @@ def segmented(
     cuts = partial(_cuts, last=rows[-1].name if rows else "", lanes=lanes)
     cut = [i for i, a in enumerate(rows) if cuts(a, sinks)]
     if not cut:
-        return plain(rows, sinks) if rows else emitter.block(sinks)
+        return plain(rows, sinks)
     axis, rest = rows[0], rows[1:]
     if cut[0] > 0:
         return (For(axis.name, axis.extent, segmented(emitter, rest, sinks, plain, lanes), "parallel"),)
