@@ -16,6 +16,10 @@ SAMPLE_SECONDS = 0.01
 LIMIT_SECONDS = 0.002
 ALLOWED_LOSS = 0.04  # a sample whose threads, or whose machine, were slower by more than this was disturbed
 ATTEMPTS = 12  # of one sample, at most
+SETTLED = (
+    0.01,
+    0.001,
+)  # seconds, and of CPU time in them, at most, where nothing of this process spins any more
 FEWEST = 3  # samples of a contender that is not so slow that one of them takes all the time
 
 
@@ -94,6 +98,18 @@ def _timed(contender: Contender, threads: int) -> Sample:
     return Sample(wall / contender.calls, foreign)
 
 
+def settle() -> None:
+    """Wait until the threads of an earlier contender sleep: some spin for more work, OpenBLAS's for an eighth of a second, and
+    would take a CPU from the threads of the next.
+    """
+    wait, allowed = SETTLED
+    for _ in range(round(1 / wait)):
+        cpu = time.process_time()
+        time.sleep(wait)
+        if time.process_time() - cpu < allowed:
+            return
+
+
 def calibrate(contender: Contender, seconds: float) -> None:
     """So many calls to a sample that it lasts about `seconds`."""
     while not contender.slow:
@@ -124,6 +140,8 @@ def measure(contenders: list[Contender], limit: Contender, threads: int, rounds:
         for contender in contenders:
             if turn >= 2 and sum(contender.samples) * contender.calls > seconds:
                 continue
+            if threads > 1:
+                settle()
             best: tuple[float, float, float] | None = None  # slowness of the machine, seconds, limit
             for _ in range(ATTEMPTS):
                 before = _timed(limit, threads)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import contractions, convolutions, machine, record, report, runner, worker
+from benchmarks import contractions, convolutions, machine, measure, record, report, runner, worker
 from benchmarks.case import Case
 from benchmarks.models import all_cases
 from benchmarks.worker import Request
@@ -114,3 +114,13 @@ def test_random_shapes_are_what_numpy_computes(module: Any, tmp_path: Path) -> N
     functions = contractions.library(shapes, tmp_path, machine.simd(), machine.compiler())
     for shape, (function, workspace) in zip(shapes, functions):
         contractions.contender(shape, function, workspace, "f32")  # raises where they differ
+
+
+def test_a_contender_waits_for_threads_that_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the process takes no CPU time while it sleeps; not for ever."""
+    for spins, expected in ((3, 4), (10_000, 100)):
+        naps: list[float] = []
+        monkeypatch.setattr(measure.time, "sleep", naps.append)
+        monkeypatch.setattr(measure.time, "process_time", lambda n=naps, most=spins: 0.01 * min(len(n), most))
+        measure.settle()
+        assert len(naps) == expected
