@@ -295,7 +295,7 @@ class Emitter(Naming):
         for n, chain in enumerate(chains, 1):
             moved = [s.at({name: dims.sym(name) + lanes(width) * n}, self.memo()) for s in sinks]
             turns += [replace(s, register=chain.get(s.register, s.register)) for s in moved]
-        first = For(name, stop, (self._region(name, width, None, turns),), step=block)
+        first = For(name, stop, (self.vector(name, width, None, turns),), step=block)
         if stop == extent:
             return (first,)
         left = self.name(name.split(".")[0])
@@ -318,14 +318,14 @@ class Emitter(Naming):
             full = extent
         out: list[Stmt] = []
         if not (isinstance(extent, int) and extent < 512 // width):
-            whole = self._region(name, width, None, sinks)
+            whole = self.vector(name, width, None, sinks)
             out.append(For(name, full, (whole,), kind, begin, step))
         if full != extent:
             tail = self.name(name.split(".")[0])
             moved = [s.at({name: dims.sym(tail)}, self.memo()) for s in sinks]
             start = begin if not out else full
             count = dims.minimum(extent - dims.sym(tail), step)
-            region = self._region(tail, width, count, moved)
+            region = self.vector(tail, width, count, moved)
             out.append(For(tail, extent, (region,), start=start, step=step))
         return tuple(out)
 
@@ -340,11 +340,12 @@ class Emitter(Naming):
         rest = [replace(s, value=s.rest.value, rest=None) for s in moved if s.rest and s.rest.written]
         if not rest:
             return ()
-        region = self._region(tail, width, dims.minimum(extent - dims.sym(tail), step), rest)
+        region = self.vector(tail, width, dims.minimum(extent - dims.sym(tail), step), rest)
         first = dims.floordiv(start + step - 1, step) * step
         return (For(tail, extent, (region,), start=first, step=step),)
 
-    def _region(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
+    def vector(self, name: str, width: int, count: Size | None, sinks: Sequence[Sink]) -> Simd:
+        """The sinks at `name` and behind it, on one vector."""
         lane = self.name("lane")
         memo = self.memo()
         env: dict[str, Size] = {name: dims.sym(name) + dims.sym(lane)}

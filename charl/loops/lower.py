@@ -21,8 +21,9 @@ from charl.loops.checks import index_checks
 from charl.loops.emit import Emitter
 from charl.loops.ends import sums_end, with_rest
 from charl.loops.inline import Inliner, Memo, offset
-from charl.loops.ir import Buffer, For, If, Kernel, Role, Stmt
+from charl.loops.ir import Buffer, Kernel, Role, Stmt
 from charl.loops.nests import Axis, Part, build_nest
+from charl.loops.nests.updates import updated
 from charl.loops.registers import Registers
 from charl.loops.reused import homes
 from charl.loops.sinks import Rest, Sink
@@ -290,21 +291,24 @@ class Lowering:
             sink = Sink(stored(value, buffer.dtype), buffer, offset(index, node.shape), span=node.span)
             copy = threaded(build_nest(emitter, self.caps, axes, [Part((), (sink,))], False), self.caps)
         at: Index = tuple(0 if size == 1 else dims.sym(f"u{d}") for d, size in enumerate(form.over))
-        over = tuple((f"u{d}", size) for d, size in enumerate(form.over) if size != 1)
-        inliner.ranges.update({n: (0, s - 1) for n, s in over})
+        axes = [Axis(f"u{d}", size) for d, size in enumerate(form.over) if size != 1]
+        inliner.ranges.update({a.name: (0, a.extent - 1) for a in axes})
         to = tuple(inliner.index(i, Memo()) for i in form.index(at))
+        apart = frozenset(str(i) for i, j in zip(at, to) if i == j)
+        condition = None if form.condition is None else inliner.map(form.condition(at), Memo())
         value = inliner.map(form.value(at), Memo())
-        at_once = form.combine == "add"
-        if at_once and node.dtype.name in self.caps.stored:
+        adds = form.combine == "add"
+        if adds and node.dtype.name in self.caps.stored:
             value = self._added(buffer, offset(to, node.shape), value, node)
-            at_once = False
-        sink = Sink(stored(value, buffer.dtype), buffer, offset(to, node.shape), at_once, span=node.span)
-        body = Emitter(self.caps.max_lanes > 1, numbers=self.bound.numbers).block([sink])
-        if form.condition is not None:
-            body = (If(inliner.map(form.condition(at), Memo()), body),)
-        for name, extent in reversed(over):
-            body = (For(name, extent, body, "parallel" if self.caps.grid else "serial"),)
-        return (*copy, *body)
+            adds = False
+        sink = Sink(stored(value, buffer.dtype), buffer, offset(to, node.shape), adds, span=node.span)
+        emitter = Emitter(self.caps.max_lanes > 1, inliner.hints(), self.bound.numbers)
+
+        def elements(inner: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
+            return build_nest(emitter, self.caps, inner, [Part((), tuple(sinks))], False)
+
+        nest = updated(emitter, self.caps, axes, sink, condition, apart, elements)
+        return (*copy, *threaded(nest, self.caps))
 
     def _added(self, buffer: Buffer, index: Size, value: Expr, node: Node) -> Expr:
         """What is at an index plus a value, of a type that lies in memory only."""

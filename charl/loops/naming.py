@@ -107,7 +107,7 @@ class Naming:
                 continue
             if deep or (uses[e] > 1 and isinstance(e, (Apply, Load, Guard)) and not _trivial(e)):
                 value = replaced(e)
-                named[e] = self._let(e, value, lets, purpose.get(e))
+                named[e] = self.let(e, value, lets, purpose.get(e))
                 canon.keep(e, named[e])
                 depth[e] = 0
         return lets, [replace(s, value=replaced(s.value)) for s in sinks]
@@ -127,7 +127,7 @@ class Naming:
         found = [x for i in e.indices() for x in dims.values(i)]
         return [] if any(self.varies(x) for x in found) else found
 
-    def _let(self, original: Expr, value: Expr, out: list[Stmt], purpose: str | None = None) -> Ref:
+    def let(self, original: Expr, value: Expr, out: list[Stmt], purpose: str | None = None) -> Ref:
         """Name a value: after what it is an element of, else its purpose."""
         if isinstance(original, Load):
             hint = "sum" if original.source.name == "sums" else f"{original.source.name}_element"
@@ -173,7 +173,7 @@ class Naming:
         lets, shared = self.share(list(found.values()))
         refs: dict[Expr, Expr] = {}
         for e, sink in zip(found, shared):
-            refs[e] = sink.value if isinstance(sink.value, Ref) else self._let(e, sink.value, lets)
+            refs[e] = sink.value if isinstance(sink.value, Ref) else self.let(e, sink.value, lets)
         return lets, self.replaced(sinks, {id(e): refs[e] for e in places}), refs
 
     def renamed(self, sinks: Sequence[Sink], known: dict[Expr, Expr]) -> list[Sink]:

@@ -115,15 +115,19 @@ def _written(node: Node, combine: str) -> Scatter:
         before, inner, after = split_index(u, idx, axis, batch)
         return before, scalar.read(idx, inner), after
 
+    def wide(u: Index) -> Expr:
+        at = place(u)[1]
+        return cast_expr(at, i32) if at.dtype.bytes < 4 else at
+
     def where(u: Index) -> Index:
         before, at, after = place(u)
-        return (*before, clamped(at, 0, x.shape[axis] - 1), *after)
+        inside = clamped(at, 0, x.shape[axis] - 1) if condition is None else dims.atom(dims.Value(wide(u)))
+        return (*before, inside, *after)
 
     def fits(u: Index) -> Expr:
-        at = place(u)[1]
-        wide = cast_expr(at, i32) if at.dtype.bytes < 4 else at
-        above = scalar.apply("ge", wide, Const(0, wide.dtype))
-        return scalar.apply("and", above, scalar.apply("lt", wide, IndexValue(x.shape[axis], wide.dtype)))
+        at = wide(u)
+        above = scalar.apply("ge", at, Const(0, at.dtype))
+        return scalar.apply("and", above, scalar.apply("lt", at, IndexValue(x.shape[axis], at.dtype)))
 
     condition = fits if node.attrs["mode"] == "drop" else None
     return Scatter(updates.shape, where, lambda u: scalar.read(updates, u), combine, condition)

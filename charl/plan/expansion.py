@@ -10,7 +10,7 @@ one use is a transposition or a part of it is computed in that order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -29,6 +29,9 @@ TAPS = 32
 _WIDE = 5
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
+# Values at most that an indexed write computes, and elements of a row that lanes pay for.
+_WRITTEN = 32
+_LANES = 8
 
 
 @dataclass(eq=False)
@@ -124,6 +127,7 @@ class Expansion:
             if cost <= _RECOMPUTE and (len(sources) <= 1 or (len(sources) == 2 and smaller)):
                 total[node], stored[node] = cost, sources
                 self.cheap.add(node)
+        self._mark_written(spoiled)
         self._mark_moved(spoiled)
 
     def _read_as_stored(self, node: Node, side: int) -> Node:
@@ -158,12 +162,77 @@ class Expansion:
         facts = self._through_views(node)
         return facts.heavy or facts.slides
 
-    def _mark_moved(self, spoiled: set[Node]) -> None:
-        """Elementwise values whose one use takes them through views (transposed, cut, …): computed where they are used."""
+    def _uses(self) -> dict[Node, list[Node]]:
+        """Who has each value as an input, as many times as it is one."""
         uses: dict[Node, list[Node]] = {node: [] for node in self.order}
         for node in self.order:
             for i in node.inputs:
                 uses[i].append(node)
+        return uses
+
+    def _mark_written(self, spoiled: set[Node]) -> None:
+        """What is computed for the updates of an indexed write alone, each element once: computed as it is written."""
+        writes = [] if self.caps.grid else [n for n in self.order if not self.leaf(n) and self.writes(n)]
+        uses = self._uses() if writes else {}
+        for write in writes:
+            update, lanes = _update_of(write)
+            found: dict[Node, None] = {}
+            waiting = [] if update is None else [self._behind_views(update, uses)]
+            while waiting and len(found) < _WRITTEN:
+                node = waiting.pop()
+                if len(uses[node]) == 1 and self._may_be_written(node, lanes):
+                    found[node] = None
+                    facts = self._through_views(node)
+                    same = {
+                        r.node for r in facts.reads if r.index == facts.own and r.node.shape == node.shape
+                    }
+                    waiting += [x for i in node.inputs if (x := self._behind_views(i, uses)) in same]
+            read = self._read_by(found)
+            if write not in self.taken:
+                self.cheap |= found.keys()
+            elif not read & self._overwritten(write):
+                self.cheap |= found.keys()
+                spoiled |= read  # they may be made of what is overwritten
+
+    def _behind_views(self, node: Node, uses: Mapping[Node, list[Node]]) -> Node:
+        """What a value shows all of, to its one user."""
+        while node in self.views and len(node.inputs) == len(uses[node]) == 1:
+            if not self._no_larger(node, node.inputs[0]):
+                break
+            (node,) = node.inputs
+        return node
+
+    def _may_be_written(self, node: Node, lanes: bool) -> bool:
+        """Whether a value may be computed by the kernel that writes it, which runs it on `lanes` or not."""
+        if self.leaf(node) or node in self.views | self.results | self.apart or self.writes(node):
+            return False
+        facts = self._through_views(node)
+        if facts.reduces or (facts.cost > _RECOMPUTE and not lanes):
+            return False
+        own = [r.node for r in facts.reads if r.index == facts.own and not self.leaf(r.node)]
+        return not any(self._through_views(x).reduces for x in own)  # their kernels have it at hand
+
+    def _read_by(self, nodes: Iterable[Node]) -> set[Node]:
+        """The stored values that these are made of."""
+        waiting, inside = list(nodes), set(nodes) | self.cheap
+        out: set[Node] = set()
+        while waiting:
+            new = {r.node for r in self._through_views(waiting.pop()).reads} - out
+            out |= new
+            waiting += new & inside
+        return out
+
+    def _overwritten(self, write: Node) -> set[Node]:
+        """The values in whose buffer a write changes elements."""
+        out: set[Node] = set()
+        while write in self.taken and self.taken[write] not in out:
+            write = self.taken[write]
+            out.add(write)
+        return out
+
+    def _mark_moved(self, spoiled: set[Node]) -> None:
+        """Elementwise values whose one use takes them through views (transposed, cut, …): computed where they are used."""
+        uses = self._uses()
         settled = self.results | spoiled | self.cheap
         for node in self.order:
             if node in self.views or node in settled or self.leaf(node) or self.writes(node):
@@ -185,10 +254,7 @@ class Expansion:
 
     def _mark_rearranged(self) -> None:
         """Contractions whose one use is a transposition or a part of them: that is computed, in its order."""
-        uses: dict[Node, list[Node]] = {node: [] for node in self.order}
-        for node in self.order:
-            for i in node.inputs:
-                uses[i].append(node)
+        uses = self._uses()
         for view in self.order:
             source = view.inputs[0] if view in self.views and len(view.inputs) == 1 else None
             if source is None or source in self.views or self.leaf(source) or source in self.results:
@@ -213,3 +279,14 @@ class Expansion:
 
 def _elements(node: Node) -> Size:
     return product(node.shape)
+
+
+def _update_of(write: Node) -> tuple[Node | None, bool]:
+    """The input whose elements an indexed write stores, each once, and whether some that lie side by side stay so."""
+    record = OPS[write.op].write
+    assert record is not None
+    form = record(write)
+    at = tuple(dims.sym(f"@{d}") for d in range(len(form.over)))
+    value, last = form.value(at), form.over[-1] if at else 1
+    lanes = bool(at) and form.index(at)[-1] == at[-1] and not (isinstance(last, int) and last < _LANES)
+    return (value.source if isinstance(value, Load) else None), lanes

@@ -25,6 +25,7 @@ Size = int | Dim
 _OPEN = (1, 2, 4)  # elements of an axis whose extent is not known, or that none of up to _WHOLE divides
 _WHOLE = 8
 _CANDIDATES = 4  # of the last axes
+_FEW = 4  # elements from which on a row is vectors, or a loop
 
 
 def scalar_rows(
@@ -36,9 +37,14 @@ def scalar_rows(
     heavy: bool,
 ) -> tuple[Stmt, ...]:
     """Scalar elements; reductions may run on lanes along themselves. Contractions take several elements at once."""
-    tile = _tile(caps, rows, reduces) if heavy else {}
+    tile = _tile(caps, rows, reduces) if heavy else {} if reduces else _short(rows[-1])
     body = lambda env: emitter.block(instances(sinks, env))  # noqa: E731
     return tiled(emitter, rows, tile, body)
+
+
+def _short(axis: Axis) -> dict[str, int]:
+    """Few elements of a row, written out: compilers call memmove for a loop that copies two or three."""
+    return {axis.name: axis.extent} if isinstance(axis.extent, int) and 1 < axis.extent < _FEW else {}
 
 
 def _tile(caps: Capabilities, rows: Sequence[Axis], reduces: Sequence[Reduce]) -> dict[str, int]:
