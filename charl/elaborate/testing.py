@@ -345,17 +345,19 @@ def _compare(
     tests = el.tests
     if tests is None:
         return
-    step = ops.cast(tests.constant_of_differences("step"), derivative.dtype)
-    far = ops.cast(tests.constant_of_differences("tolerance"), derivative.dtype)
-    if tolerance is not None:
-        far = tests.parameter(np.asarray(tolerance), derivative.dtype)
+    step = tests.constant_of_differences("step")
     ends = [objective([_moved(x, d, h) for x, d in zip(values, direction, strict=True)])
             for h in (step, ops.neg(step))]  # fmt: skip
-    difference = ops.div(ops.sub(*ends), ops.add(step, step))
+    kind = ends[0].dtype  # arguments may be of others
+    derivative, width = ops.cast(derivative, kind), ops.cast(ops.add(step, step), kind)
+    difference = ops.div(ops.sub(*ends), width)
+    far = ops.cast(tests.constant_of_differences("tolerance"), kind)
+    if tolerance is not None:
+        far = tests.parameter(np.asarray(tolerance), kind)
     size = ops.max_(ops.abs_(derivative), ops.abs_(difference))
     # What rounding leaves of the difference of two values is small against them.
-    size = ops.max_(size, ops.mul(ops.abs_(ends[0]), ops.constant(0.01, derivative.dtype)))
-    bound = ops.add(ops.mul(far, size), ops.constant(1e-6, derivative.dtype))
+    size = ops.max_(size, ops.mul(ops.abs_(ends[0]), ops.constant(0.01, kind)))
+    bound = ops.add(ops.mul(far, size), ops.constant(1e-6, kind))
     ok = ops.le(ops.abs_(ops.sub(derivative, difference)), bound)
     note(el, ok, c.span, "", (derivative, difference), ("derivative", "difference"))
 

@@ -161,9 +161,15 @@ def _with_buffers(
     def stmt(s: Stmt) -> Stmt:
         if isinstance(s, For):
             condition = None if s.condition is None else expr(s.condition)
-            return replace(s, body=tuple(stmt(x) for x in s.body), condition=condition)
-        if isinstance(s, (Simd, Debug)):
-            return replace(s, body=tuple(stmt(x) for x in s.body))
+            start, step, pays = size(s.start), size(s.step), size(s.pays)
+            stop = None if s.stop is None else size(s.stop)
+            body = tuple(stmt(x) for x in s.body)
+            return For(s.index, stop, body, s.kind, start, step, condition, pays)
+        if isinstance(s, Simd):
+            count = None if s.count is None else size(s.count)
+            return replace(s, count=count, body=tuple(stmt(x) for x in s.body))
+        if isinstance(s, Debug):
+            return Debug(tuple(stmt(x) for x in s.body))
         if isinstance(s, If):
             sides = (tuple(stmt(x) for x in side) for side in (s.body, s.otherwise))
             return If(expr(s.condition), *sides)
@@ -176,9 +182,12 @@ def _with_buffers(
         if isinstance(s, Accumulator):
             return s if s.initial is None else replace(s, initial=expr(s.initial))
         if isinstance(s, Transpose):
-            return replace(s, target=table[s.target], source=table[s.source])
+            to, to_stride = size(s.to), size(s.to_stride)
+            start, stride = size(s.start), size(s.stride)
+            rows, columns = size(s.rows), size(s.columns)
+            return Transpose(table[s.target], to, to_stride, table[s.source], start, stride, rows, columns)
         if isinstance(s, Prefetch):
-            return replace(s, buffer=table[s.buffer])
+            return replace(s, buffer=table[s.buffer], index=size(s.index))
         if isinstance(s, Update):
             return replace(s, value=expr(s.value), position=expr(s.position) if s.position else None)
         if isinstance(s, Store):

@@ -162,3 +162,18 @@ def test_outside_a_test_only_what_is_known_is_asserted() -> None:
     with pytest.raises(CharlError) as error:
         blocks_of(Source("a.ch", "fn f(x: f32) -> f32 {\n    assert x > 0.0\n    x\n}\n"))
     assert [d.code for d in error.value.diagnostics] == ["E0319"]
+
+
+@pytest.mark.parametrize(
+    "function, argument, fails",
+    [
+        ("|x| sum((x as f64) ** 2)", "[0.5, 1.0]", False),
+        ("|x| (x as f64) ** 3", "[0.5, 1.0]", False),
+        ("|x| sum((x as f32) ** 2)", "[0.5, 1.0] as f64", False),
+        ("|x| sum((stop_gradient(x) * x) as f64)", "[0.5, 1.0]", True),
+    ],
+)
+def test_functions_to_another_type_have_checked_gradients(function: str, argument: str, fails: bool) -> None:
+    text = f'test "a" {{ check_grad({function}, {argument}, order: 2) }}'
+    (case,) = blocks_of(Source("a.ch", text))
+    assert bool(Evaluator(case.graph)(case.given)[0]) == fails

@@ -10,6 +10,7 @@ import pytest
 from charl.backends.capabilities import PORTABLE_C, WGSL, Capabilities
 from charl.elaborate import elaborate
 from charl.loops.lower import Lowering
+from charl.loops.verify import verify as verify_kernel
 from charl.plan.build import plan_program
 from charl.plan.evaluate import run_plan
 from charl.plan.ir import Lowered
@@ -137,3 +138,27 @@ def test_many_small_updates_are_calls_of_one_function(many: int) -> None:
     scale = 0.5 / (1 + np.sqrt(sum((x.astype(float) ** 2).sum() for x in leaves[many:])))
     for got, old, g in zip(new[-many:], leaves[:many], leaves[many:], strict=True):
         np.testing.assert_allclose(got, old - scale * g, rtol=1e-5, atol=1e-6)
+
+
+def test_a_loop_in_a_kernel_may_end_where_a_local_value_says() -> None:
+    """The bound named the variable of another kernel with this text."""
+    text = """
+export fn f(m: f64[4, 4], mut a: f64[4], s: f64) {
+    for i in 1..4 {
+        for j in 0..i while s < 3.0 {
+            a = 0.5 * a + cumsum(m[:, j], axis: 0)
+            a[i] *= m[1, j]
+        }
+    }
+}
+"""
+    lowered = plan_program(_program(text), PORTABLE_C)
+    for kernel in lowered.kernels:
+        verify_kernel(kernel)
+    (found,) = run_plan(lowered.plans[0], [np.full((4, 4), 2.0), np.ones(4), np.array(1.0)], {})
+    a = np.ones(4)
+    for i in range(1, 4):
+        for _ in range(i):
+            a = 0.5 * a + 2.0 * np.arange(1, 5)
+            a[i] *= 2.0
+    np.testing.assert_allclose(found, a)
