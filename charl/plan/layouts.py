@@ -4,7 +4,8 @@ Enters: an optimised graph, for a target with caches. Leaves: the same results f
 
 - arrays that loops read row by row, laid with that axis first: the values of a step lie beside one another;
 - products whose summed axes lie in the same order on both sides, so that they are one axis: the smaller side is copied;
-- matrices that every turn of a loop multiplies with, copied once into strips as wide as a register tile.
+- matrices that every turn of a loop multiplies with, copied once into strips as wide as a register tile;
+- products that are windows put back with strides, laid with their places behind their taps.
 
 A copy is a value that is stored ("laid"); where what is laid is computed, it is computed in that order. Never looks at names.
 """
@@ -58,6 +59,8 @@ class _Layouts:
                 self.new[n] = self._summed_alike(n, inputs)
             elif n.op == "loop":
                 self.new[n] = self._in_strips(self._by_rows(n, inputs, rows))
+            elif n.op == "overlap_add":
+                self.new[n] = self._taps_first(n, inputs)
             else:
                 self.new[n] = _over(n, inputs)
         results = [self.new[r] for r in self.graph.results]
@@ -221,6 +224,25 @@ class _Layouts:
         made = _contract(sides, node, side, order)
         made.span, made.name = node.span, node.name
         return made
+
+    # ------------------------------------------------------------ windows put back
+
+    def _taps_first(self, node: Node, inputs: Sequence[Node]) -> Node:
+        """Windows that are put back, computed with their places last where these run longer than the taps: neighbours that are
+        added lie beside one another then, and what is multiplied has longer rows.
+        """
+        (y,) = node.inputs
+        made = y
+        while made.op in ("transpose", "reshape") and self.readers[made.inputs[0]] == [made]:
+            made = made.inputs[0]
+        spots, taps = node.attrs["axes"], range(node.rank, y.rank)
+        longer = nonnegative(product(y.shape[d] for d in spots) - product(y.shape[d] for d in taps))
+        if made.op != "contract" or self.readers[y] != [node] or y in self.graph.results or not longer:
+            return _over(node, inputs)
+        others = [d for d in range(node.rank) if d not in spots]
+        order = (*others, *taps, *sorted(spots))
+        back = tuple(order.index(d) for d in range(y.rank))
+        return _over(node, (ops.transpose(self._copy(inputs[0], order), back),))
 
     def _copy(self, x: Node, order: Perm, name: str | None = None) -> Node:
         """`x` stored with its axes in another order."""

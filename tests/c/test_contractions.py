@@ -168,6 +168,45 @@ def test_products(isa: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(got, right, rtol=bound, atol=bound, err_msg=f"{kind}: {case}")
 
 
+def _shared(n: int, places: int, columns: int, depth: int, turned: bool, more: bool) -> Graph:
+    """The same matrix by each of `n` others, the results of which lie one way or the other."""
+    w = ops.parameter("w", TensorType(f32, (depth, columns)))
+    d = ops.parameter("d", TensorType(f32, (n, depth, places)))
+    y = ops.transpose(ops.contract(w, d, ((), ()), ((0,), (1,))), (1, 0, 2) if turned else (1, 2, 0))
+    other = ops.parameter("other", y.type)
+    return Graph("shared", [w, d, other], [ops.add(ops.tanh(y), other) if more else y])
+
+
+@pytest.mark.parametrize("isa", ("avx2", "avx512"))
+def test_an_operand_of_many_products_is_packed_once(isa: str, tmp_path: Path) -> None:
+    if reason := build.missing(isa):
+        pytest.skip(reason)
+    caps = replace(EXACT[isa], cache=(2 << 10, 16 << 10, 64 << 10), stack=32 << 10)
+    shapes = [(6, 16, 320, 64), (12, 9, 330, 63), (5, 11, 300, 70)]
+    graphs = [_shared(*s, turned, more) for s in shapes for turned in (False, True) for more in (False, True)]
+    library = build.Library("shared", tmp_path)
+    once = 0
+    for i, graph in enumerate(graphs):
+        plan = build.plan_graph(graph, caps)
+        library.add_plan(str(i), plan)
+        for nest in (n for call in plan.calls for n in call.kernel.nests):
+            # what is packed stands in a loop over strips and before one over products
+            loops = [s for s in statements(nest) if isinstance(s, For) and s.body]
+            packing = [
+                s
+                for s in loops
+                if any(getattr(x, "buffer", None) and x.buffer.name == "packed" for x in s.body)
+            ]
+            once += any(isinstance(x, For) and x.stop is not None for s in packing for x in s.body[1:])
+    assert once >= 8
+    library.build(isa, ["-O1", *build.WARNINGS])
+    rng = np.random.default_rng(0)
+    for i, graph in enumerate(graphs):
+        arrays = [rng.standard_normal(p.shape).astype(np.float32) for p in graph.params]
+        (got,), (right,) = library.run_plan(isa, str(i), arrays), evaluate(graph, arrays)
+        np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-4, err_msg=str(i))
+
+
 def test_rows_far_apart_are_visited_once_for_all_strips() -> None:
     """Of many rows that lie along the results' other axis, as in a gradient of weights: what lies along the lanes is packed for
     the sake of the other operand, though its own rows are near; not where the cache keeps the rows of that one.

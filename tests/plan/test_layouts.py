@@ -80,6 +80,34 @@ def test_what_is_left_back_to_front_is_stored_so() -> None:
     assert not any(c.kernel.name.endswith("reverse") for c in planned().calls)
 
 
+STRIDED = """
+from conv import convolve, convolve_transposed
+
+export fn back(x: f32[3, 20, 9, 9], w: f32[24, 20, 3, 3], c: f32[3, 24, 5, 5]) =
+    grad(|x| sum(convolve(x, w, stride: 2, padding: 1) * c))(x)
+export fn laid(x: f32[2, 6, 7, 8], w: f32[6, 5, 3, 2]) = convolve_transposed(x, w, stride: 2, padding: 1)
+export fn line(x: f32[2, 6, 3], w: f32[6, 5, 4]) = convolve_transposed(x, w, stride: 2)
+"""
+
+
+def test_windows_that_are_put_back_lie_by_their_taps(tmp_path: Path) -> None:
+    """Where they have more places than taps."""
+    program = elaborated(Source("strided.ch", STRIDED), Options())
+    shapes = {}
+    for export in program.exports:
+        (put,) = (n for n in laid_out(export.graph, AVX512).nodes() if n.op == "overlap_add")
+        before = put.inputs[0].inputs[0]
+        shapes[export.name] = before.shape if before.attrs.get("laid") else None
+    assert shapes == {"back": (3, 20, 3, 3, 5, 5), "laid": (2, 1, 5, 3, 2, 7, 8), "line": None}
+    path = tmp_path / "strided.ch"
+    path.write_text(STRIDED)
+    emitted, rng = charl.load(path), np.random.default_rng(0)
+    for export in program.exports:
+        arrays = [rng.standard_normal(p.shape).astype(np.float32) for p in export.graph.params]
+        (want,) = evaluate(export.graph, arrays)
+        np.testing.assert_allclose(getattr(emitted, export.name)(*arrays), want, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("simd", ["scalar", "avx512"])
 def test_values(tmp_path: Path, simd: str) -> None:
     if (reason := build.missing(simd)) is not None:

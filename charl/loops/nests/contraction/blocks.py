@@ -55,7 +55,7 @@ class Blocks(Packing):
     def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
         super().__init__(emitter, caps, c, s)
         self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
-        self.ranges |= {a.name: (0, a.extent - 1) for a in s.outer}
+        self.ranges |= {a.name: (0, a.extent - 1) for a in (*s.outer, *s.within)}
         self.waiting: Buffer | None = None  # an array of sums that no result can hold
         # what all numbers of lanes divide
         self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
@@ -63,6 +63,7 @@ class Blocks(Packing):
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
         strips = (*self._strips(self._strip), *self._remainder())
+        strips = self._in_turns(strips)
         if self.s.shared:  # threads share what is packed, inside of all these loops
             return nested([(a.name, a.extent) for a in self.s.outer], strips)
         return wrap(self.s.outer, strips)
@@ -180,7 +181,7 @@ class Blocks(Packing):
         """A block of packed operands, and all register tiles. Where the schedule says so the first of them packs as it reads."""
         if not self.s.as_read:
             used = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)))
-            return (*self._wanted(strip, pack(strip)), *used)
+            return (*self._wanted(strip, pack(strip)), *self._each_turn(used))
         assert self.s.tile is not None
         _, _, size = rows_of(self.s.tile.extent, self.s.shape.rows)[0]
         first: Values = {self.s.tile.name: list(range(size))}

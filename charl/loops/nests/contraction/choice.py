@@ -35,7 +35,7 @@ from charl.loops.nests.contraction.depth import blocked
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.limits import counted
 from charl.loops.nests.contraction.remainder import WORTH, along_cycles, left_over, shortened
-from charl.loops.nests.contraction.schedule import Schedule
+from charl.loops.nests.contraction.schedule import WAITING, Schedule
 
 TURN = 0.4  # cycles to transpose an element between nearby arrays
 _CROSSING = 8.0  # each time a tile comes to a row that has not stayed in the second cache
@@ -44,6 +44,7 @@ _SIDEWAYS = 6.0  # to add up the lanes of one sum
 # Times that tiles come to their rows, at most, where they ask for the next ones; and cycles of a step of their sums, at least,
 # behind which it is hidden where the next line lies.
 _ONWARD, _HIDES = 2, 10
+_ONCE = 0.9  # share of the cycles that may be left, at most, where loops move into those over strips: threads have fewer
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 
 
@@ -98,6 +99,8 @@ def _with_lanes(c: Contraction, caps: Capabilities, lane: Axis, flipped: bool) -
         yield replace(side, base=replace(base, lane=shortened(lane, along), along=along)).schedule()
     if not flipped and not packed and (shared := side.in_blocks()) is not None:
         yield shared
+    if (once := side.packed_once()) is not None:
+        yield once
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,48 @@ class _Side:
                 found.append(self._costed(s, cycles + copy))
         return min(found, key=lambda s: s.cost, default=None)
 
+    def packed_once(self) -> Schedule | None:
+        """The same with strips around the loops over those axes that the operand along the lanes does not have: what comes from
+        behind the second cache is packed once for all their turns, as many as that cache holds the other operand of. None where
+        it stays there itself, or strips are too long.
+        """
+        c, caps, base = self.c, self.caps, self.base
+        within = tuple(a for a in base.outer if not any(a.name in x.symbols() for x in self.reads))
+        constant = caps.exact and all(isinstance(a.extent, int) for a in (*c.rows, *c.over))
+        if not within or base.tile is None or not constant or c.limits:
+            return None
+        if self._columns * self._depth * c.total.dtype.bytes <= caps.cache[1]:
+            return None
+        if not all(x in base.packed or self._copyable(x) for x in self.reads):
+            return None
+        turn = self._rows * self._depth * prod(known(a.extent) for a in within[1:]) * c.total.dtype.bytes
+        extent = known(within[0].extent)
+        many = max(
+            n for n in range(1, extent + 1) if extent % n == 0 and (n == 1 or n * turn <= caps.cache[1])
+        )
+        outer = tuple(a for a in base.outer if a not in within)
+        s = replace(base, packed=self.reads, outer=outer, within=within, together=many)
+        if s.again == 1:
+            return None
+        found = []
+        for wide in widths(self._columns, lanes_of(caps, c.width), caps):
+            row = wide * lanes_of(caps, c.width) * c.total.dtype.bytes
+            if row * (self._depth * len(self.reads) + WAITING * base.flipped) > caps.stack:
+                break
+            shape, cycles, _ = best_tile(replace(self._extents(True), again=True), caps, c.width, 0, 0, wide)
+            strips = -(-self._columns * c.total.dtype.bytes // row)
+            cycles += FETCH[1] * strips * self._depth * len(self.reads) / s.again
+            found.append(self._costed(replace(s, shape=shape), cycles / _ONCE))
+        return min(found, key=lambda s: s.cost, default=None)
+
     def _movable(self, x: Load) -> bool:
-        """Whether a load may be packed."""
+        """Whether a load may be packed for a turn of the outer loops."""
+        return not self.base.flipped and self._copyable(x)
+
+    def _copyable(self, x: Load) -> bool:
         tile = self.base.tile
         own = tile is not None and tile.name in x.symbols()
-        return _packable(self.c) and not self.base.flipped and not own and _is_like(x, self.c)
+        return _packable(self.c) and not own and _is_like(x, self.c)
 
     def _asking(self, x: Load, e: Extents, far: list[Load], most: float) -> Schedule | None:
         """Tiles that ask for the rows of an operand: each that reads them where they lie, or the first, which packs them. None
@@ -230,7 +270,7 @@ class _Side:
         vectors = -(-columns // lanes_of(caps, c.width))
         tiles = -(-rows // s.shape.rows)
         cycles += self.hops * tiles * vectors * depth
-        cycles += len(s.turned) * TURN * columns * depth + (TURN + 0.1) * rows * columns * s.flipped
+        cycles += len(s.turned) * TURN * columns * depth / s.again + (TURN + 0.1) * rows * columns * s.flipped
         others = [x for x in c.loads if x not in self.reads]
         strips = strips_of(columns, lanes_of(caps, c.width), s.shape.vectors)
         together = s.strips if s.shared else 1
@@ -241,14 +281,15 @@ class _Side:
         if s.along:
             cycles += along_cycles(rows, s.shape.rows, s.along, depth, 1, caps, c.width)
             turns += 1
-        cycles = max(cycles, moved(caps, rows * depth * c.total.dtype.bytes, turns))
+        coming = moved(caps, s.again * rows * depth * c.total.dtype.bytes, turns) / s.again
+        cycles = cycles + coming if s.within else max(cycles, coming)
         alone = turns <= _ONWARD and not s.flipped and s.asks is None
         alone &= s.shape.rows * s.shape.vectors >= _HIDES * caps.ports
         onward = read_next(c, caps, [s.lane.name], s.tile) if alone else None
         if s.along:
             cycles /= WORTH
         s = replace(s, ahead=read_behind(c, caps, s), onward=onward)
-        return replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in s.outer))
+        return replace(s, cost=s.cost + cycles * prod(known(a.extent) for a in (*s.outer, *s.within)))
 
 
 def _left_over(c: Contraction, caps: Capabilities, s: Schedule) -> int:

@@ -51,7 +51,8 @@ class Tile:
 @dataclass(frozen=True)
 class Extents:
     """Rows and columns of the results and the depth of the sums; `even` where the number of rows is known, `packed` where the
-    operand along the columns is packed in any case; `asked`: it is read where it lies, and tiles ask for its rows in time.
+    operand along the columns is packed in any case, with `again` for many such results; `asked`: it is read where it lies, and
+    tiles ask for its rows in time.
 
     `masked`: for each edge of the terms that count (whether rows, and columns, move it, how long it is, what share is inside).
     """
@@ -63,6 +64,7 @@ class Extents:
     masked: tuple[tuple[bool, bool, int, float], ...] = ()
     packed: bool = False
     asked: bool = False
+    again: bool = False
 
     def counted(self, rows: int, columns: int, starts: Sequence[int]) -> int:
         """The depth of the sums of tiles of so many rows and columns in strips that begin at `starts`, on average, where terms
@@ -191,7 +193,7 @@ def _all_tiles(e: Extents, size: int, vectors: int, caps: Capabilities, width: i
     for count, strip in strips_of(e.columns, lanes, vectors):
         starts = range(begin, begin + count * strip * lanes, strip * lanes)
         begin = starts.stop
-        first = e.columns  # the first tile takes the operand from where all of it lies
+        first = 0 if e.again else e.columns  # the first tile takes the operand from where all of it lies
         for number, height in _heights(e.rows, size):
             deep = e.counted(height, strip * lanes, starts)
             cost = partial(tile_cycles, height, strip, deep, caps=caps, bits=width)

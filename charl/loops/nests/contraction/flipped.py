@@ -16,12 +16,10 @@ from charl.loops.inline import Memo
 from charl.loops.ir import Buffer, For, Local, Stmt, Transpose
 from charl.loops.nests.contraction.blocks import Blocks
 from charl.loops.nests.contraction.packing import Strip
+from charl.loops.nests.contraction.schedule import WAITING
 from charl.loops.sinks import Sink
 
 Size = int | Dim
-
-# Results that wait to be transposed: at most so many rows of a strip.
-WAITING = 96
 
 
 class Flipped(Blocks):
@@ -57,7 +55,7 @@ class Flipped(Blocks):
             if start != stop:
                 step = block if count is block else tile.extent
                 out += self._loop(tile, start, stop, step, partial(waiting, n=count))
-        return (*(Local(b) for b in arrays), *pack, *out)
+        return (*(Local(b) for b in arrays), *pack, *self._each_turn(out))
 
     def _waiting(self) -> int:
         """Rows of a flipped block: whole tiles, and whole vectors of the results where both can be."""

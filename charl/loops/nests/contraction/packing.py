@@ -49,6 +49,9 @@ class Packing(ABC):
         self.emitter, self.c, self.s = emitter, c, s
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.shared: list[Buffer] = []  # packed operands in the workspace
+        self.turns = (
+            emitter.name(s.within[0].name.split(".")[0]) if s.within else ""
+        )  # the first of those together
 
     @abstractmethod
     def _each_strip(self, strip: Strip, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
@@ -57,6 +60,23 @@ class Packing(ABC):
     @abstractmethod
     def _each(self, strip: Strip, rows: Values, sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
         """The sinks for all lanes of a strip."""
+
+    def _in_turns(self, strips: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """All strips, for as many turns at once as use what is packed."""
+        if not self.s.within or self.s.together == self.s.within[0].extent:
+            return strips
+        return (For(self.turns, self.s.within[0].extent, strips, "parallel", step=self.s.together),)
+
+    def _each_turn(self, tiles: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        """The tiles in the loops that use what is packed for a strip."""
+        if not self.s.within:
+            return tiles
+        axis, *inner = self.s.within
+        tiles = nested([(a.name, a.extent) for a in inner], tiles)
+        if self.s.together == axis.extent:
+            return (For(axis.name, axis.extent, tiles),)
+        first = dims.sym(self.turns)
+        return (For(axis.name, first + self.s.together, tiles, start=first),)
 
     def _arrays(self, strip: Strip) -> list[Buffer]:
         """An array for each packed load: its block of the sum × the strip; the same for all strips where threads share it."""

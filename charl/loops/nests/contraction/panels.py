@@ -24,10 +24,10 @@ from charl.loops.ir import Buffer, Local, Stmt
 from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.choice import TURN
 from charl.loops.nests.contraction.cycles import Tile, even, lanes_of, rows_of, split, strips_of, tile_cycles
-from charl.loops.nests.contraction.flipped import WAITING, Flipped
+from charl.loops.nests.contraction.flipped import Flipped
 from charl.loops.nests.contraction.form import Contraction, as_one, fixed, stride
 from charl.loops.nests.contraction.packing import Strip, Values, nested
-from charl.loops.nests.contraction.schedule import Panels, Schedule
+from charl.loops.nests.contraction.schedule import WAITING, Panels, Schedule
 from charl.loops.sinks import Sink, identity
 
 Size = int | Dim

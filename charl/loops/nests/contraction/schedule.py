@@ -6,6 +6,7 @@ Leaves: a `Schedule`; `choice` makes it, `blocks` and its like write its loops.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from charl.dims import Dim
 from charl.graph.scalar import Load
@@ -13,6 +14,9 @@ from charl.loops.nests.axes import Axis
 from charl.loops.nests.contraction.cycles import Tile
 
 Size = int | Dim
+
+# Results that wait to be transposed: at most so many rows of a strip.
+WAITING = 96
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ class Panels:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`lane`, `tile`: the axes in registers; the rest of the output axes, `outer`, are loops around. `packed`: loads that are
-    copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
+    """`lane`, `tile`: the axes in registers; the rest of the output axes are loops: `outer` around the strips of the lane axis,
+    `within` in each of them, behind what is packed for it, of the first of these `together` turns at once. `packed`: loads that
+    are copied to strips of the lane axis, `turned`: those among them that lie along the sum. `depth`: elements of the sum to a
     block, between which the sums wait in memory; None where one register holds the whole sum. `strips`: strips of the lane axis
     that share a block. `waits`: between blocks the sums wait in an array, as no result can hold them. `as_read`: the first
     tile of a block reads the operands where they lie and packs them meanwhile. `shared`: packed blocks lie in the workspace,
@@ -93,6 +98,8 @@ class Schedule:
     as_read: bool = False
     shared: bool = False
     flipped: bool = False
+    within: tuple[Axis, ...] = ()
+    together: int = 1
     windows: Windows | None = None
     panels: Panels | None = None
     also: tuple[Axis, int] | None = None
@@ -103,3 +110,8 @@ class Schedule:
     divided: bool = False
     along: int = 0
     cost: float = 0.0
+
+    @property
+    def again(self) -> int:
+        """How often the loops in a strip use what is packed for it."""
+        return self.together * prod(a.extent for a in self.within[1:] if isinstance(a.extent, int))
