@@ -147,7 +147,7 @@ class For:
 
     "each": every thread runs all iterations, and loops in it that are "divided" share theirs out, always the same ones to a
     thread: where loops have equally many, what an iteration writes is read by the thread that wrote it. All that is written
-    stands in such loops. Threads do not wait for one another before the outer loop ends.
+    stands in such loops, but arrays of its own. Threads do not wait for one another before the outer loop ends.
 
     With `condition`, which is looked at before each turn, the loop ends where it does not hold; without `stop`, only there.
     """

@@ -24,6 +24,12 @@ CASES = {
     "dilated": ((64, 40, 3, 3), (2, 40, 21, 21), "padding: 2, dilation: 2", True),
     "space": ((64, 24, 3, 3, 3), (1, 24, 5, 9, 9), "padding: 1", True),
     "strided": ((64, 40, 3, 3), (1, 40, 21, 21), "padding: 1, stride: 2", False),  # taps lie between its rows
+    "blocks": (
+        (120, 100, 3, 3),
+        (1, 100, 14, 14),
+        "padding: 1",
+        True,
+    ),  # of the sum, whose tiles threads divide
     "grouped": ((96, 20, 3, 3), (3, 40, 9, 9), "padding: 1, groups: 2", True),
 }
 
@@ -49,6 +55,15 @@ def test_results(isa: str) -> None:
         first, second, third = (getattr(p, name)(*arrays) for p in (wanted, got, shared))
         np.testing.assert_allclose(second, first, rtol=1e-3, atol=1e-3, err_msg=name)
         np.testing.assert_array_equal(second, third, err_msg=name)
+
+
+def test_threads_that_divide_the_tiles_of_a_block_have_copies_of_their_own() -> None:
+    """One image in one piece: what one core copied would come to the other line by line."""
+    source = Source("copied.ch", "from conv import convolve\n" + _function("blocks"))
+    code = compile_source(source, Options(targets=("c",), simd="avx512")).files["copied.c"].decode()
+    _, _, behind = code.partition("EACH_THREAD_FOR\n")
+    copied, _, tiles = behind.partition("DIVIDED_FOR\n")
+    assert "float packed_space[" in copied and "vf32_fma" in tiles and "PARALLEL_FOR" not in copied
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -24,7 +24,15 @@ from charl.loops.ir import Buffer, For, Local, Stmt
 from charl.loops.nests.axes import Axis, wrap
 from charl.loops.nests.contraction.ahead import read_next
 from charl.loops.nests.contraction.blocks import Blocks
-from charl.loops.nests.contraction.cycles import Extents, Segment, best_tile, exact_segments, lanes_of, split
+from charl.loops.nests.contraction.cycles import (
+    Extents,
+    Segment,
+    best_tile,
+    exact_segments,
+    lanes_of,
+    rows_of,
+    split,
+)
 from charl.loops.nests.contraction.form import Contraction, as_one, fewer_loops, fixed, stride
 from charl.loops.nests.contraction.packing import Strip, Values, nested
 from charl.loops.nests.contraction.remainder import WORTH, along_cycles, left_over
@@ -208,12 +216,23 @@ class Windowed(Blocks):
         if self.s.depth is None:
             tiles = self._rows(lambda rows: self._everywhere(rows, self._whole, self._whole_beyond))
             return (*local, *self._copy(0, turns), *tiles)
+        waits: tuple[Stmt, ...] = ()
         if self.s.waits:
             self.waiting = Buffer("sums", self.c.total.dtype, self.tile.extent * self.row, "scratch")
-            local = (*local, Local(self.waiting))
+            waits = (Local(self.waiting),)
         zero = [replace(self._home(Strip(0, 1, None)), value=identity("add", self.c.total.dtype))]
         cleared = self._tiles(self.tile.extent, 1, lambda i, size: self._stored(i, zero))
-        return (*local, *cleared, *self._depth_loop(self._added_block), *self._last())
+        if not self._divided:
+            return (*local, *waits, *cleared, *self._depth_loop(self._added_block), *self._last())
+        blocks = self._depth_loop(lambda k, count: (*local, *self._added_block(k, count)), "each")
+        return (*waits, *cleared, *blocks, *self._last())
+
+    @property
+    def _divided(self) -> bool:
+        """Whether threads may divide the tiles of a block of the sum: each then has a copy of its own, as one that another core
+        made would come from there line by line."""
+        tiles = rows_of(self.tile.extent, self.s.shape.rows)
+        return all(fixed(stop - start) > size for start, stop, size in tiles)
 
     def _whole(self, strip: Strip, rows: Values) -> tuple[Stmt, ...]:
         """A register tile of whole sums, read from the copy of the present image."""
@@ -386,7 +405,10 @@ class Windowed(Blocks):
             grown = Load(home.buffer, (home.index,), part.dtype)
             return self._beyond(rows, [replace(home, value=Apply("add", (grown, part), part.dtype))])
 
-        return (*copied, *self._rows(lambda rows: self._everywhere(rows, tile, beyond)))
+        tiles = self._rows(lambda rows: self._everywhere(rows, tile, beyond))
+        if self._divided:
+            tiles = tuple(replace(s, kind="divided") if isinstance(s, For) else s for s in tiles)
+        return (*copied, *tiles)
 
 
 def _lined_up(c: Contraction, s: Schedule, packed: Buffer) -> Contraction:
