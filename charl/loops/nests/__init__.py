@@ -27,6 +27,7 @@ from charl.loops.nests.contraction.windows import Windowed, windowed
 from charl.loops.nests.phases import phased, written_out
 from charl.loops.nests.plain import scalar_rows
 from charl.loops.nests.rows import row, row_loops
+from charl.loops.nests.running import running
 from charl.loops.nests.segments import segmented
 from charl.loops.nests.taps import taps
 from charl.loops.nests.turned import turned
@@ -103,6 +104,8 @@ def _full(
         return segmented(emitter, rows, sinks, lambda r, s: _full(emitter, caps, list(r), s, heavy, True))
     if not reduces:
         rows, sinks = collapse(rows, sinks)
+    if reduces and (carried := running(emitter, rows, sinks)) is not None:
+        return carried
     if reduces and (written := taps(emitter, caps, rows, sinks)) is not None:
         return written
     if heavy and emitter.vectors:

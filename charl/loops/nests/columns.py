@@ -41,7 +41,7 @@ def lane_rows(
     vectors = 2 if rereads(reduces, last.name) else 1
     outer: list[Axis] = []
     if not heavy:  # rows in the order of memory
-        vectors = _together(last.extent, width, len(reduces))
+        vectors = together(last.extent, width, len(reduces))
         outer, before = before, []
     tile = {}
     if before and rereads(reduces, before[-1].name):
@@ -64,10 +64,10 @@ def lane_rows(
         tiles = tiled(emitter, before, tile, body)
         return (For(j, stop, tiles, "parallel", start, lanes(width) * count),)
 
-    return wrap(outer, _column_loops(columns, last.extent, width, vectors))
+    return wrap(outer, column_loops(columns, last.extent, width, vectors))
 
 
-def _together(extent: Size, width: int, reduces: int) -> int:
+def together(extent: Size, width: int, reduces: int) -> int:
     """Vectors of a column sum: a power of two that the extent is worth, with few enough accumulators."""
     limit = _COLUMNS // reduces
     if isinstance(extent, int):
@@ -78,7 +78,7 @@ def _together(extent: Size, width: int, reduces: int) -> int:
     return count
 
 
-def _column_loops(
+def column_loops(
     columns: Callable[[Size, Size, int, bool], tuple[Stmt, ...]], extent: Size, width: int, vectors: int
 ) -> tuple[Stmt, ...]:
     """Full tiles, then single vectors, the last of which may be partial; what cannot occur is left out."""

@@ -17,6 +17,7 @@ from charl.loops.ends import common_rest, ended
 from charl.loops.ir import For, Stmt
 from charl.loops.nests.axes import HOPS, Axis, Part, collapse, instances, store_width, wrap
 from charl.loops.nests.phases import phased
+from charl.loops.nests.running import running
 from charl.loops.nests.segments import segmented
 from charl.loops.sinks import Sink
 from charl.loops.vectors import contiguous_loads, strided_loads
@@ -130,6 +131,8 @@ def _inner(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tup
 def _piece(emitter: Emitter, axes: Sequence[Axis], sinks: Sequence[Sink]) -> tuple[Stmt, ...]:
     if not axes:
         return emitter.block(sinks)
+    if (carried := running(emitter, axes, sinks)) is not None:
+        return carried
     axes, sinks = collapse(list(axes), sinks)
     axis, rest = axes[0], axes[1:]
     if rest:
