@@ -13,7 +13,7 @@ from math import inf, prod
 
 from charl import dims
 from charl.dims import Dim
-from charl.dtypes import DType
+from charl.dtypes import DType, boolean
 from charl.graph.scalar import Const, Expr, Guard, IndexValue, Load, Reduce, Ref, Updated
 from charl.loops.chains import chain_count, combined
 from charl.loops.ends import ended
@@ -24,14 +24,16 @@ from charl.loops.ir import (
     Buffer,
     For,
     Horizontal,
+    If,
     Kind,
     Let,
     Simd,
     Stmt,
     Store,
+    Update,
 )
 from charl.loops.naming import Naming
-from charl.loops.sinks import Sink, divisible_by_lanes, interleaved, lanes
+from charl.loops.sinks import Sink, Whole, divisible_by_lanes, interleaved, lanes
 from charl.loops.vectors import contiguous_loads, lane_width, strided_loads
 from charl.plan.access import nodes_of
 
@@ -235,17 +237,34 @@ class Emitter(Naming):
         ends = {self.ends.get(r.over[-1][0]) for r in batch}
         return ends.pop() if len(ends) == 1 else None
 
-    def accumulate(self, parts: Sequence[tuple[Reduce, Sink]], written_out: bool) -> tuple[Stmt, ...]:
-        """Add each reduction to what its sink's place holds, all in one loop, or in none where it is `written_out`."""
-        initial: list[Expr | None] = []
+    def accumulate(
+        self,
+        parts: Sequence[tuple[Reduce, Sink]],
+        written_out: bool,
+        before: Size | None = None,
+        whole: Whole | None = None,
+    ) -> tuple[Stmt, ...]:
+        """Add each reduction to what its sink's place holds, all in one loop, or in none where it is `written_out`.
+
+        `before`: how many terms the place holds, where that is known; without any it holds nothing yet. It is read behind the
+        loop then, whose first terms need not wait for it. `whole`: what is done with the sums once they are.
+        """
+        held: list[Expr] = []
         for r, sink in parts:
             assert sink.buffer is not None
-            initial.append(Load(sink.buffer, (sink.index,), r.dtype))
+            held.append(Load(sink.buffer, (sink.index,), r.dtype))
         (_, extent), *rest = parts[0][0].over
         if written_out and not rest and isinstance(extent, int):
-            return self._terms(parts, initial, extent)
-        out, refs, _ = self._reduce([r for r, _ in parts], initial)
-        return (*out, *(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts)))
+            return self._terms(parts, held, extent)
+        out, refs, _ = self._reduce([r for r, _ in parts], held if before is None else ())
+        if before is not None and before != 0:
+            added = tuple(Update(x.name, "add", e) for x, e in zip(refs, held) if isinstance(x, Ref))
+            out.append(If(IndexValue(before, boolean), added))
+        stores = tuple(replace(s, value=ref).statement() for ref, (_, s) in zip(refs, parts))
+        if whole is None:
+            return (*out, *stores)
+        last = self.block(whole.sinks(refs))
+        return (*out, *(last if whole.test is None else [If(whole.test, last, stores)]))
 
     def _terms(
         self, parts: Sequence[tuple[Reduce, Sink]], initial: Sequence[Expr | None], extent: int

@@ -5,7 +5,7 @@ Enters: expressions. Leaves: sinks at any indices, and the statements that consu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from charl import dims
@@ -65,6 +65,14 @@ class Sink:
     def without_rest(self) -> Sink:
         """The same sink, whose rest lies there already."""
         return replace(self, rest=self.rest and replace(self.rest, written=False))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Where `test` holds, if there is one, sums are whole, and these sinks are made of them instead of storing them."""
+
+    test: Expr | None
+    sinks: Callable[[Sequence[Expr]], Sequence[Sink]]
 
 
 def identity(fn: str, dtype: DType) -> Const:

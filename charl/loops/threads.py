@@ -136,11 +136,14 @@ def _operations(s: Stmt, lane: str) -> int:
 
 
 def _middle(s: For) -> dict[str, Size]:
-    """The index of a loop in its middle, where loops that it bounds are as long as on average; else its end."""
+    """The index of a loop in its middle, where loops that it bounds are as long as on average; else its end, or its start where
+    it counts in blocks, of which the last may have no more than a rest.
+    """
     if s.stop is None:
         return {}
     known = isinstance(s.start, int) and isinstance(s.stop, int)
-    return {s.index: (s.start + s.stop) // 2 if known else s.stop}
+    longest = s.stop if s.step == 1 else s.start
+    return {s.index: (s.start + s.stop) // 2 if known else longest}
 
 
 def _waiting(caps: Capabilities, s: Stmt, lane: str) -> int:

@@ -233,6 +233,22 @@ def test_sums_of_unknown_depth_that_no_result_can_hold(simd: str) -> None:
     assert body and "sums_space" in body[0] and "packed)" not in body[0]
 
 
+UNKNOWN = "export fn layer(x: f32[M, K], w: f32[K, N], b: f32[N]) -> f32[M, N] = relu(x @ w + b)"
+
+
+def test_blocks_read_what_lies_before_them_behind_their_terms() -> None:
+    """And the first one nothing, the last one does what is done with whole sums: no passes over the results for either, but
+    where there are no terms at all.
+    """
+    files = compile_source(Source("unknown.ch", UNKNOWN), Options(targets=("c",), simd="avx512")).files
+    text = next(data.decode() for path, data in files.items() if path.endswith("unknown.c"))
+    body = re.search(r"^static void unknown_layer.*?^}", text, re.S | re.M)
+    assert body and not re.search(r"sum\d* = vf32_load\(result", body[0])
+    tiles = body[0].count("vf32 sum = ")
+    starts, ends = (re.findall(test, body[0]) for test in (r"if \(j != 0\)", r"if \(j \+ \d+ >= K\)"))
+    assert tiles == len(starts) == len(ends) > 0
+
+
 def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
     """From behind the second cache: for each row of a tile once, while the sums grow; not where the cache has it."""
     graph = Case(1, 64, 96, 256, (False, False), "long", f32).graph()

@@ -6,6 +6,7 @@ Sizes 1, primes and tails of the vector width; results are compared with the eva
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from charl.program import Argument, DimVar, Export, Field, Program, Record
 from tests.c import build
 
 M, N, K = sym("M"), sym("N"), sym("K")
+_SMALL = 4 << 10  # a stack that holds no long sums
 SIZES = st.sampled_from([1, 2, 3, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 67])
 
 
@@ -45,6 +47,16 @@ def _dense(dtype: DType) -> Graph:
 def _transposed() -> Graph:
     a, b, c = _p("a", K, M), _p("b", N, K), _p("c", M, N)
     return Graph("transposed", [a, b, c], [_product(a, b, 0, 1), _product(c, b, 1, 0), _product(a, c, 1, 0)])
+
+
+def _blocks() -> Graph:
+    """Sums that are cut into blocks: stored, with something done to them, and where no result can hold them meanwhile."""
+    a, b, c = _p("a", M, K), _p("b", K, N), _p("c", N)
+    d, e = _p("d", K, M), _p("e", M, N)
+    whole = ops.max_(
+        ops.add(_product(a, b, 1, 0), ops.broadcast(c, (M, N), (1,))), ops.broadcast(c, (M, N), (1,))
+    )
+    return Graph("blocks", [a, b, c, d, e], [_product(a, b, 1, 0), whole, ops.mul(e, _product(d, b, 0, 0))])
 
 
 def _batched() -> Graph:
@@ -106,6 +118,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "dense-f64": lambda: _dense(f64),
     "transposed": _transposed,
     "batched": _batched,
+    "blocks": _blocks,
     "softmax": _softmax,
     "reductions": _reductions,
     "movement": _movement,
@@ -117,8 +130,10 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
 def _plan(graph: Graph) -> Plan:
     arguments = tuple(Argument(p.name or "x", p.type) for p in graph.params)
     result = Record("", "tuple", tuple(Field(str(i), r.type) for i, r in enumerate(graph.results)))
-    export = Export(graph.name, "", arguments, result, graph, tuple(DimVar(d, 1) for d in "MNK"))
-    return plan_program(Program("symbolic", "", [export], []), PORTABLE_C).plans[0]
+    blocks = graph.name == "blocks"
+    export = Export(graph.name, "", arguments, result, graph, tuple(DimVar(d, 1 - blocks) for d in "MNK"))
+    caps = replace(PORTABLE_C, stack=_SMALL) if blocks else PORTABLE_C
+    return plan_program(Program("symbolic", "", [export], []), caps).plans[0]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +194,17 @@ def _run(
 def test_every_shape(
     library: build.Library, isa: str, plans: dict[str, Plan], name: str, m: int, n: int, k: int, seed: int
 ) -> None:
-    env = {"M": m, "N": n, "K": k}
+    _check(library, isa, plans, name, {"M": m, "N": n, "K": k}, seed)
+
+
+def test_sums_of_no_terms(library: build.Library, isa: str, plans: dict[str, Plan]) -> None:
+    """No block writes them."""
+    _check(library, isa, plans, "blocks", {"M": 19, "N": 37, "K": 0}, 0)
+
+
+def _check(
+    library: build.Library, isa: str, plans: dict[str, Plan], name: str, env: dict[str, int], seed: int
+) -> None:
     graph = plans[name].export.graph
     rng = np.random.default_rng(seed)
     arrays = []

@@ -145,6 +145,8 @@ class Scalars:
             known = outcome(e)
             if known is not None:
                 return spelling.literal(known, boolean)
+            if (sizes := _sizes(e)) is not None:
+                return self.compare(spelling.ORDERS[e.fn], *sizes)
             args = tuple(self.expression(a) for a in e.args)
             return spelling.function(e.fn, args, e.args[-1].dtype, e.dtype)
         raise InternalError("backends.c", f"{type(e).__name__} in a kernel")
@@ -188,6 +190,16 @@ def outcome(e: Apply) -> bool | None:
     if a[1] < b[0] or (a[1] == b[0] and not strict):
         return True
     return False if a[0] > b[1] or (a[0] == b[1] and strict) else None
+
+
+def _sizes(e: Apply) -> tuple[Size, Size] | None:
+    """The sizes that a comparison compares, which need not be made numbers of another type."""
+    if e.fn not in spelling.ORDERS:
+        return None
+    sizes = [
+        x.index for x in e.args if isinstance(x, IndexValue) and x.dtype.kind == "int" and x.dtype.bits >= 32
+    ]
+    return (sizes[0], sizes[1]) if len(sizes) == 2 else None
 
 
 def _limits(e: Expr) -> tuple[int, int] | None:

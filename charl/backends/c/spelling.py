@@ -133,7 +133,7 @@ def stored(x: Text, memory: DType, register: DType) -> Text:
 
 # ---------------------------------------------------------------- functions
 
-_ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+ORDERS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _NAMED = frozenset(["threefry", "threefry1", *HALF_FUNCTIONS])
 _BITS = {"bitand": ("&", BITAND), "bitor": ("|", BITOR), "bitxor": ("^", BITXOR)}
 _SUMS = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
@@ -161,8 +161,8 @@ def function(fn: str, args: tuple[Text, ...], source: DType, result: DType) -> T
         return binary("==" if fn == "eq" else "!=", EQUAL, *args)
     if source.kind == "bool":
         return _on_bool(fn, args)
-    if fn in _ORDER:
-        return _decided(fn, source, args) or binary(_ORDER[fn], ORDER, *args)
+    if fn in ORDERS:
+        return _decided(fn, source, args) or binary(ORDERS[fn], ORDER, *args)
     return _on_float(fn, args, result) if source.is_float else _on_integer(fn, args, result)
 
 
@@ -191,7 +191,7 @@ def _on_bool(fn: str, args: tuple[Text, ...]) -> Text:
     if fn in ("max", "add"):
         return binary("||", OR, *args)
     ints = tuple(cast("int", a) for a in args)
-    return binary(_ORDER[fn], ORDER, *ints)
+    return binary(ORDERS[fn], ORDER, *ints)
 
 
 def _on_float(fn: str, args: tuple[Text, ...], t: DType) -> Text:

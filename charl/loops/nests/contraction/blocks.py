@@ -6,20 +6,18 @@ otherwise stands in the schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
-from typing import Protocol
 
 from charl import dims
-from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Load, Reduce
-from charl.loops.emit import Emitter
+from charl.dtypes import boolean, i32
+from charl.graph.scalar import Apply, Expr, IndexValue, Load, Reduce
 from charl.loops.inline import Memo, substitute
-from charl.loops.ir import Buffer, For, Kind, Local, Stmt
-from charl.loops.nests.axes import Axis, instances, wrap
+from charl.loops.ir import Buffer, If, Kind, Local, Stmt
+from charl.loops.nests.axes import instances, wrap
 from charl.loops.nests.contraction.ahead import (
     asking,
     asking_next,
@@ -29,13 +27,14 @@ from charl.loops.nests.contraction.ahead import (
     block_in_parts,
     rows_in_parts,
 )
-from charl.loops.nests.contraction.cycles import Segment, even, exact_segments, rows_of
-from charl.loops.nests.contraction.form import Contraction, fewer_loops
+from charl.loops.nests.contraction.cycles import even, rows_of
+from charl.loops.nests.contraction.form import fewer_loops
 from charl.loops.nests.contraction.limits import SumLoop, limited, wanted
-from charl.loops.nests.contraction.packing import Packing, Strip, Values, nested, where_equal
-from charl.loops.nests.contraction.schedule import Schedule
-from charl.loops.nests.contraction.tiles import register_tile
-from charl.loops.sinks import Sink, identity
+from charl.loops.nests.contraction.packing import Strip, Values, nested, where_equal
+from charl.loops.nests.contraction.strips import Strips
+from charl.loops.nests.contraction.tiles import LONG_EPILOGUE, epilogue_cost, register_tile
+from charl.loops.sinks import Sink, Whole, identity
+from charl.loops.threads import serial
 
 Size = int | Dim
 
@@ -43,22 +42,8 @@ Size = int | Dim
 Keep = Callable[[tuple[Stmt, ...], Sequence[Size]], tuple[Stmt, ...]]
 
 
-class Tiled(Protocol):
-    """What stands in a loop over the tile axis, for `size` of its elements at once."""
-
-    def __call__(self, i: Size, size: int) -> tuple[Stmt, ...]: ...
-
-
-class Blocks(Packing):
+class Blocks(Strips):
     """Emits one contraction."""
-
-    def __init__(self, emitter: Emitter, caps: Capabilities, c: Contraction, s: Schedule) -> None:
-        super().__init__(emitter, caps, c, s)
-        self.ranges: dict[str, tuple[Size, Size]] = {"VL32": (1, 16), "VL64": (1, 8)}
-        self.ranges |= {a.name: (0, a.extent - 1) for a in (*s.outer, *s.within)}
-        self.waiting: Buffer | None = None  # an array of sums that no result can hold
-        # what all numbers of lanes divide
-        self.least = self.lanes if isinstance(self.lanes, int) else 512 // c.width
 
     def nest(self) -> tuple[Stmt, ...]:
         """All loops."""
@@ -67,110 +52,6 @@ class Blocks(Packing):
         if self.s.shared:  # threads share what is packed, inside of all these loops
             return nested([(a.name, a.extent) for a in self.s.outer], strips)
         return wrap(self.s.outer, strips)
-
-    # ------------------------------------------------------------ loops
-
-    def _strips(self, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """Full strips, then what is left: whole vectors together, and a part of one."""
-        out: tuple[Stmt, ...] = ()
-        for start, stop, vectors, part in self._segments(self.s.lane.extent, self.s.shape.vectors):
-            step = self.lanes * vectors
-            for first, last, many in self._together(start, stop, step):
-                at = partial(self._strip_at, vectors=vectors, part=part, many=many)
-                # what is left is little
-                kind: Kind = "serial" if part or self.s.shared else "parallel"
-                one = lambda j, at=at: body(at(j))  # noqa: E731
-                out += self._loop(self.s.lane, first, last, step * many, one, kind)
-        return out
-
-    def _together(self, start: Size, stop: Size, step: Size) -> list[tuple[Size, Size, int]]:
-        """(start, stop, how many at once) of strips that share blocks."""
-        most = self.s.strips
-        if most == 1:
-            return [(start, stop, 1)]
-        if not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)):
-            block = step * most
-            whole = isinstance(stop, int) and stop % (self.least * self.s.shape.vectors * most) == 0
-            end = stop if whole else dims.floordiv(stop, block) * block
-            if start != 0 or end == 0:
-                return [(start, stop, 1)]
-            return [(start, end, most)] if whole else [(start, end, most), (end, stop, 1)]
-        out: list[tuple[Size, Size, int]] = []
-        for number, many in even(-(-(stop - start) // step), most):
-            out.append((start, min(start + number * many * step, stop), many))
-            start += number * many * step
-        return out
-
-    def _strip_at(self, start: Size, vectors: int, part: bool, many: int) -> Strip:
-        left = self.s.lane.extent - start
-        if part and not isinstance(left, int):
-            left = dims.minimum(left, self.lanes, self.ranges)
-        return Strip(start, vectors, left if part else None, many)
-
-    def _each_strip(self, strip: Strip, body: Callable[[Strip], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """A loop over the strips that share a block."""
-        if strip.many == 1:
-            return body(strip)
-        index = self.emitter.name(self.s.lane.name.split(".")[0])
-        self.ranges[index] = (0, strip.many - 1)
-        n = dims.sym(index)
-        one = replace(strip, start=strip.start + n * self._width(strip), many=1, place=n)
-        inside = body(one)
-        kind: Kind = "parallel" if self.s.shared else "divided" if self.s.divided else "serial"
-        return (For(index, strip.many, inside, kind),) if inside else ()
-
-    def _segments(self, extent: Size, vectors: int) -> Iterator[Segment]:
-        """The strips of the lane axis."""
-        if isinstance(extent, int) and isinstance(self.lanes, int):
-            yield from exact_segments(extent, self.lanes, vectors, self.c.repeatable)
-            return
-        start: Size = 0
-        block, widest = self.lanes * vectors, self.least * vectors
-        if not (isinstance(extent, int) and extent < widest):
-            whole = isinstance(extent, int) and extent % widest == 0
-            start = extent if whole else dims.floordiv(extent, block) * block
-            yield 0, start, vectors, False
-        if start != extent:
-            yield start, extent, 1, not (isinstance(extent, int) and extent % self.least == 0)
-
-    def _loop(
-        self,
-        axis: Axis,
-        start: Size,
-        stop: Size,
-        step: Size,
-        body: Callable[[Size], tuple[Stmt, ...]],
-        kind: Kind = "parallel",
-    ) -> tuple[Stmt, ...]:
-        """A loop, or its body alone where it runs once, or nothing."""
-        if start == stop:
-            return ()
-        if dims.nonnegative(start + step - stop) and dims.nonnegative(stop - start - 1):
-            return body(start)
-        index = self.emitter.name(axis.name.split(".")[0])
-        known = isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)
-        last = stop - 1 - (stop - 1 - start) % step if known else stop - 1  # type: ignore[operator]
-        self.ranges[index] = (start, last)
-        return (For(index, stop, body(dims.sym(index)), kind, start, step),)
-
-    def _tiles(self, extent: Size, size: int, body: Tiled, first: int = 0) -> tuple[Stmt, ...]:
-        """Tiles of at most `size` elements of the tile axis, from element `first` on, where one begins."""
-        out: tuple[Stmt, ...] = ()
-        assert self.s.tile is not None
-        for start, stop, rows in rows_of(extent, size):
-            start = first if start == 0 else start
-            rest = start != 0 and not isinstance(extent, int)  # one iteration at most
-            kind: Kind = "serial" if rest else "parallel"
-            out += self._loop(self.s.tile, start, stop, rows, partial(body, size=rows), kind)
-        return out
-
-    def _rows(self, body: Callable[[Values], tuple[Stmt, ...]], first: int = 0) -> tuple[Stmt, ...]:
-        """Register tiles over the tile axis from element `first` on."""
-        tile = self.s.tile
-        if tile is None:
-            return body({})
-        rows = lambda i, size: body({tile.name: [i + r for r in range(size)]})  # noqa: E731
-        return self._tiles(tile.extent, self.s.shape.rows, rows, first)
 
     def _packed_and_used(
         self,
@@ -198,18 +79,6 @@ class Blocks(Packing):
         spans[self.s.lane.name] = strip.start, strip.start + strip.many * self._width(strip) - 1
         return wanted(packing, self.c.limits, spans, self.ranges)
 
-    def _again(self, strip: Strip) -> int:
-        """Elements of the last vector of a strip that the one before has, too."""
-        over = strip.start + self._width(strip) - self.s.lane.extent
-        return max(over, 0) if strip.count is None and isinstance(over, int) else 0
-
-    def _region(self, strip: Strip, body: Callable[[list[Size], str], tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
-        """A vector region over a strip; `body` is given the lane axis's index in each vector, and the lane."""
-        lane = self.emitter.name("lane")
-        at = [strip.start + self.lanes * v + dims.sym(lane) for v in range(strip.vectors)]
-        at[-1] = at[-1] - self._again(strip)  # the last vector may begin earlier
-        return (self.emitter.region(lane, self.c.width, strip.count, lambda: body(at, lane)),)
-
     # ------------------------------------------------------------ one strip
 
     def _strip(self, strip: Strip) -> tuple[Stmt, ...]:
@@ -224,7 +93,7 @@ class Blocks(Packing):
             turns: Kind = "each" if self.s.divided and strip.many > 1 else "serial"
             block = self._depth_loop(lambda k, n: self._block(strip, kept, k, n), turns)
             each = partial(self._each_strip, strip)
-            return (*local, *each(self._cleared), *block, *each(self._epilogue))
+            return (*local, *self._begun(each), *block, *(() if self._at_once else each(self._epilogue)))
 
         def tile(one: Strip, rows: Values, packs: bool) -> tuple[Stmt, ...]:
             total = self.c.total
@@ -260,9 +129,8 @@ class Blocks(Packing):
                 around = replace(strips, place=strip.place)
                 strip = replace(strip, place=0)  # of its own array
                 kept = self._arrays(strip)
-                begin = where_equal(k, 0, self._cleared(strip))
-                end = where_equal(k, last, self._epilogue(strip))
-                return (*(Local(b) for b in kept), *begin, *self._block(strip, kept, k, count, around), *end)
+                end = () if self._at_once else where_equal(k, last, self._epilogue(strip))
+                return (*(Local(b) for b in kept), *self._block(strip, kept, k, count, around), *end)
 
             return self._each_strip(strips, one)
 
@@ -293,15 +161,6 @@ class Blocks(Packing):
                 return before + dims.floordiv(first - start, size)
             before += (stop - start) // size
         return before
-
-    def _own(self, rows: Values) -> Sequence[Size]:
-        """The elements of the tile axis in a register tile."""
-        return rows[self.s.tile.name] if self.s.tile is not None else [0]
-
-    @property
-    def _written_out(self) -> bool:
-        """Whether blocks are so small that no loop runs over their elements: those of thin products."""
-        return not self.s.packed and self.s.windows is None
 
     def _depth_loop(
         self, body: Callable[[Size, Size], tuple[Stmt, ...]], kind: Kind = "serial"
@@ -379,6 +238,31 @@ class Blocks(Packing):
         assert home is not None
         return home
 
+    def _before(self, k: Size) -> Size | None:
+        """How many terms a sum has before the block at k, where its first block need not find it at zero."""
+        return None if self._written_out else k
+
+    @cached_property
+    def _at_once(self) -> bool:
+        """Whether a tile does what is done with whole sums: where that is little, and written for each register."""
+        known = self._before(0) is not None
+        return known and not self.c.plain and epilogue_cost(self.c.sinks, [self.c.total]) < LONG_EPILOGUE
+
+    def _begun(
+        self, each: Callable[[Callable[[Strip], tuple[Stmt, ...]]], tuple[Stmt, ...]]
+    ) -> tuple[Stmt, ...]:
+        """Sums at zero before their blocks, where these add to them from the first on; or where there may be none, and what is
+        done with such sums.
+        """
+        extent = self.c.over[0].extent
+        if self._before(0) is None:
+            return each(self._cleared)
+        if dims.nonnegative(extent - 1, least=0):
+            return ()
+        none = Apply("le", (IndexValue(extent, i32), IndexValue(0, i32)), boolean)
+        zero = (*each(self._cleared), *(each(self._epilogue) if self._at_once else ()))
+        return (If(none, tuple(serial(x) for x in zero)),)
+
     def _cleared(self, strip: Strip) -> tuple[Stmt, ...]:
         zero = identity("add", self.c.total.dtype)
         return self._one_by_one(strip, [replace(self._home(strip), value=zero)])
@@ -413,33 +297,60 @@ class Blocks(Packing):
             if packs:
                 place, innermost = dims.sym(inner), over[-1][0]
                 keep = partial(self._keep, one, kept, index=k + place, place=place, innermost=innermost)
-                return self._added(one, part, rows, keep)
+                return self._added(one, part, rows, keep, before=self._before(k))
             if around is not None:
                 parts = block_in_parts(self.emitter, part, self._number_of_tiles)
-                added, number = self._added(one, parts.total, rows), self._number(self._own(rows)[0])
+                added = self._added(one, parts.total, rows, before=self._before(k))
+                number = self._number(self._own(rows)[0])
                 return asking_next(
                     added, parts, self.c, self.s, one, around, k, number, self.least, self.ranges
                 )
-            added = self._onward(self._added(one, part, rows), one, part, rows)
+            added = self._added(one, part, rows, before=self._before(k))
+            added = self._onward(added, one, part, rows)
             return self._limited(added, one, rows, SumLoop(inner, axis.name, k, count))
 
         return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
 
-    def _added(self, strip: Strip, part: Reduce, rows: Values, keep: Keep | None = None) -> tuple[Stmt, ...]:
+    def _added(
+        self,
+        strip: Strip,
+        part: Reduce,
+        rows: Values,
+        keep: Keep | None = None,
+        before: Size | None = None,
+    ) -> tuple[Stmt, ...]:
+        """A register tile of a part of the sum, added to the `before` terms that wait for it, or to what is there."""
         home = self._home(strip)
 
         def tile(at: list[Size], _: str) -> tuple[Stmt, ...]:
             values = {**rows, self.s.lane.name: at}
+            places = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
             parts: list[tuple[Reduce, Sink]] = []
-            for chosen in product(*values.values()):
-                env = dict(zip(values, chosen, strict=True))
+            for env in places:
                 new = substitute(part, env, Memo())
                 assert isinstance(new, Reduce)
                 parts.append((new, replace(home.at(env, Memo()), value=new)))
-            body = self.emitter.accumulate(parts, self._written_out)
+            whole = self._once_whole(before, places) if before is not None and self._at_once else None
+            body = self.emitter.accumulate(parts, self._written_out, before, whole)
             return keep(body, at) if keep else body
 
         return self._region(strip, tile)
+
+    def _once_whole(self, before: Size, places: Sequence[dict[str, Size]]) -> Whole:
+        """What is done with sums behind their last block, which has so many terms before it."""
+
+        def sinks(refs: Sequence[Expr]) -> list[Sink]:
+            return [
+                s.at(env, Memo())
+                for env, ref in zip(places, refs, strict=True)
+                for s in self.emitter.replaced(self.c.sinks, {id(self.c.total): ref})
+            ]
+
+        assert self.s.depth is not None
+        end, extent = before + self.s.depth, self.c.over[0].extent
+        if dims.nonnegative(end - extent):
+            return Whole(None, sinks)
+        return Whole(Apply("ge", (IndexValue(end, i32), IndexValue(extent, i32)), boolean), sinks)
 
     def _epilogue(self, strip: Strip) -> tuple[Stmt, ...]:
         """What is done with finished sums that wait in memory."""

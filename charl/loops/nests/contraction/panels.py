@@ -170,6 +170,10 @@ class Panelled(Flipped):
         """Never: a block's sum is a loop."""
         return False
 
+    def _before(self, k: Size) -> Size | None:
+        """Unknown: loops around the blocks add to the same sums."""
+        return None
+
     @property
     def _inside(self) -> int:
         return prod(fixed(a.extent) for a in self.panel.tiles[1:])

@@ -22,7 +22,7 @@ from charl.plan.access import expr_cost, nodes_of
 Size = int | Dim
 
 # Additions per element from which an epilogue is a loop over the tile rather than written out for each register.
-_LONG_EPILOGUE = 8
+LONG_EPILOGUE = 8
 
 
 def register_tile(
@@ -35,8 +35,7 @@ def register_tile(
     count = prod(len(v) for v in values.values())
     reduces = list(dict.fromkeys(e for s in sinks for e in nodes_of(s.value) if isinstance(e, Reduce)))
     nested = any(isinstance(e, Reduce) for r in reduces for e in nodes_of(r.body))
-    cost = sum(expr_cost(s.value) - sum(expr_cost(r.body) for r in reduces if r is s.value) for s in sinks)
-    if nested or count < 4 or cost < _LONG_EPILOGUE:
+    if nested or count < 4 or epilogue_cost(sinks, reduces) < LONG_EPILOGUE:
         return emitter.block(instances(sinks, values))
     loops = [(n, v, emitter.name(n.split(".")[0])) for n, v in values.items() if len(v) > 1 and _evenly(v)]
     index = {n: dims.sym(name) for n, _, name in loops}
@@ -65,6 +64,11 @@ def register_tile(
     for _, v, name in reversed(loops):
         body = (For(name, len(v), body),)
     return (*(Local(kept) for kept in held), *sums_first, *lets, *body)
+
+
+def epilogue_cost(sinks: Sequence[Sink], sums: Sequence[Reduce]) -> int:
+    """Operations on an element of these sums once it is whole."""
+    return sum(expr_cost(s.value) - sum(expr_cost(r.body) for r in sums if r is s.value) for s in sinks)
 
 
 def _evenly(values: Sequence[Size]) -> bool:
