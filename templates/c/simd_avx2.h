@@ -284,13 +284,6 @@ static inline v$T v$T_scale(v$T x, v$T n) {
     return v$T_mul(v$T_mul(x, _mm256_castsi256_$E(first)), _mm256_castsi256_$E(second));
 }
 
-//: f32 f64
-/* The same, and 0 in lanes of `gone`, whatever is in them. */
-static inline v$T v$T_scale_unless(vm$N gone, v$T x, v$T n) {
-    const v$T zero = v$T_set1(0.0$F);
-    return v$T_select(gone, zero, v$T_scale(x, v$T_select(gone, zero, n)));
-}
-
 /* The first half of the lanes. */
 static inline vf64 vf64_of_low(vf32 x) {
     return _mm256_cvtps_pd(_mm256_castps256_ps128(x));

@@ -196,12 +196,6 @@ static inline v$T v$T_scale(v$T x, v$T n) {
     return _mm512_maskz_scalef_$E((vm$N)-1, x, n);
 }
 
-//: f32 f64
-/* The same, and 0 in lanes of `gone`, whatever is in them. */
-static inline v$T v$T_scale_unless(vm$N gone, v$T x, v$T n) {
-    return _mm512_maskz_scalef_$E((vm$N)~gone, x, n);
-}
-
 /* The first half of the lanes. */
 static inline vf64 vf64_of_low(vf32 x) {
     return _mm512_maskz_cvtps_pd((vm64)-1, _mm512_maskz_extractf32x8_ps((vm64)-1, x, 0));

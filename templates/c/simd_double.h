@@ -68,23 +68,23 @@ static inline vf64 vf64_exp_rest(vf64 x, vf64 n) {
 }
 
 static inline vf64 vf64_exp(vf64 x) {
-    const vm64 gone = vf64_lt(x, vf64_set1(-746.0)); /* a subnormal on the way would take its time */
+    const vm64 small = vf64_lt(x, vf64_set1(-708.3964185322641));
     const vf64 y = vf64_least(vf64_set1(710.0), x);
     const vf64 n = vf64_number(vf64_whole(y, 1.4426950408889634));
     const vf64 r = vf64_exp_rest(y, n);
     const vf64 one = vf64_set1(1.0);
     const vf64 p = vf64_fma(vf64_fma(vf64_exp_tail(r), r, one), r, one);
-    return vf64_scale_unless(gone, p, n);
+    return vf64_scale_small(small, p, n);
 }
 
 static inline vf64 vf64_exp2(vf64 x) {
-    const vm64 gone = vf64_lt(x, vf64_set1(-1076.0)); /* a subnormal on the way would take its time */
+    const vm64 small = vf64_lt(x, vf64_set1(-1022.0));
     vf64 f;
     const vf64 n = vf64_nearest(x, &f);
     const vf64 r = vf64_mul(f, vf64_set1(0.6931471805599453));
     const vf64 one = vf64_set1(1.0);
     const vf64 p = vf64_fma(vf64_fma(vf64_exp_tail(r), r, one), r, one);
-    return vf64_scale_unless(gone, p, n);
+    return vf64_scale_small(small, p, n);
 }
 
 static inline vf64 vf64_expm1(vf64 x) {

@@ -82,14 +82,14 @@ static inline vf32 vf32_exp_normal(vf32 x) {
 }
 
 static inline vf32 vf32_exp(vf32 x) {
-    const vm32 gone = vf32_lt(x, vf32_set1(-104.0f)); /* a subnormal on the way would take its time */
+    const vm32 small = vf32_lt(x, vf32_set1(-87.33654f));
     const vf32 y = vf32_least(vf32_set1(89.0f), x);
     const vf32 n = vf32_number(vf32_whole(y, 1.44269504f));
-    return vf32_scale_unless(gone, vf32_exp_near(vf32_exp_rest(y, n)), n);
+    return vf32_scale_small(small, vf32_exp_near(vf32_exp_rest(y, n)), n);
 }
 
 static inline vf32 vf32_exp2(vf32 x) {
-    const vm32 gone = vf32_lt(x, vf32_set1(-151.0f)); /* a subnormal on the way would take its time */
+    const vm32 small = vf32_lt(x, vf32_set1(-126.0f));
     vf32 f;
     const vf32 n = vf32_nearest(x, &f);
     vf32 p = vf32_set1(1.5353361960e-4f);
@@ -98,7 +98,7 @@ static inline vf32 vf32_exp2(vf32 x) {
     p = vf32_fma(p, f, vf32_set1(5.5503323674e-2f));
     p = vf32_fma(p, f, vf32_set1(2.4022647738e-1f));
     p = vf32_fma(p, f, vf32_set1(6.9314718246e-1f));
-    return vf32_scale_unless(gone, vf32_fma(p, f, vf32_set1(1.0f)), n);
+    return vf32_scale_small(small, vf32_fma(p, f, vf32_set1(1.0f)), n);
 }
 
 static inline vf32 vf32_expm1(vf32 x) {
