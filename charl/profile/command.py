@@ -92,6 +92,8 @@ def profile(
 
     for table in report.tables(exports, top):
         Console().print(table)
+    for note in () if flush else report.notes(exports):
+        Console().print(note)
 
 
 def _measured(

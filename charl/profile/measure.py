@@ -41,6 +41,7 @@ class KernelTime:
     span: Span | None
     calls: float = 0.0
     seconds: float = 0.0
+    underflows: float = 0.0  # calls in which a result was rounded below the normal numbers
     flops: float | None = 0.0  # None where they depend on run-time values
     bytes: float | None = 0.0  # of the buffers that the calls touch, each once a call
 
@@ -57,18 +58,19 @@ class ExportTime:
 
 
 class Clocks:
-    """The clocks of a library that was compiled with `Options(profile=True)`: seconds and calls of every kernel call."""
+    """The clocks of a library compiled with `Options(profile=True)`: seconds, calls and underflows of every kernel call."""
 
     def __init__(self, compiled: Compiled, library: ctypes.CDLL) -> None:
         self._plans = compiled.lowered["c"].plans
         count = max(sum(len(p.calls) for p in self._plans), 1)
         self._seconds = (ctypes.c_double * count).in_dll(library, f"{compiled.name}_profile_seconds")
         self._calls = (ctypes.c_uint64 * count).in_dll(library, f"{compiled.name}_profile_calls")
+        self._underflows = (ctypes.c_uint64 * count).in_dll(library, f"{compiled.name}_profile_underflows")
 
     def clear(self) -> None:
         """Set all of them to zero."""
         for i in range(len(self._seconds)):
-            self._seconds[i], self._calls[i] = 0.0, 0
+            self._seconds[i], self._calls[i], self._underflows[i] = 0.0, 0, 0
 
     def kernels(self, export: str, repeats: int, sizes: Mapping[str, int]) -> list[KernelTime]:
         """Times of one call of an export that was called so many times; calls of one kernel together, the slowest first."""
@@ -80,6 +82,7 @@ class Clocks:
             each = self._calls[number] / repeats
             kernel.calls += each
             kernel.seconds += self._seconds[number] / repeats
+            kernel.underflows += self._underflows[number] / repeats
             kernel.flops = _plus(kernel.flops, _number(call.kernel.flops, sizes), each)
             kernel.bytes = _plus(kernel.bytes, _number(_touched(call), sizes), each)
         return sorted((k for k in found.values() if k.calls), key=lambda k: -k.seconds)

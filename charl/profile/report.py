@@ -10,6 +10,8 @@ from typing import Any
 
 from charl.profile.measure import ExportTime, KernelTime
 
+_WORTH_SAYING = 0.05  # share of the time
+
 
 def as_json(exports: list[ExportTime]) -> str:
     """Everything, in SI units, for one call of each export."""
@@ -20,7 +22,7 @@ def _export(e: ExportTime) -> dict[str, Any]:
     kernels = [
         {
             "kernel": k.name, "source": str(k.span) if k.span else None, "calls": k.calls, "seconds": k.seconds,
-            "share": k.seconds / _total(e), "flops": k.flops, "bytes": k.bytes,
+            "share": k.seconds / _total(e), "flops": k.flops, "bytes": k.bytes, "underflows": k.underflows,
         }
         for k in e.kernels
     ]  # fmt: skip
@@ -55,6 +57,21 @@ def _table(e: ExportTime, top: int) -> Any:
         share = f"{spent / _total(e):.1%}"
         table.add_row(f"{len(rest)} more", "", f"{sum(k.calls for k in rest):g}", seconds(spent), share)
     return table
+
+
+def subnormal_share(e: ExportTime) -> float:
+    """The share of the time in kernels whose results are too small for a full mantissa in some calls."""
+    return sum(k.seconds for k in e.kernels if k.underflows) / _total(e)
+
+
+def notes(exports: list[ExportTime]) -> list[str]:
+    """What is worth knowing of exports beside their tables."""
+    return [
+        f"{e.name}: kernels with {subnormal_share(e):.0%} of the time met subnormal numbers, with which processors compute up to "
+        f"a hundred times slower ({', '.join(k.name for k in e.kernels if k.underflows)}); --flush-subnormals takes them for zero"
+        for e in exports
+        if subnormal_share(e) >= _WORTH_SAYING
+    ]
 
 
 def _cells(k: KernelTime, total: float) -> list[str]:

@@ -107,3 +107,24 @@ def test_bad_input_is_one_diagnostic(
     assert said in ran.output
     assert "Traceback" not in ran.output
     assert ran.output.count("error[") == 1
+
+
+FADING = """
+export fn fade(x: f32[65536]) -> f32[65536] = x * 1e-30 * x
+export fn stay(x: f32[65536]) -> f32[65536] = x * x + 1.0
+"""
+
+
+@needs_cc
+def test_kernels_that_meet_subnormal_numbers_are_named(tmp_path: Path) -> None:
+    data = tmp_path / "small.npz"
+    np.savez(data, x=np.full(1 << 16, 1e-5, np.float32))
+    ran = _profile(tmp_path, "--repeat", "3", "--data", str(data), program=FADING)
+    assert ran.exit_code == 0, ran.output
+    assert "fade: kernels with 100% of the time met subnormal numbers" in " ".join(ran.output.split())
+    assert "stay: kernels" not in ran.output
+    flushed = _profile(tmp_path, "--repeat", "3", "--data", str(data), "--flush-subnormals", program=FADING)
+    assert flushed.exit_code == 0 and "subnormal" not in flushed.output
+    ran = _profile(tmp_path, "--repeat", "3", "--data", str(data), "--json", program=FADING)
+    found = {e["name"]: sum(k["underflows"] for k in e["kernels"]) for e in json.loads(ran.stdout)["exports"]}
+    assert found == {"fade": 1.0, "stay": 0.0}

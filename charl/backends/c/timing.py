@@ -1,7 +1,7 @@
 """Clocks around the kernel calls of a package, for `charl profile`.
 
-Enters: a lowered program. Leaves: a number for every call, the lines around it, and what the template frames: two arrays that a
-profiler reads, `<prefix>_profile_seconds` and `<prefix>_profile_calls`. A package has them only where it was asked for.
+Enters: a lowered program. Leaves: a number for every call, the lines around it, and what the template frames: three arrays that a
+profiler reads, `<prefix>_profile_seconds`, `…_calls` and `…_underflows`. A package has them only where it was asked for.
 """
 
 from __future__ import annotations
