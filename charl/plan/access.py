@@ -312,7 +312,10 @@ def _is_view(node: Node) -> bool:
 
 
 def is_rearranged(view: Node) -> bool:
-    """Whether a view has elements of its input, each once, in any order: a transposition or a part, not a repetition."""
+    """Whether a view has elements of its input in any order: a transposition or a part, not a repetition.
+
+    Windows are seen as parts; where they overlap, there are more elements than before.
+    """
     own = [dims.sym(f"@{d}") if size != 1 else 0 for d, size in enumerate(view.shape)]
     expr = OPS[view.op].at(view, tuple(own))
     if not isinstance(expr, Load):

@@ -261,7 +261,8 @@ class Expansion:
                 continue
             if self.writes(source):
                 continue  # written where it lies, update by update
-            if len(uses[source]) == 1 and is_rearranged(view) and Facts(source, self.expanded).heavy:
+            once = len(uses[source]) == 1 and is_rearranged(view) and self._no_larger(view, source)
+            if once and Facts(source, self.expanded).heavy:
                 self.views.discard(view)
                 self.cheap.add(source)
 

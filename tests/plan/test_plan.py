@@ -10,7 +10,7 @@ from charl.backends.capabilities import PORTABLE_C, SCALAR, WGSL
 from charl.dtypes import f32, f64
 from charl.graph.evaluate import evaluate
 from charl.graph.scalar import Apply
-from charl.loops.ir import For, Stmt
+from charl.loops.ir import For, Simd, Stmt
 from charl.loops.walk import expressions, statements
 from charl.plan.access import Facts, nodes_of
 from charl.plan.build import plan_export
@@ -249,3 +249,28 @@ def test_deep_sums_grow_in_an_array_of_their_own_rather_than_beside_what_they_up
     new = ops.sub(w, ops.contract(x, y, sum=((0,), (0,))))
     plan = plan_export(export([w, x, y], [], mut=[(w, new)]), PORTABLE_C)
     assert len(plan.calls) == kernels
+
+
+def test_windows_of_a_sum_are_read_of_the_sum_as_it_is_stored() -> None:
+    text = """
+fn smooth(x: f32[H, W], k: f32[5]) where H >= 5, W >= 5 {
+    let down = sum(windows(x, [5], axes: [0]) * k, axis: -1)
+    sum(windows(down, [5], axes: [1]) * k, axis: -1)
+}
+export fn f(x: f32[40, 50], k: f32[5]) -> f32[36, 46] = smooth(x, k)
+"""
+    found = programs.export(text)
+    r = np.random.default_rng(0)
+    arrays = [r.normal(size=(40, 50)).astype(np.float32), r.normal(size=5).astype(np.float32)]
+    plan = plan_export(found, PORTABLE_C)
+    (got,), (wanted,) = run_plan(plan, arrays, {}), evaluate(found.graph, arrays)
+    np.testing.assert_allclose(got.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
+    assert plan.arena_bytes <= 36 * 50 * 4 + 64
+
+
+@pytest.mark.parametrize(("classes", "lanes"), [(10, True), (100, True), (50000, False)])
+def test_places_of_extremes_are_found_for_several_short_rows_at_once(classes, lanes) -> None:
+    x = parameter("x", 64, classes)
+    (call,) = plan_export(export([x], [ops.argmax(x, 1)]), PORTABLE_C).calls
+    found = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, Simd)]
+    assert bool(found) == lanes

@@ -68,6 +68,17 @@ def build_nest(
     return row_loops(emitter, rows, parts)
 
 
+def _across(caps: Capabilities, total: Reduce) -> bool:
+    """Whether a reduction of elements side by side goes on lanes of several rows: it is short, or gives a place.
+
+    Places are found one element after another; rows must not lie so far apart that their lines push one another out.
+    """
+    extent = total.over[-1][1]
+    if not isinstance(extent, int):
+        return False
+    return extent < _SHORT or (total.fn.startswith("arg") and extent * total.body.dtype.bytes <= caps.far)
+
+
 def _scheduled(c: Contraction, caps: Capabilities) -> Schedule | None:
     """The cheapest schedule of all kinds."""
     plain = [*schedules(c, caps)]
@@ -124,9 +135,9 @@ def _full(
     width = store_width(emitter, rows[-1], sinks, HOPS)
     bodies = [r.body for r in reduces]
     if width is not None and reduces and strided_loads(bodies, rows[-1].name):
-        along, extent = reduces[0].over[-1]
-        short = isinstance(extent, int) and extent < _SHORT
-        if not short and not strided_loads(bodies, along) and contiguous_loads(bodies, along):
+        along, _ = reduces[0].over[-1]
+        own = not strided_loads(bodies, along) and contiguous_loads(bodies, along)
+        if own and not _across(caps, reduces[0]):
             width = None
     if width is None:
         return scalar_rows(emitter, caps, rows, sinks, reduces, heavy)
