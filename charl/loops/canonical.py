@@ -99,7 +99,7 @@ class _Renamer:
             condition = None if s.condition is None else self.expr(s.condition)
             pays = self.size(s.pays)
             name = self.index(s.index)
-            return For(name, stop, self.body(s.body), s.kind, start, step, condition, pays)
+            return For(name, stop, self.body(s.body), s.kind, start, step, condition, pays, s.apart)
         if isinstance(s, Simd):
             count = None if s.count is None else self.size(s.count)
             lane = self.index(s.lane)

@@ -149,6 +149,9 @@ class For:
     thread: where loops have equally many, what an iteration writes is read by the thread that wrote it. All that is written
     stands in such loops, but arrays of its own. Threads do not wait for one another before the outer loop ends.
 
+    `apart`: a serial loop whose few iterations are independent as well, around a parallel one; `plan/sharing` may give its
+    turns to threads instead.
+
     With `condition`, which is looked at before each turn, the loop ends where it does not hold; without `stop`, only there.
     """
 
@@ -160,6 +163,7 @@ class For:
     step: Size = 1
     condition: Expr | None = None
     pays: Size = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True)

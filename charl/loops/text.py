@@ -76,7 +76,8 @@ def _head(s: For | Simd | If | Debug) -> str:
     step = "" if s.step == 1 else f" step {s.step}"
     stop = "" if s.stop is None else s.stop
     test = "" if s.condition is None else f" while {s.condition}"
-    return f"{s.kind if s.kind != 'serial' else 'for'} {s.index} in {s.start}..{stop}{step}{test}"
+    apart = " apart" if s.apart else ""
+    return f"{s.kind if s.kind != 'serial' else 'for'} {s.index} in {s.start}..{stop}{step}{test}{apart}"
 
 
 def _line(s: Stmt) -> str:

@@ -51,9 +51,9 @@ def _outermost(s: Stmt, caps: Capabilities, around: Mapping[str, Size]) -> Stmt:
             return serial(s)
         inside = tuple(serial(x, s.kind == "each") for x in s.body)
         return replace(s, body=inside, pays=0 if known else done - caps.thread_work)
-    return replace(
-        s, kind="serial", body=tuple(_outermost(x, caps, {**around, s.index: s.start}) for x in s.body)
-    )
+    apart = s.kind == "parallel" and turns != 1 and not _meet(s)
+    inside = tuple(_outermost(x, caps, {**around, s.index: s.start}) for x in s.body)
+    return replace(s, kind="serial", body=inside, apart=apart)
 
 
 def _meet(loop: For) -> bool:
@@ -90,11 +90,20 @@ def serial(s: Stmt, divided: bool = False) -> Stmt:
     """The statement with all its loops on one thread, but those that are `divided`, where this is said."""
     if isinstance(s, For):
         kind: Kind = "divided" if divided and s.kind == "divided" else "serial"
-        return replace(s, kind=kind, body=tuple(serial(x, divided) for x in s.body))
+        return replace(s, kind=kind, body=tuple(serial(x, divided) for x in s.body), apart=False)
     if isinstance(s, If):
         sides = (tuple(serial(x, divided) for x in side) for side in (s.body, s.otherwise))
         return If(s.condition, *sides)
     return s
+
+
+def outermost(s: Stmt) -> Stmt:
+    """The statement with its outermost loops parallel whose turns are `apart`, in the place of those inside."""
+    if not isinstance(s, For):
+        return s
+    if s.apart:
+        return replace(s, kind="parallel", body=tuple(serial(x) for x in s.body), apart=False)
+    return replace(s, body=tuple(outermost(x) for x in s.body))
 
 
 def trips(s: For) -> Size:

@@ -24,6 +24,7 @@ from charl.plan import sharing
 from charl.plan.arena import Life, aligned
 from charl.plan.blocks import blocked
 from charl.plan.fusion import Fusion, Group
+from charl.plan.halves import halved
 from charl.plan.ir import Call, Choose, Lowered, Place, Plan, Repeat, Step
 from charl.plan.layouts import laid_out
 from charl.plan.levels import Branch, Level, Loop, build, copied, prepared
@@ -80,7 +81,9 @@ def _plan_export(
     """The plan of an export, but for where its places lie in the workspace."""
     taken = frozenset(d.name for d in export.dims)
     graph = decided(export.graph, caps.grid)
-    graph = graph if caps.grid else laid_out(blocked(rotated(graph, caps.cache[0]), taken), caps)
+    if not caps.grid:
+        graph = laid_out(blocked(rotated(graph, caps.cache[0]), taken), caps)
+        graph = halved(graph, frozenset(_mut_parameters(export)), caps)
     narrow = replace(export, graph=prepared(widened(_narrowed(graph, caps.max_buffers), caps)))
     graph, updates = _separate_results(narrow)
     root = build(graph, updates, caps, taken)

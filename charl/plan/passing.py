@@ -6,8 +6,11 @@ element, which saves passing over memory once more. Never groups.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from charl import dims
+from charl.dims import Size
 from charl.graph.scalar import Reduce
 from charl.plan.access import Facts, LoopFacts, Read, nodes_of
 
@@ -47,6 +50,32 @@ def _once_each(read: Read, fact: Facts | LoopFacts) -> bool:
         return False
     own = {str(i): size for i, size in zip(fact.own, fact.node.shape, strict=True) if size != 1}
     extents = own | {name: size for name, size in sums[0].over if size != 1}
-    wanted = [(str(i), size) for i, size in zip(read.index, read.node.shape, strict=True) if size != 1]
-    names = {i for i, size in wanted if extents.get(i) == size}
-    return len(names) == len(wanted) == len(extents)
+    names: list[str] = []
+    for i, size in zip(read.index, read.node.shape, strict=True):
+        if size == 1:
+            continue
+        found = _counted(i, size, extents)
+        if found is None:
+            return False
+        names += found
+    return len(names) == len(set(names)) == len(extents)
+
+
+def _counted(index: Size, size: Size, extents: Mapping[str, Size]) -> list[str] | None:
+    """The loops that count an axis of this size from first to last, each place once, as digits count; None where they do not."""
+    digits = []
+    for name in sorted(dims.symbols(index)):
+        step = dims.coefficient(index, name)
+        if name not in extents or not isinstance(step, int):
+            return None
+        digits.append((step, name))
+    if not isinstance(size, int):
+        return [str(index)] if len(digits) == 1 and extents.get(str(index)) == size else None
+    place = 1
+    for step, name in sorted(digits):
+        extent = extents[name]
+        if step != place or not isinstance(extent, int):
+            return None
+        place *= extent
+    first = dims.substitute(index, {name: 0 for _, name in digits})
+    return [name for _, name in digits] if place == size and first == 0 else None

@@ -6,6 +6,7 @@ import ctypes
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,16 +18,31 @@ from charl.dtypes import f32
 from charl.graph.ir import Graph, TensorType
 from charl.loops.ir import For, Kernel, Local, Transpose
 from charl.loops.walk import statements
+from charl.plan.build import plan_program
 from tests import support
 from tests.c import build, graphs
 from tests.c.test_contractions import Case, large_cases, thin_cases, tiny
+from tests.elaborate import programs
 
 ALWAYS = replace(PORTABLE_C, thread_work=0)
+# Weights whose rows a step divides among threads, as it multiplies and as it updates.
+STEP = """
+export fn step(mut w: f32[96, 40], x: f32[5, 96]) -> (f32[5, 40], f32[96, 40]) {
+    let y = x @ w
+    w = w - 0.01 * (x.T @ y)
+    (y, w)
+}
+"""
 
 
 def _parallel(kernel: Kernel) -> list[For]:
     found = [s for nest in kernel.nests for s in statements(nest) if isinstance(s, For)]
     return [s for s in found if s.kind == "parallel"]
+
+
+def step_arrays() -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(7)
+    return [rng.normal(size=shape).astype(np.float32) for shape in ((96, 40), (5, 96))]
 
 
 def _product(m: int, caps: Capabilities = PORTABLE_C) -> Kernel:
@@ -90,6 +106,7 @@ def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
         )
         drawn.append((f"product {i}", case.graph(), case.arrays()))
     plans = [(name, build.plan_graph(graph, ALWAYS), arrays) for name, graph, arrays in drawn]
+    plans.append(("step", plan_program(programs.program(STEP), tiny(ALWAYS)).plans[0], step_arrays()))
     cases = [*large_cases(), *thin_cases()]  # threads share what is packed, or the rows of a matrix
     for i, case in enumerate(cases):
         plans.append((f"case {i}", build.plan_graph(case.graph(), tiny(ALWAYS)), case.arrays()))

@@ -27,9 +27,9 @@ ROWS = """
 export fn rows(x: f32[2048, N], w: f32[N, N]) -> f32[2048, N] = softmax(softmax(x) @ w)
 """
 TWO = """
-export fn predict(w: f32[784, 128], x: f32[32, 784]) -> f32[32, 128] = x @ w
+export fn predict(w: f32[783, 128], x: f32[32, 783]) -> f32[32, 128] = x @ w
 
-export fn train(mut w: f32[784, 128], x: f32[32, 784]) -> f32[32, 128] {
+export fn train(mut w: f32[783, 128], x: f32[32, 783]) -> f32[32, 128] {
     let y = x @ w
     w = w - 0.001 * (x.T @ y)
     y
@@ -71,6 +71,10 @@ def test_weights_that_nobody_writes_are_in_every_cache() -> None:
     assert on_threads(program, "predict") == [True]
     assert on_threads(program, "train") == [False, False]
     assert len({k.name for k in program.kernels}) == len(program.kernels) == 3
+
+
+def test_weights_are_divided_alike_by_the_product_and_the_update() -> None:
+    assert on_threads(lowered(TWO.replace("783", "784")), "train") == [True, False, True]
 
 
 def test_what_a_kernel_touches() -> None:
