@@ -164,7 +164,7 @@ def _with_buffers(
             start, step, pays = size(s.start), size(s.step), size(s.pays)
             stop = None if s.stop is None else size(s.stop)
             body = tuple(stmt(x) for x in s.body)
-            return For(s.index, stop, body, s.kind, start, step, condition, pays)
+            return For(s.index, stop, body, s.kind, start, step, condition, pays, s.apart)
         if isinstance(s, Simd):
             count = None if s.count is None else size(s.count)
             return replace(s, count=count, body=tuple(stmt(x) for x in s.body))
