@@ -133,14 +133,17 @@ def _reached(loop: Node, first: int) -> tuple[set[int], set[Node], list[Node]]:
             if position[n] not in of:
                 of.add(position[n])
                 waiting.append(body.results[position[n]])
-        elif n.op in ("constant", "size_value") or (
-            n.shape == shape and (n.op in ("broadcast", "iota") or elementwise(n))
-        ):
+        elif _known(n) or (n.shape == shape and (n.op == "broadcast" or elementwise(n))):
             inner.add(n)
             waiting += n.inputs
         else:
             parts[n] = None
     return of, inner, list(parts)
+
+
+def _known(n: Node) -> bool:
+    """Whether a value is the same in every turn, as it is made of nothing but numbers and tables: it need not be carried."""
+    return n.op in VIEWS and all(map(_known, n.inputs))
 
 
 def _made_of(sources: set[Node], order: Sequence[Node]) -> set[Node]:
