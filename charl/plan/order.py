@@ -45,7 +45,7 @@ def _unfit(fusion: Fusion, value: Node, parameter: Node, chains: Chains) -> Node
     if first.op == "parameter":  # it would lie where that one does
         return chains.taker[first]
     if last is not parameter:
-        needed = last in fusion.graph.results or not _reads_own_element(fusion, value, value, last)
+        needed = last in fusion.graph.results or not _reads_own_element(fusion, first, value, last)
         return chains.taker[parameter] if needed else None
     return None if _reads_own_element(fusion, first, value, parameter) else value
 

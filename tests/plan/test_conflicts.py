@@ -38,3 +38,22 @@ def test_nearest(package: Any) -> None:
     at = np.argsort(((q[:, None] - x) ** 2).sum(-1), axis=1)[:, :3]
     wanted = [np.bincount(v, minlength=4).argmax() for v in y[at]]
     np.testing.assert_array_equal(package.nearest(x, q, y), wanted)
+
+
+def test_what_is_scattered_is_not_overwritten(package: Any) -> None:
+    rng = np.random.default_rng(2)
+    x, w, p = rng.random(4), rng.random((4, 4)), np.array([1, 0, 2, 0])
+
+    def walked(w: np.ndarray) -> float:
+        a, b, m = x, np.sin(x), w
+        for i in range(1, 4):
+            b = np.where((np.arange(4) == 0) & (a[3] > 0.2), m[1, 1], b)
+            m = m[p]
+            for _ in range(i + 1, 4):
+                a = 0.5 * a + np.tanh(m.T @ a)
+        return float((a * b).sum() + np.tanh(m).sum())
+
+    steps = 1e-6 * np.eye(16).reshape(16, 4, 4)
+    wanted = [(walked(w + e) - walked(w - e)) / 2e-6 for e in steps]
+    found = package.shuffled(x.astype(np.float32), w.astype(np.float32), p.astype(np.int32))
+    np.testing.assert_allclose(np.ravel(found), wanted, rtol=1e-4, atol=1e-5)
