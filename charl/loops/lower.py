@@ -28,6 +28,7 @@ from charl.loops.registers import Registers
 from charl.loops.reused import homes
 from charl.loops.sinks import Rest, Sink
 from charl.loops.threads import threaded
+from charl.loops.walk import buffers
 from charl.ops.record import OPS
 from charl.plan.access import nodes_of
 from charl.plan.fusion import Fusion, Group
@@ -69,7 +70,12 @@ class Bound:
     ) -> tuple[Kernel, tuple[Place, ...]]:
         """The kernel of nests over these buffers, and the places of its arguments in order."""
         order = {"parameter": 0, "constant": 1, "result": 2, "arena": 3, "scratch": 4}
-        given = {p: b for p, b in self.buffers.items() if b.role != "scratch"}
+        touched = buffers(tuple(s for nest in nests for s in nest))  # an index into equal elements is not
+        given = {
+            p: b
+            for p, b in self.buffers.items()
+            if b.role != "scratch" and (b in touched or p in self.stored)
+        }
         given = dict(sorted(given.items(), key=lambda item: order[item[0].kind]))
         shown = [s.shown for s in spans]
         kernel = Kernel(
@@ -324,7 +330,10 @@ class Lowering:
         """Debug builds look at every run-time index before it is clamped."""
         if not self.caps.reports:
             return ()
-        waiting = [x for m in members for x in self.fusion.fact(m).checked]
+        facts = [self.fusion.fact(m) for m in members]
+        ordered = {r.node for f in facts for r in f.reads}  # what the group waits for
+        self.read = {n: b for n, b in self.read.items() if n in ordered}
+        waiting = [x for f in facts for x in f.checked]
         inside, met = set(members), set(waiting)
         while waiting:  # what only checks read
             n = waiting.pop()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from charl import dims
 from charl.dims import Dim
-from charl.graph.scalar import Expr
+from charl.graph.scalar import Expr, Load
 from charl.loops.ir import (
     Accumulator,
+    Buffer,
     Check,
     Debug,
     For,
@@ -67,6 +69,28 @@ def statements(inside: tuple[Stmt, ...]) -> Iterator[Stmt]:
     for s in inside:
         yield s
         yield from statements(body(s))
+
+
+def buffers(inside: tuple[Stmt, ...]) -> set[Buffer]:
+    """What statements load from and store to, those inside others too."""
+    out: set[Buffer] = set()
+    seen: dict[int, Expr] = {}
+    waiting: list[Expr] = []
+    for s in statements(inside):
+        waiting += (*expressions(s), *(e for size in sizes(s) for e in dims.values(size)))
+        if isinstance(s, (Store, Prefetch)):
+            out.add(s.buffer)
+        elif isinstance(s, Transpose):
+            out |= {s.source, s.target}
+    while waiting:
+        e = waiting.pop()
+        if id(e) in seen:
+            continue
+        seen[id(e)] = e
+        if isinstance(e, Load):
+            out.add(e.source)
+        waiting += (*e.children(), *(x for i in e.indices() for x in dims.values(i)))
+    return out
 
 
 def register_widths(nest: tuple[Stmt, ...]) -> dict[str, int]:

@@ -25,6 +25,7 @@ MOVED = {
     "both old": "let old = m\n m = m + y[:, None] * w\n w = w - 0.1 * old + 0.01 * m",
     "decay": "w = 0.5 * w + 0.1 * z[t][:, None]",
     "read twice": "w = w - 0.1 * (w @ x[t] + y)[:, None] * x[t][None, :]",
+    "row by row": "w = vmap(|row, e| 0.9 * row + e * x[0])(w, y)",
     "of the turn": "w = w - y[:, None] / (1.0 + (t as f32))",
 }
 STAY = {
@@ -101,3 +102,22 @@ def test_an_update_before_a_product_is_part_of_it() -> None:
     plan = plan_export(programs.export(text, "f"), AVX512)
     assert len(list(every(plan.steps))) == 2
     check(plan)
+
+
+def test_what_is_not_read_is_not_checked() -> None:
+    """A row of equal elements, wherever it lies: no kernel waits for the index, so none looks at it."""
+    text = """fn loss(w: f32[20, 24], x: f32[4, 24]) -> f32 {
+        let mut u = w
+        let ys = for t in 0..4 {
+            let y = u @ sin(x[t])
+            u = u - 0.1 * y[:, None] * x[t][None, :]
+            if sum(u) > 0.2 { u = 0.9 * u + x[t][None, :] }
+            let v = w @ x[1]
+            u = u - 0.1 * v[:, None] * x[t][None, :]
+            yield sum(v)
+        }
+        sum(sin(u)) + sum(ys)
+    }
+    export fn f(w: f32[20, 24], x: f32[4, 24]) -> (f32[20, 24], f32[4, 24]) = grad(loss, wrt: (0, 1))(w, x)"""
+    plan = plan_export(programs.export(text, "f"), replace(PORTABLE_C, cache=(64, *PORTABLE_C.cache[1:])))
+    verify(plan)
