@@ -42,7 +42,7 @@ def load(name: str) -> Template:
     return _environment().get_template(name)
 
 
-def fill(name: str, **values: str) -> str:
+def fill(name: str, /, **values: str) -> str:
     """A template that holds names only (`{{ p }}`), filled: a hundredth of the time that Jinja needs to compile it.
 
     Raises KeyError for a name that has no value.

@@ -10,14 +10,20 @@ from charl.backends.c import text as c_text
 from charl.backends.c.api import Api, Function
 from charl.backends.python import Loader
 
+# What a file is, by what follows the prefix or by its whole name, in the order in which they are listed.
 _FILES = {
     ".h": "the C interface",
     ".c": "the C code",
+    "_weights.c": "trained weights as constants",
+    "simd": "vectors of the instruction sets, and exact scalar operations; only what the code calls",
+    "float_mode.h": "switches subnormal numbers off and on",
+    "_selftest.c": "calls every export with known inputs; exit status 0: this machine computes what Charl computed",
     "_tests.c": "the `test` blocks of the program, run by the self-test",
     "_tests.h": "their declarations",
-    "_selftest.c": "calls every export with known inputs; exit status 0: this machine computes what Charl computed",
-    "_weights.c": "trained weights as constants",
+    "build.ninja": "builds the libraries and the self-test with ninja",
+    "CMakeLists.txt": "the same with CMake",
     ".py": "the Python loader: NumPy in, NumPy out",
+    "wgsl": "shader modules, and `manifest.json`: their buffers, sizes and order",
 }
 
 
@@ -30,35 +36,46 @@ Subnormal numbers (f32 below 1.2e-38, f64 below 2.2e-308) count as zero while a 
 def text(api: Api, c: bool, gpu: bool, names: list[str], flush: bool) -> str:
     """README.md. `flush`: the C code takes subnormal numbers for zero."""
     loader = Loader(api)
-    needs = "NumPy" + " (and wgpu for the GPU)" * gpu + " and a C compiler, which is called once" * c
     records = ", ".join(f"`{loader.classes[s.name]}`" for s in api.structs)
     views = "Their members are NumPy views: `net.leaves()` names them all."
-    from_c = templating.fill("package/from_c.md.j2", p=api.prefix, u=api.upper, notes=_FLUSH if flush else "")
-    return templating.load("package/README.md.j2").render(
-        api=api,
-        about=[api.doc.strip()] if api.doc.strip() else [],
-        files=_files(api, gpu, names),
-        functions=[{"name": f.export.name, "blocks": _blocks(api, loader, f, c)} for f in api.functions],
-        needs=needs,
-        example=_example(api, loader, c, gpu),
-        records=[f"Records: {records}. {views}"] if records else [],
-        sections=[from_c] if c else [],
+    about, from_c = api.doc.strip(), ""
+    if c:
+        notes = _FLUSH if flush else ""
+        from_c = (
+            "\n\n" + templating.fill("package/from_c.md.j2", p=api.prefix, u=api.upper, notes=notes).rstrip()
+        )
+    return templating.fill(
+        "package/README.md.j2",
+        name=api.name,
+        prefix=api.prefix,
+        about=f"{about}\n\n" if about else "",
+        files="\n".join(f"| {files} | {what} |" for files, what in _files(api, names)),
+        functions="\n\n".join("\n\n".join(_described(api, loader, f, c)) for f in api.functions),
+        needs="NumPy" + " (and wgpu for the GPU)" * gpu + " and a C compiler, which is called once" * c,
+        example="\n".join(_example(api, loader, c, gpu)),
+        records=f"\n\nRecords: {records}. {views}" if records else "",
+        from_c=from_c,
     )
 
 
-def _files(api: Api, gpu: bool, names: list[str]) -> list[tuple[str, str]]:
-    """Files and what they are."""
-    out = [(f"`{n}`", _describe(n, api.prefix)) for n in names if not n.startswith("wgsl/")]
-    if gpu:
-        out.append(("`wgsl/`", "shader modules, and `manifest.json`: their buffers, sizes and order"))
-    return [*out, ("`README.md`, `LICENSE`", "this page; MIT-0: use it as you like")]
+def _files(api: Api, names: list[str]) -> list[tuple[str, str]]:
+    """Files and what they are; those that are the same in a row."""
+    found: dict[str, list[str]] = {kind: [] for kind in _FILES}
+    for name in names:
+        kind = "wgsl" if name.startswith("wgsl/") else name.removeprefix(api.prefix)
+        if kind in found:
+            found[kind].append("wgsl/" if kind == "wgsl" else name)
+        elif name.endswith(".h"):
+            found["simd"].append(name)
+    rows = [(", ".join(f"`{n}`" for n in dict.fromkeys(found[k])), _FILES[k]) for k in _FILES if found[k]]
+    return [*rows, ("`README.md`, `LICENSE`", "this page; MIT-0: use it as you like")]
 
 
-def _blocks(api: Api, loader: Loader, f: Function, c: bool) -> list[str]:
-    """What a function does, and its signatures."""
+def _described(api: Api, loader: Loader, f: Function, c: bool) -> list[str]:
+    """The name of a function, what it does, and its signatures."""
     doc = f.export.doc.strip().splitlines()[:1]
     head, *_ = "\n".join(loader.function(f, False)).split('\n    """')
-    out = [*doc, f"```python\n{head.removeprefix('def ').rstrip(':')}\n```"]
+    out = [f"### {f.export.name}", *doc, f"```python\n{head.removeprefix('def ').rstrip(':')}\n```"]
     return [*out, f"```c\n{c_text.signature(api, f)};\n```"] if c else out
 
 
@@ -74,18 +91,3 @@ def _example(api: Api, loader: Loader, c: bool, gpu: bool) -> list[str]:
         lines += [f'net = {name}.load("weights.safetensors")']
     backends = " or ".join(['"c"'] * c + ['"wgpu"'] * gpu)
     return [*lines, f"package = {p}.load()  # backend={backends}"]
-
-
-def _describe(name: str, prefix: str) -> str:
-    if name.startswith(prefix) and name[len(prefix) :] in _FILES:
-        return _FILES[name[len(prefix) :]]
-    if name == "float_mode.h":
-        return "switches subnormal numbers off and on"
-    if name.endswith(".h"):
-        return "vectors of the instruction sets, and exact scalar operations; only what the code calls"
-    return {
-        "build.ninja": "builds the libraries and the self-test with ninja",
-        "CMakeLists.txt": "the same with CMake",
-        "LICENSE": "MIT-0: use it as you like, without attribution",
-        "README.md": "this page",
-    }.get(name, "")

@@ -1,6 +1,7 @@
 """Names of a kernel made from the kernel alone, and a key under which equal kernels are one.
 
-Enters: a kernel with unique but arbitrary names. Leaves: the same with indices and registers renamed in order of appearance.
+Enters: a kernel with unique but arbitrary names. Leaves: the same with indices and registers renamed in order of appearance,
+without loops of a single turn.
 """
 
 from __future__ import annotations
@@ -135,7 +136,22 @@ class _Renamer:
         return replace(s, condition=self.expr(s.condition), spans=() if self.neutral else s.spans)
 
     def body(self, stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-        return tuple(self.stmt(s) for s in stmts)
+        """Statements in order; of a loop that turns once only its body."""
+        out: list[Stmt] = []
+        for s in stmts:
+            if isinstance(s, For) and _turns_once(s):
+                self.indices[s.index] = s.start
+                out += self.body(s.body)
+            else:
+                out.append(self.stmt(s))
+        return tuple(out)
+
+
+def _turns_once(s: For) -> bool:
+    if s.kind != "serial" or s.condition is not None:
+        return False
+    known = isinstance(s.start, int) and isinstance(s.stop, int) and isinstance(s.step, int)
+    return known and s.start < s.stop <= s.start + s.step  # type: ignore[operator]
 
 
 def _with_buffers(

@@ -218,7 +218,7 @@ class Inliner:
                 out = self.registers.settled(number, number)
             else:
                 alone = beside_border(e, out.children())
-                out = self.registers.settled(e, out) if alone is None else alone
+                out = _without_negation(self.registers.settled(e, out)) if alone is None else alone
         memo.keep(e, out)
         return out
 
@@ -251,6 +251,15 @@ class Inliner:
                 left.append((i, low, high))
         then = self.map(guard.then, memo)
         return Guard(tuple(left), then, self.map(guard.other, memo)) if left else then
+
+
+def _without_negation(e: Expr) -> Expr:
+    """x + -y as x - y, to the bit."""
+    if isinstance(e, Apply) and e.fn == "add" and e.dtype.is_float:
+        for x, y in (e.args, e.args[::-1]):
+            if isinstance(y, Apply) and y.fn == "neg":
+                return Apply("sub", (x, y.args[0]), e.dtype)
+    return e
 
 
 def beside_border(e: Expr, args: Sequence[Expr]) -> Expr | None:

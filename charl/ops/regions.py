@@ -26,6 +26,7 @@ from charl.dtypes import boolean, i32
 from charl.errors import InternalError
 from charl.graph import scalar
 from charl.graph.ir import Attrs, Graph, Node, Size, TensorType, TupleType, now, topological
+from charl.graph.labels import label
 from charl.graph.scalar import Expr, Index
 from charl.ops.common import require
 from charl.ops.record import Op, make, register
@@ -127,7 +128,7 @@ def closed(
 
     def capture(x: Node) -> None:
         if x not in inside and x not in free and x not in captured:
-            captured[x] = parameter_like(x, f"captured{len(captured)}")
+            captured[x] = parameter_like(x, label(x))
 
     for node in topological(results, known=params):
         if node in inside:
@@ -209,7 +210,7 @@ def joined(condition: Node, sides: Sequence[tuple[Sequence[Node], Sequence[Node]
     graphs = []
     for name, (graph, outside) in zip(("then", "otherwise"), cut, strict=True):
         own = dict(zip(outside, graph.params, strict=True))
-        params = [own.get(x) or parameter_like(x, f"captured{k}") for k, x in enumerate(captured)]
+        params = [own.get(x) or parameter_like(x, label(x)) for x in captured]
         graphs.append(Graph(name, params, graph.results))
     types = tuple(r.type for r in graphs[0].results)
     return Node("branch", (condition, *captured), {"types": types}, TupleType(types), tuple(graphs))  # type: ignore[arg-type]

@@ -119,10 +119,9 @@ class KernelPrinter:
         nests = self.kernel.nests
         for n, nest in enumerate(nests):
             self.widths = register_widths(nest)
-            if n:
+            if n and not all(isinstance(s, Store) for s in (*nests[n - 1], *nest)):
                 self.lines.append("")
-            computed = [s for s in nest if not isinstance(s, Debug)]
-            if len(nests) > 1 and not (len(computed) == 1 and isinstance(computed[0], For)):
+            if len(nests) > 1 and not all(isinstance(s, (For, Store, Debug)) for s in nest):  # it declares
                 with self.block(""):
                     self.statements(nest)
             else:
