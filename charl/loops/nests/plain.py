@@ -13,18 +13,21 @@ from math import prod
 from charl import dims
 from charl.backends.capabilities import Capabilities
 from charl.dims import Dim
-from charl.graph.scalar import Load, Reduce
+from charl.graph.scalar import Expr, Load, Reduce
 from charl.loops.emit import Emitter
-from charl.loops.ir import Stmt
-from charl.loops.nests.axes import Axis, instances, rereads, tiled
+from charl.loops.ir import Buffer, For, Local, Stmt
+from charl.loops.nests.axes import Axis, instances, rereads, store_width, tiled, wrap
 from charl.loops.sinks import Sink
-from charl.plan.access import nodes_of
+from charl.plan.access import expr_cost, nodes_of
 
 Size = int | Dim
 
 _OPEN = (1, 2, 4)  # elements of an axis whose extent is not known, or that none of up to _WHOLE divides
 _WHOLE = 8
 _CANDIDATES = 4  # of the last axes
+# Additions from which on what is made of sums goes on lanes, for so many elements at once.
+_COSTLY = 16
+_BLOCK = 64
 _FEW = 4  # elements from which on a row is vectors, or a loop
 
 
@@ -37,6 +40,8 @@ def scalar_rows(
     heavy: bool,
 ) -> tuple[Stmt, ...]:
     """Scalar elements; reductions may run on lanes along themselves. Contractions take several elements at once."""
+    if (apart := _epilogue_apart(emitter, caps, rows, sinks, reduces, heavy)) is not None:
+        return apart
     tile = _tile(caps, rows, reduces) if heavy else {} if reduces else _short(rows[-1])
     body = lambda env: emitter.block(instances(sinks, env))  # noqa: E731
     return tiled(emitter, rows, tile, body)
@@ -45,6 +50,47 @@ def scalar_rows(
 def _short(axis: Axis) -> dict[str, int]:
     """Few elements of a row, written out: compilers call memmove for a loop that copies two or three."""
     return {axis.name: axis.extent} if isinstance(axis.extent, int) and 1 < axis.extent < _FEW else {}
+
+
+def _epilogue_apart(
+    emitter: Emitter,
+    caps: Capabilities,
+    rows: list[Axis],
+    sinks: Sequence[Sink],
+    reduces: Sequence[Reduce],
+    heavy: bool,
+) -> tuple[Stmt, ...] | None:
+    """Sums of a block of elements, kept on the stack, then what is made of them on lanes; None where that is little work."""
+    *outer, last = rows
+    totals = list(dict.fromkeys(reduces))
+    rest = sum(expr_cost(s.value) for s in sinks) - sum(expr_cost(r) for r in totals)
+    nested = any(isinstance(e, Reduce) for r in totals for e in nodes_of(r.body))
+    if nested or rest < _COSTLY or not isinstance(last.extent, int) or last.extent < _BLOCK:
+        return None
+    held = {r: Buffer("sums", r.dtype, _BLOCK, "scratch") for r in totals}
+    name, lane = (emitter.name(last.name.split(".")[0]) for _ in range(2))
+    at, count = dims.sym(name), dims.minimum(
+        last.extent - dims.sym(name), _BLOCK, {name: (0, last.extent - 1)}
+    )
+    if last.extent % _BLOCK == 0:
+        count = _BLOCK
+    place = dims.sym(last.name)
+    table: dict[int, Expr] = {id(r): Load(held[r], (place - at,), r.dtype) for r in reduces}
+    memo = emitter.memo()
+    after = [s.at({last.name: at + dims.sym(lane)}, memo) for s in emitter.replaced(sinks, table)]
+    width = store_width(emitter, Axis(lane, count), after)
+    if width is None:
+        return None
+    several = _tile(caps, [last], reduces).get(last.name, 1) if heavy else 1
+    summed = [Sink(r, kept, place - at) for r, kept in held.items()]
+    each = Axis(emitter.name(last.name.split(".")[0]), count)
+    memo = emitter.memo()
+    summed = [s.at({last.name: at + dims.sym(each.name)}, memo) for s in summed]
+    sums = tiled(emitter, [each], {each.name: several}, lambda env: emitter.block(instances(summed, env)))
+    lets, after = emitter.hoist(after, frozenset([lane]))
+    body = (*(Local(kept) for kept in held.values()), *sums, *lets)
+    body += emitter.lane_loop(lane, count, width, after)
+    return wrap(outer, (For(name, last.extent, body, "parallel", step=_BLOCK),))
 
 
 def _tile(caps: Capabilities, rows: Sequence[Axis], reduces: Sequence[Reduce]) -> dict[str, int]:
