@@ -15,7 +15,7 @@ class Capabilities:
     sums accumulate, and whatever is computed is brought back to what the type holds. `grid`: kernels run as one invocation per
     point of their parallel loops and have no vectors; else loops and vectors of up to `max_lanes` 32-bit elements, exactly so
     many where `exact`. `scatter`: a kernel may store to computed places in order. `reports`: it has debug builds, which check
-    indices.
+    indices. `max_buffers`: arrays that a kernel takes; in C as many as one reads in a call (compilers promise 127 parameters).
 
     What loops are scheduled by: `registers`, vector registers that a register tile may count on; `ports`, fused multiply-adds
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the three nearest caches; `bandwidth`,
@@ -34,7 +34,7 @@ class Capabilities:
     registers: int = 16
     scatter: bool = True
     reports: bool = True
-    max_buffers: int = 1 << 30
+    max_buffers: int = 32
     ports: int = 2
     latency: int = 4
     cache: tuple[int, int, int] = (32 << 10, 1 << 20, 32 << 20)

@@ -110,3 +110,23 @@ def test_a_small_value_that_every_update_waits_for_is_made_early() -> None:
     plan = plan_export(export, PORTABLE_C)
     verify(plan)
     assert plan.arena_bytes <= 3.1 * 4 * 64 * 64
+
+
+MANY = """
+struct Many { PLACES: f32[4, 4] }
+export fn scaled(mut m: Many) {
+    let norm = sqrt(SUM)
+    m = m * (1.0 / norm)
+}
+"""
+
+
+def test_no_kernel_takes_more_arrays_than_its_target_allows() -> None:
+    """The norm of all gradients of a deep network had a function of 150 parameters; C promises 127."""
+    names = [f"p{k}" for k in range(150)]
+    text = MANY.replace("PLACES: f32[4, 4]", ", ".join(f"{n}: f32[4, 4]" for n in names))
+    text = text.replace("SUM", " + ".join(f"sum(m.{n} ** 2)" for n in names))
+    (export,) = elaborated(Source("many.ch", text), Options()).exports
+    plan = plan_export(export, PORTABLE_C)
+    verify(plan)
+    assert max(len(c.kernel.buffers) for c in plan.calls) <= PORTABLE_C.max_buffers == 32
