@@ -21,7 +21,7 @@ class Capabilities:
     and loads that start each cycle; `latency`, cycles of a multiply-add; `cache`, bytes of the three nearest caches; `bandwidth`,
     bytes that come each cycle from what lies behind each of them; `far`, bytes between neighbours from which on they count as
     scattered over pages; `stack`, bytes that a kernel may take for packed operands; `packed`, bytes that these may take of the
-    workspace, three quarters of the second cache so that they stay there; `thread_work`, operations of vectors from which on threads pay;
+    workspace, so much of the second cache that they stay there; `thread_work`, operations of vectors from which on threads pay;
     `threads`, the most that have room in the workspace for arrays of their own; `exchange`, bytes that come each cycle from the
     cache of another core.
     """
