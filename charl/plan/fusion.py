@@ -32,9 +32,11 @@ _SERIAL_ELEMENTS = 1024
 # So many small values or groups that compute the same are calls of one function, unless they make next to nothing.
 ALIKE = 4
 TINY = 64
-# Additions up to which a value is made again of what is stored anyway, and how many times smaller such a part costs nothing.
+# Additions up to which a value is made again of what is stored anyway, how many times smaller such a part costs nothing, and how
+# often values are looked for that may be.
 _AGAIN = 3
 _SMALLER = 8
+_ROUNDS = 2
 # Elements of other places that one element may compute again, nested ones counted: a butterfly of three stages, not of ten.
 _MOVED = 32
 # Values that one kernel holds: its expressions are as deep, and what walks them calls itself for each step.
@@ -73,7 +75,9 @@ class Fusion(Expansion):
         super().__post_init__()
         self.split: set[Node] = set()  # nodes that share a group with nothing they read
         self._group()
-        if again := self._made_again():
+        for _ in range(_ROUNDS):  # what is made of such values comes after them
+            if not (again := self._made_again()):
+                break
             self.cheap |= again
             self.facts = {n: f for n, f in self.facts.items() if not any(r.node in again for r in f.reads)}
             self._group()

@@ -57,18 +57,27 @@ export fn f(x: f32[64, 64], mut w: f32[64, 64]) -> f32[64, 64] {
 
 
 @pytest.mark.parametrize(
-    "program, size, sets",
+    "program, size, sets, most",
     [
-        ("tour/gmm", None, {}),
-        ("tour/convnet", 32, {}),
-        ("tour/convnet", None, {}),
-        ("tour/digits", None, {}),
-        ("tour/gpt", None, {"net.depth": "3", "net.vocab": "512"}),
+        ("tour/gmm", None, {}, 1.1),
+        # No order of its kernels need reach the bound: 3.65 MB for 3.22 are 9 % less than when it stored what is made again.
+        ("tour/convnet", 32, {}, 1.15),
+        ("tour/convnet", None, {}, 1.15),
+        ("tour/digits", None, {}, 1.1),
+        ("tour/gpt", None, {"net.depth": "3", "net.vocab": "512"}, 1.1),
     ],
 )
-def test_plans_are_within_a_tenth_of_the_bound(program: str, size: int | None, sets: dict[str, str]) -> None:
+def test_plans_are_near_the_bound(program: str, size: int | None, sets: dict[str, str], most: float) -> None:
     options = Options(dims={"N": size} if size else {}, sets=sets)
     lowered = plan_program(elaborated(read_source(ROOT / "examples" / f"{program}.ch"), options), PORTABLE_C)
     for plan in lowered.plans:
         sizes = {d.name: 64 for d in plan.export.dims}
-        assert dims.evaluate(plan.arena_bytes, sizes) <= 1.1 * lower_bound(plan, sizes)
+        assert dims.evaluate(plan.arena_bytes, sizes) <= most * lower_bound(plan, sizes)
+
+
+def test_multiples_of_what_is_made_again_are_not_stored_either() -> None:
+    """Those of x - mean, in the gradient of batch normalisation: with them the step would need 3.99 MB."""
+    options = Options(dims={"N": 32})
+    lowered = plan_program(elaborated(read_source(ROOT / "examples/tour/convnet.ch"), options), PORTABLE_C)
+    (step,) = (p for p in lowered.plans if p.export.name == "train_step")
+    assert dims.evaluate(step.arena_bytes, {}) < 3.7e6
