@@ -264,7 +264,7 @@ def exact_segments(extent: int, width: int, vectors: int, again: bool) -> Iterat
 def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
     """(start, stop, rows of a tile) of the loops over the tile axis.
 
-    A constant extent is split evenly; one that is not known runs in tiles of `size`, a power of two, then of its quarters.
+    A constant extent is split evenly; one that is not known runs in tiles of `size`, a power of two, then of half and so on.
     """
     if isinstance(extent, int):
         out: list[tuple[Size, Size, int]] = []
@@ -278,7 +278,7 @@ def rows_of(extent: Size, size: int) -> list[tuple[Size, Size, int]]:
     while size:
         end = dims.floordiv(extent, size) * size
         segments.append((begin, end, size))
-        begin, size = end, max(size // 4, 1) if size > 1 else 0
+        begin, size = end, size // 2
     return segments
 
 
