@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from math import prod
+from math import gcd, prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -137,12 +137,13 @@ def _scheduled(
         most = min(space // least, _IMAGES)
         images = max(n for n in _divisors(fixed(w.beside.extent)) if n <= max(most, 1))
     most = space // images
-    blocks = -(-turns // most)
+    block = _block(turns, most, width // gcd(inside, width) if along else 1)
+    blocks = -(-turns // block)
     w = replace(w, room=room, images=images)
     shape, cycles, _ = best_tile(Extents(rows, lanes - along, depth, True), caps, c.width, 0, 0)
     if along:
         cycles = (cycles + along_cycles(rows, shape.rows, along, depth, blocks, caps, c.width)) / WORTH
-    held = room * images * inside // taps * -(-turns // blocks) * bytes_
+    held = room * images * inside // taps * block * bytes_
     cycles += _copying(w, caps, c.width, lanes * depth, held) + 2 * blocks * rows * row / width
     if w.tap is not None:  # loops inside of tiles' sums
         tiles = -(-rows // shape.rows) * -(-lanes // (width * shape.vectors))
@@ -155,9 +156,20 @@ def _scheduled(
     loops = tuple(a for a in c.rows if a.name not in taken and a is not w.beside)
     lane = Axis(w.axes[-1].name, lanes - along)
     return Schedule(
-        lane, tile, loops, shape, depth=split(turns, most) if blocks > 1 else None, waits=waits, windows=w,
+        lane, tile, loops, shape, depth=block if blocks > 1 else None, waits=waits, windows=w,
         onward=read_next(c, caps, [a.name for a in w.axes], tile), along=along, cost=cycles * outer,
     )  # fmt: skip
+
+
+def _block(turns: int, most: int, unit: int) -> int:
+    """The depth of blocks of at most `most`: for lanes along the sum in whole units, after which rows begin at vectors again."""
+    block = split(turns, min(most, turns))
+    if block % unit == 0 or block == turns:
+        return block
+    whole = [n for n in range(unit, most + 1, unit) if turns % n == 0]
+    if whole and 2 * whole[-1] > block:
+        return whole[-1]
+    return most // unit * unit or block
 
 
 def _copying(w: Windows, caps: Capabilities, bits: int, elements: int, held: int) -> float:
