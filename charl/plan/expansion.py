@@ -25,8 +25,8 @@ from charl.plan.widened import loads_convert, seldom
 
 # Elements of a window up to which it is written out, and read around its borders rather than from a padded copy.
 TAPS = 32
-# Places along the last axis from which on their borders are few.
-_WIDE = 5
+# Places along the last axis from which on their borders are few, and such that a vector holds.
+_WIDE, _NARROW = 12, 5
 # An element this cheap (in additions) is computed again rather than stored.
 _RECOMPUTE = 2
 # Values at most that an indexed write computes, and elements of a row that lanes pay for.
@@ -155,7 +155,8 @@ class Expansion:
         extents = [n for _, n in total[0].over if isinstance(n, int)]
         own = {str(i) for i in facts.own if not isinstance(i, int)}
         used = [{s for i in r.index for s in dims.symbols(i)} for r in facts.reads if r.node is operand]
-        wide = isinstance(node.shape[-1], int) and node.shape[-1] >= _WIDE
+        places = node.shape[-1]
+        wide = isinstance(places, int) and (places >= _WIDE or _NARROW <= places <= self.caps.max_lanes)
         return wide and prod(extents) <= TAPS and len(used) == 1 and own <= used[0]
 
     def _reads_again(self, node: Node) -> bool:

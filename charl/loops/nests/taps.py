@@ -33,6 +33,7 @@ Size = int | Dim
 
 _TOTALS = 4  # reductions that share loops at most: a stride of two along two axes
 _SUMS = 0.2  # share of the registers for the sums of several rows
+_DISTINCT = 0.75  # share of the loads of several rows that may be different ones, where no border asks for these loops
 
 
 def taps(
@@ -55,9 +56,8 @@ def taps(
         return None
     terms = [_terms(e, names) for e in totals]
     most = max(int(caps.registers * _SUMS) // len(totals), 1)
-    every = [x for each in terms for x in each]
     guarded = all(any(isinstance(x, Guard) for x in nodes_of(e.body)) for e in totals)
-    if not guarded and not (len(names) > 1 and _shared(every, names[-2], most)):
+    if not guarded and not _gains(terms, names, most, caps.registers):
         return None
     last = emitter.replaced(sinks, {id(e): Ref("", e.dtype) for e in totals})
     widths = {store_width(emitter, axes[-1], last, HOPS), *(e.dtype.bits for e in totals)}
@@ -70,6 +70,19 @@ def _short(e: Reduce) -> bool:
     extents = [n for _, n in e.over if isinstance(n, int)]
     few = len(extents) == len(e.over) and 0 < prod(extents) <= TAPS
     return few and e.fn in ("add", "max", "min") and e.dtype.is_float
+
+
+def _gains(terms: Sequence[Sequence[Expr]], names: Sequence[str], most: int, registers: int) -> bool:
+    """Whether a tile of rows saves many loads, and holds what its terms share beside its sums."""
+    if len(names) < 2:
+        return False
+    every = [x for each in terms for x in each]
+    loads = {x for e in every for x in nodes_of(e) if isinstance(x, Load)}
+    own = [x for x in loads if names[-2] in x.symbols()]
+    distinct = {substitute(x, {names[-2]: r}, Memo()) for x in own for r in range(most)}
+    alike = [x for x in loads if x.symbols().isdisjoint(names[-2:])]
+    fit = len(alike) + most * len(terms) < registers
+    return fit and len(distinct) <= _DISTINCT * most * len(own)
 
 
 def _shared(terms: Sequence[Expr], row: str, most: int) -> bool:
