@@ -17,6 +17,7 @@ from charl.ops.contraction import *
 from charl.ops.conversion import *
 from charl.ops.custom import *
 from charl.ops.cutting import *
+from charl.ops.dynamic import *
 from charl.ops.elementwise import *
 from charl.ops.indexing import *
 from charl.ops.record import OPS as OPS
