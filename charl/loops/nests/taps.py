@@ -105,8 +105,9 @@ def _terms(total: Reduce, names: Sequence[str]) -> list[Expr]:
         if not isinstance(e, Guard):
             return None
         tests = [_divided(r, names) for r in e.ranges]
-        known = [low <= i < high for i, low, high in tests if isinstance(i, int)]  # type: ignore[operator]
-        ranges = tuple(r for r in tests if not isinstance(r[0], int))
+        numbers = [tuple(x for x in r if isinstance(x, int)) for r in tests]
+        known = [r[1] <= r[0] < r[2] for r in numbers if len(r) == 3]
+        ranges = tuple(r for r, found in zip(tests, numbers, strict=True) if len(found) < 3)
         other = rewrite(e.other, plain, memo)
         if not all(known):
             return other
