@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charl import ops
+from charl import dims, ops
+from charl.backends.capabilities import PORTABLE_C
+from charl.dims import Dim
 from charl.dtypes import DType, f32, f64
 from charl.graph.evaluate import evaluate
 from charl.graph.ir import Graph, TensorType
@@ -15,11 +17,13 @@ from charl.graph.scalar import Apply
 from charl.loops.ir import Simd
 from charl.loops.walk import expressions, statements
 from charl.plan.access import nodes_of
+from charl.plan.build import plan_export
 from charl.plan.ir import Plan
 from tests.c import build
+from tests.plan.graphs import export
 
 
-def _graph(shape: tuple[int, ...], dtype: DType) -> Graph:
+def _graph(shape: tuple[int | Dim, ...], dtype: DType) -> Graph:
     """y * exp(sin(x w)) - x w, with w of the last axis of x."""
     x, w = (ops.parameter(n, TensorType(dtype, s)) for n, s in (("x", shape), ("w", shape[-1:])))
     y = ops.parameter("y", TensorType(dtype, shape[:-1]))
@@ -59,3 +63,8 @@ def test_functions_of_sums(isa: str, tmp_path: Path) -> None:
         arrays = [rng.standard_normal(p.shape).astype(p.dtype.numpy) for p in graph.params]  # type: ignore[arg-type]
         (got,), (wanted,) = library.run_plan(isa, str(i), arrays), evaluate(graph, arrays)
         np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-4, err_msg=str(graph.params[0].type))
+
+
+def test_blocks_of_rows_whose_number_is_known_at_run_time_only() -> None:
+    graph = _graph((dims.sym("N"), 37), f32)
+    assert _on_lanes(plan_export(export(graph.params, graph.results, dims=["N"]), PORTABLE_C))

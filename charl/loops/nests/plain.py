@@ -65,15 +65,13 @@ def _epilogue_apart(
     totals = list(dict.fromkeys(reduces))
     rest = sum(expr_cost(s.value) for s in sinks) - sum(expr_cost(r) for r in totals)
     nested = any(isinstance(e, Reduce) for r in totals for e in nodes_of(r.body))
-    if nested or rest < _COSTLY or not isinstance(last.extent, int) or last.extent < _BLOCK:
+    if nested or rest < _COSTLY or (isinstance(last.extent, int) and last.extent < _BLOCK):
         return None
     held = {r: Buffer("sums", r.dtype, _BLOCK, "scratch") for r in totals}
     name, lane = (emitter.name(last.name.split(".")[0]) for _ in range(2))
-    at, count = dims.sym(name), dims.minimum(
-        last.extent - dims.sym(name), _BLOCK, {name: (0, last.extent - 1)}
-    )
-    if last.extent % _BLOCK == 0:
-        count = _BLOCK
+    at = dims.sym(name)
+    whole = isinstance(last.extent, int) and last.extent % _BLOCK == 0
+    count = _BLOCK if whole else dims.minimum(last.extent - at, _BLOCK, {name: (0, last.extent - 1)})
     place = dims.sym(last.name)
     table: dict[int, Expr] = {id(r): Load(held[r], (place - at,), r.dtype) for r in reduces}
     memo = emitter.memo()
