@@ -19,6 +19,7 @@ from charl.graph.labels import label
 from charl.ops.record import OPS, make
 from charl.ops.regions import item, substituted
 from charl.ops.source import size_value
+from charl.plan.counted import counted
 from charl.plan.fusion import Fusion, Group
 from charl.plan.order import in_place_conflicts, schedule
 from charl.plan.ties import Chains, candidates, carried, fixed
@@ -189,13 +190,14 @@ def _loop(
     params = [make("parameter", hint=p.name, **p.attrs) for p in region.params[1:]]
     table = dict(zip(region.params, [size_value(dims.sym(name), i32), *params], strict=True))
     body = prepared(widened(Graph(region.name, params, substituted(region.results, table, fresh=True)), caps))
+    inside = {**ranges, name: (0, extent - 1)} if extent is not None else ranges
+    body = body if caps.grid else counted(body, params[count:], inside)
     graph, updates, yields = _separate(body, count)
     same |= zip(params, node.inputs, strict=True)
     stored = {n: k for n, k in yields.items() if items[k] in group.stored}
     dropped = [n for n in yields if n not in stored]
     graph = replace(graph, results=[r for r in graph.results if r not in dropped])
     same |= {n: items[k] for n, k in stored.items()}
-    inside = {**ranges, name: (0, extent - 1)} if extent is not None else ranges
     early = node.attrs["halts"] and not stored  # what is yielded behind the end must be written
     tested = items[0] if extent is None or early else None
     turn = dims.sym(name)
