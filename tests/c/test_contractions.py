@@ -119,6 +119,8 @@ def thin_cases() -> Iterator[Case]:
 STREAMED = Case(1, 80, 256, 384, (False, False), "bias", f32)
 
 
+# Rows of the transposed operand lie 2 KB apart, and leave small caches.
+COPIED = Case(1, 512, 192, 256, (True, False), "bias", f32)
 ASKING = [
     Case(1, 40, 272, 112, (False, False), "bias", f32),
     Case(1, 61, 272, 107, (False, False), "long", f32),
@@ -251,8 +253,8 @@ def test_blocks_read_what_lies_before_them_behind_their_terms() -> None:
 
 def test_tiles_ask_for_what_is_read_behind_their_sums() -> None:
     """From behind the second cache: for each row of a tile once, while the sums grow; not where the cache has it."""
-    graph = Case(1, 64, 96, 256, (False, False), "long", f32).graph()
-    for caps, asks in ((replace(AVX512, cache=(16 << 10, 16 << 10, 32 << 10)), True), (AVX512, False)):
+    graph = Case(1, 256, 96, 192, (False, False), "long", f32).graph()
+    for caps, asks in ((replace(AVX512, cache=(16 << 10, 80 << 10, 160 << 10)), True), (AVX512, False)):
         (call,) = build.plan_graph(graph, caps).calls
         found = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, Prefetch)]
         assert bool(found) == asks and {s.buffer.name for s in found} <= {"other"}
@@ -276,6 +278,24 @@ def test_blocks_ask_for_the_next() -> None:
     for turn in _turns(call.kernel.nests, {}):
         asked.update(dims.evaluate(s.index, env) for s, env in turn)
     assert {i // n for i in asked} == set(range(k)) and max(asked) < n * k
+
+
+@pytest.mark.parametrize(("case", "copies"), [(COPIED, True), (replace(COPIED, m=344), False)], ids=str)
+def test_tiles_copy_rows_that_share_sets_of_a_cache(case: Case, copies: bool) -> None:
+    """Those of a transposed operand, a power of two apart, that several strips read; others stay where they are."""
+    caps = replace(AVX512, cache=(16 << 10, 64 << 10, 1 << 20), packed=128 << 10)
+    (call,) = build.plan_graph(case.graph(), caps).calls
+    text = print_kernel(call.kernel)
+    assert "packed[" in text and copies == ("beside[" in text)
+
+
+@pytest.mark.parametrize("turned", [(True, False), (False, False)])
+def test_long_sums_go_in_blocks(turned: tuple[bool, bool]) -> None:
+    """Where tiles would read operands again and again from behind the second cache, though their rows lie close together."""
+    for depth, blocks in ((10000, True), (200, False)):
+        (call,) = build.plan_graph(Case(1, 100, 100, depth, turned, "none", f32).graph(), AVX512).calls
+        loops = [s for nest in call.kernel.nests for s in statements(nest) if isinstance(s, For)]
+        assert blocks == any(s.stop == depth and s.step != 1 for s in loops)
 
 
 def test_few_rows_pack_weights_from_memory() -> None:

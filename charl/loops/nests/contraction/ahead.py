@@ -135,9 +135,12 @@ def block_in_parts(emitter: Emitter, total: Reduce, tiles: int) -> Parts:
     """A block of the sum in equal parts, as many as `tiles` tiles need to ask for each row of the next block in one of them."""
     ((_, depth),) = total.over
     assert isinstance(depth, int)
-    return _parts(
-        emitter, total, min(n for n in range(1, depth + 1) if depth % n == 0 and n * tiles >= depth)
-    )
+    return _parts(emitter, total, depth // depth_of_parts(depth, tiles))
+
+
+def depth_of_parts(depth: int, tiles: int) -> int:
+    """Elements of the sum in such a part."""
+    return depth // min(n for n in range(1, depth + 1) if depth % n == 0 and n * tiles >= depth)
 
 
 def _parts(emitter: Emitter, total: Reduce, count: int) -> Parts:

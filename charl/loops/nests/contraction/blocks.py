@@ -56,19 +56,25 @@ class Blocks(Strips):
     def _packed_and_used(
         self,
         strip: Strip,
-        pack: Callable[[Strip], tuple[Stmt, ...]],
+        kept: Sequence[Buffer],
+        k: Size,
+        count: Size,
         tile: Callable[[Strip, Values, bool], tuple[Stmt, ...]],
     ) -> tuple[Stmt, ...]:
         """A block of packed operands, and all register tiles. Where the schedule says so the first of them packs as it reads."""
+
+        def using(rows: Values) -> tuple[Stmt, ...]:
+            strips = partial(self._each_strip, strip, lambda one: tile(one, rows, False))
+            return self._copying(rows, k, count, strips) if strip.many > 1 else strips()
+
         if not self.s.as_read:
-            used = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)))
-            return (*self._wanted(strip, pack(strip)), *self._each_turn(used))
+            pack = self._packed(strip, kept, k, count)
+            return (*self._wanted(strip, pack), *self._each_turn(self._rows(using)))
         assert self.s.tile is not None
         _, _, size = rows_of(self.s.tile.extent, self.s.shape.rows)[0]
         first: Values = {self.s.tile.name: list(range(size))}
         packing = self._each_strip(strip, lambda one: tile(one, first, True))
-        rest = self._rows(lambda rows: self._each_strip(strip, lambda one: tile(one, rows, False)), size)
-        return (*packing, *rest)
+        return (*packing, *self._rows(using, size))
 
     def _wanted(self, strip: Strip, packing: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
         """The packing of a strip, where some tile that uses it has a term that counts."""
@@ -114,8 +120,7 @@ class Blocks(Strips):
                 return asking(out, parts, self.s, one, rows, self.least)
             return self._onward(out, one, total, rows)
 
-        pack = lambda one: self._packed(one, kept, 0, self.c.over[0].extent)  # noqa: E731
-        return (*local, *self._packed_and_used(strip, pack, tile))
+        return (*local, *self._packed_and_used(strip, kept, 0, self.c.over[0].extent, tile))
 
     def _streamed(self, strips: Strip) -> tuple[Stmt, ...]:
         """All strips of a block of the sum, each with what it packs, before those of the next block: what the tiles of a block
@@ -309,7 +314,7 @@ class Blocks(Strips):
             added = self._onward(added, one, part, rows)
             return self._limited(added, one, rows, SumLoop(inner, axis.name, k, count))
 
-        return self._packed_and_used(strip, lambda one: self._packed(one, kept, k, count), tile)
+        return self._packed_and_used(strip, kept, k, count, tile)
 
     def _added(
         self,

@@ -45,6 +45,8 @@ _SIDEWAYS = 6.0  # to add up the lanes of one sum
 # behind which it is hidden where the next line lies.
 _ONWARD, _HIDES = 2, 10
 _ONCE = 0.9  # share of the cycles that may be left, at most, where loops move into those over strips: threads have fewer
+# Strips in turn for which it pays that a tile copies what it reads along its rows; and cycles of each row of that.
+_STRIPS, _COPYING = 4, 2.0
 _GATHER = 8.0  # cycles of such a load; those of every other element come from two loads
 
 
@@ -258,6 +260,24 @@ class _Side:
         masked = _masked(self.c, lane, tile)
         return Extents(self._rows, self._columns, self._depth, tile is None or _whole(tile), masked, packed)
 
+    def _scattering(self, s: Schedule) -> Load | None:
+        """What tiles read along their rows, for several strips that share a block, and does not stay in the nearest cache between
+        these: its lines share few of the sets.
+        """
+        c, caps, tile = self.c, self.caps, s.tile
+        if not s.shared or s.strips < _STRIPS or tile is None or s.flipped or c.limits or not caps.exact:
+            return None
+        if not all(isinstance(a.extent, int) for a in (tile, *c.over)):
+            return None
+        inside = prod(known(a.extent) for a in c.over[1:])
+        depth = inside * known(c.over[0].extent if s.depth is None else s.depth)
+        for x in c.loads:
+            if x in self.reads or stride(x, tile.name) != 1 or not _is_like(x, c):
+                continue
+            if stride(x, c.over[-1].name) not in (0, 1) and depth > _staying(c, caps, x, 0):
+                return x
+        return None
+
     def _crossed(self, far: Sequence[Load], shape: Tile) -> int:
         """How often tiles come to rows of these loads that do not stay in the second cache."""
         width = shape.vectors * lanes_of(self.caps, self.c.width)
@@ -278,6 +298,9 @@ class _Side:
         lines = [_lines(x, s.tile, s.shape.rows) for x in far_loads(c, caps, others, [])]
         visit = FETCH[1] if rows * depth * c.total.dtype.bytes > caps.cache[1] else VISIT
         cycles += visit * sum(lines) * tiles * turns * depth
+        if copied := self._scattering(s):
+            s = replace(s, copied=copied)
+            cycles += (_COPYING + s.shape.rows / 4) * tiles * turns * depth
         if s.along:
             cycles += along_cycles(rows, s.shape.rows, s.along, depth, 1, caps, c.width)
             turns += 1
@@ -305,15 +328,15 @@ def _is_like(x: Load, c: Contraction) -> bool:
     return x.dtype.is_float and x.dtype.bits == c.width
 
 
-def _staying(c: Contraction, caps: Capabilities, x: Load) -> float:
-    """Rows of a load whose lines stay in the second cache: those that lie multiples of a large power of two apart share few of
+def _staying(c: Contraction, caps: Capabilities, x: Load, cache: int = 1) -> float:
+    """Rows of a load whose lines stay in a cache, the second: those that lie multiples of a large power of two apart share few of
     its sets.
     """
     step = stride(x, c.over[-1].name)
     if not isinstance(step, int):
         return 0
     places = _PAGE // max(gcd(step * x.dtype.bytes, _PAGE), LINE)  # in a page, where lines of rows begin
-    return places * caps.cache[1] / _PAGE
+    return places * caps.cache[cache] / _PAGE
 
 
 def _apart(c: Contraction, x: Load) -> int:

@@ -12,7 +12,7 @@ from math import prod
 
 from charl.backends.capabilities import Capabilities
 from charl.graph.scalar import Load
-from charl.loops.nests.contraction.ahead import read_behind
+from charl.loops.nests.contraction.ahead import depth_of_parts, read_behind
 from charl.loops.nests.contraction.cycles import FETCH, LINE, Tile, known, lanes_of, moved, split
 from charl.loops.nests.contraction.form import Contraction, far_loads, stride
 from charl.loops.nests.contraction.schedule import Schedule
@@ -22,8 +22,11 @@ _FEW = 4  # tiles for which packing takes as long as reading again
 _TOGETHER = 4  # strips that share a block of a large product
 _LEAST = 128  # elements of the sum in a block in the workspace, at least where there are as many
 _AGAIN = 4  # times as long tiles wait for results that leave the second cache between blocks
+_FOUND = 12  # cycles in which a tile comes to one of the rows of an operand that lie far apart, and are not in the second cache
+_HELD = 0.25  # share of the time in which results come and go between blocks that such tiles wait for
 _IN_ORDER = 0.1  # share of the time in which an operand comes that tiles wait for, where it is read in order
 _STREAMED = 192  # elements of the sum, at most, of a block whose tiles ask for the next one
+_RUN = 8  # elements of the sum between two requests, where blocks can have them: the ends of shorter loops are not foreseen
 _MANY = 24  # tiles that are enough for threads to divide, and for a loop of its own that packs
 _BESIDE = 16  # strips beside one another in a row of results that is written to memory
 _ROW = 4096  # results that take such a block in turn: they stay in the nearest cache
@@ -127,8 +130,9 @@ def _shared(c: Contraction, caps: Capabilities, s: Schedule, turn: int) -> Sched
         operand = moved(caps, rows * known(extent) * inside * c.total.dtype.bytes, -(-everywhere // strips))
         results = rows * strips * s.shape.vectors * lanes_of(caps, c.width) * c.total.dtype.bytes
         if scattered:
-            wait = _AGAIN if results > caps.cache[1] else 1
-            cost = operand + wait * moved(caps, results, 2 * (blocks - 1) * everywhere / strips)
+            visits = -(-rows // s.shape.rows) * known(extent) * inside * -(-everywhere // strips)
+            cost = max(operand, _FOUND * visits)
+            cost += _HELD * moved(caps, results, 2 * (blocks - 1) * everywhere / strips)
         else:
             wait = _AGAIN if results + turn * strips * depth > caps.cache[1] else 1
             cost = _IN_ORDER * operand + wait * FETCH[1] * (blocks - 1) * everywhere * rows
@@ -154,7 +158,9 @@ def _streamed(c: Contraction, caps: Capabilities, s: Schedule) -> int | None:
     depth, rows, columns = (known(x) for x in sizes)
     if depth * columns * c.total.dtype.bytes <= caps.cache[1] or rows <= s.shape.rows:
         return None
-    most = next((n for n in range(_STREAMED, _STREAMED // 2, -1) if depth % n == 0), None)
+    fitting = [n for n in range(_STREAMED // 2 + 1, _STREAMED + 1) if depth % n == 0]
+    tiles = -(-rows // s.shape.rows)
+    most = max(fitting, key=lambda n: (depth_of_parts(n, tiles) >= _RUN, n), default=0)
     if not most or rows * most * c.total.dtype.bytes > caps.cache[1] // 4:
         return None
     if rows >= _MANY * s.shape.rows and read_behind(c, caps, s):  # which takes longer runs of whole sums

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
+from math import prod
 
 from charl import dims
 from charl.backends.capabilities import Capabilities
@@ -25,6 +26,8 @@ from charl.loops.vectors import lane_width
 from charl.plan.access import nodes_of
 
 Size = int | Dim
+
+_AGAIN = 16  # results along an axis that read the same, from which on they do so in several tiles
 
 
 @dataclass(frozen=True)
@@ -242,10 +245,24 @@ def stride(e: Expr, name: str) -> Size | None:
 
 
 def far_loads(c: Contraction, caps: Capabilities, reads: list[Load], packed: list[Load]) -> list[Load]:
-    """Loads along the lanes whose neighbours along the sum lie on other pages."""
+    """Loads along the lanes whose neighbours along the sum lie on other pages, or that tiles read again and again from behind
+    the second cache.
+    """
     found = []
     for x in reads:
         step = stride(x, c.over[-1].name)
-        if x not in packed and (isinstance(step, Dim) or (step or 0) * c.total.dtype.bytes >= caps.far):
+        apart = isinstance(step, Dim) or (step or 0) * c.total.dtype.bytes >= caps.far
+        if x not in packed and (apart or (step not in (0, 1) and _leaves(c, x, caps.cache[1]))):
             found.append(x)
     return found
+
+
+def _leaves(c: Contraction, x: Load, cache: int) -> bool:
+    """Whether a load is more than a cache holds, along the sum and the longest axis of the results that it has, and others read
+    it again.
+    """
+    names = x.symbols()
+    rows = [(a.name in names, a.extent) for a in c.rows if isinstance(a.extent, int)]
+    sums = [a.extent if isinstance(a.extent, int) else 0 for a in c.over if a.name in names]
+    size = prod(sums) * max((n for own, n in rows if own), default=1) * x.dtype.bytes
+    return size > cache and any(n >= _AGAIN for own, n in rows if not own)

@@ -18,7 +18,7 @@ from charl.dtypes import boolean, i32
 from charl.graph.scalar import Apply, Expr, IndexValue, Load, Ref
 from charl.loops.emit import Emitter
 from charl.loops.inline import Memo, rewrite, substitute
-from charl.loops.ir import Buffer, For, If, Kind, Let, Simd, Stmt, Store, Transpose
+from charl.loops.ir import Buffer, For, If, Kind, Let, Local, Simd, Stmt, Store, Transpose
 from charl.loops.nests.axes import instances
 from charl.loops.nests.contraction.form import Contraction, stride
 from charl.loops.nests.contraction.schedule import Schedule
@@ -49,6 +49,9 @@ class Packing(ABC):
         self.emitter, self.c, self.s = emitter, c, s
         self.lanes: Size = max(caps.max_lanes * 32 // c.width, 1) if caps.exact else lanes(c.width)
         self.shared: list[Buffer] = []  # packed operands in the workspace
+        self.beside: tuple[Buffer, Size, int] | None = (
+            None  # the present tile's own copy, its first row and how many it has
+        )
         self.turns = (
             emitter.name(s.within[0].name.split(".")[0]) if s.within else ""
         )  # the first of those together
@@ -165,7 +168,35 @@ class Packing(ABC):
     def _body(self, strip: Strip, kept: Sequence[Buffer], at: Size) -> Expr:
         """What is summed, with packed operands read at place `at` of their block."""
         table = {x: self._slot(strip, b, at, x) for x, b in zip(self.s.packed, kept, strict=True)}
+        if self.beside is not None:
+            assert self.s.copied is not None and self.s.tile is not None
+            array, first, rows = self.beside
+            place = at * rows + dims.sym(self.s.tile.name) - first
+            table[self.s.copied] = Load(array, (place,), self.s.copied.dtype)
         return rewrite(self.c.total.body, lambda e: table.get(e) if isinstance(e, Load) else None, Memo())
+
+    def _copying(
+        self, rows: Values, k: Size, count: Size, tiles: Callable[[], tuple[Stmt, ...]]
+    ) -> tuple[Stmt, ...]:
+        """The strips of a register tile, which read what lies along its rows from a copy: `count` turns of the sum from k on."""
+        if self.s.copied is None:
+            return tiles()
+        assert self.s.tile is not None
+        own, load = rows[self.s.tile.name], self.s.copied
+        array = Buffer(
+            "beside", load.dtype, self._room(Strip(0, 1, None)) // self.lanes * len(own), "scratch"
+        )
+        loops, names = self._loops_of(count)
+        at, first = self._position(names) * len(own), self.c.over[0].name
+        value = substitute(load, {**names, first: k + names[first]}, Memo())
+        sinks = [
+            Sink(substitute(value, {self.s.tile.name: row}, Memo()), array, at + n)
+            for n, row in enumerate(own)
+        ]
+        self.beside = array, own[0], len(own)
+        used = tiles()
+        self.beside = None
+        return (Local(array), *nested(loops, self.emitter.block(sinks)), *used)
 
     # ------------------------------------------------------------ lanes that run along the sum
 

@@ -82,6 +82,7 @@ class Schedule:
     block come before the next block, each with what it packs, and tiles ask for what is packed next. `asks`: what register
     tiles, or a single row, read where it lies, so that they ask for the rows behind.
     `onward`: tiles ask for the rows of it that the next tile reads.
+    `copied`: what lies along the tile axis, and each tile copies to an array of its own, for all strips that it takes in turn.
     `divided`: each thread runs the loop over the blocks of the sum, and takes its part of the strips. `along`: elements behind
     those of `lane`, which fill no vector: their lanes run along the sum.
     """
@@ -107,6 +108,7 @@ class Schedule:
     streamed: bool = False
     asks: Load | None = None
     onward: Load | None = None
+    copied: Load | None = None
     divided: bool = False
     along: int = 0
     cost: float = 0.0
