@@ -100,7 +100,7 @@ static void digits_predict_dense(
         float *restrict dense,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(800 * N + 520 * (N / 4) >= 32768)
+    PARALLEL_FOR_IF(800 * N + 520 * (N / 2) >= 520 * (N / 4) + 32768)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             vf32 sum = vf32_set1(0.0f);
@@ -129,20 +129,44 @@ static void digits_predict_dense(
             }
             const vf32 net_0_b_element = vf32_load(net_0_b + i);
             const vf32 net_0_b_element2 = vf32_load(net_0_b + i + VL32);
-            vf32_store(dense + i + 64 * j, vf32_max(vf32_add(sum, net_0_b_element), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j, vf32_most(vf32_set1(0.0f), vf32_add(sum, net_0_b_element)));
             vf32_store(dense + i + 64 * j + VL32,
-                    vf32_max(vf32_add(sum2, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dense + i + 64 * j + 64, vf32_max(vf32_add(sum3, net_0_b_element), vf32_set1(0.0f)));
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum2, net_0_b_element2)));
+            vf32_store(dense + i + 64 * j + 64, vf32_most(vf32_set1(0.0f), vf32_add(sum3, net_0_b_element)));
             vf32_store(dense + i + 64 * j + VL32 + 64,
-                    vf32_max(vf32_add(sum4, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dense + i + 64 * j + 128, vf32_max(vf32_add(sum5, net_0_b_element), vf32_set1(0.0f)));
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum4, net_0_b_element2)));
+            vf32_store(dense + i + 64 * j + 128, vf32_most(vf32_set1(0.0f), vf32_add(sum5, net_0_b_element)));
             vf32_store(dense + i + 64 * j + VL32 + 128,
-                    vf32_max(vf32_add(sum6, net_0_b_element2), vf32_set1(0.0f)));
-            vf32_store(dense + i + 64 * j + 192, vf32_max(vf32_add(sum7, net_0_b_element), vf32_set1(0.0f)));
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum6, net_0_b_element2)));
+            vf32_store(dense + i + 64 * j + 192, vf32_most(vf32_set1(0.0f), vf32_add(sum7, net_0_b_element)));
             vf32_store(dense + i + 64 * j + VL32 + 192,
-                    vf32_max(vf32_add(sum8, net_0_b_element2), vf32_set1(0.0f)));
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum8, net_0_b_element2)));
         }
-        for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
+        for (ptrdiff_t j = 4 * (N / 4); j < 2 * (N / 2); j += 2) {
+            vf32 sum = vf32_set1(0.0f);
+            vf32 sum2 = vf32_set1(0.0f);
+            vf32 sum3 = vf32_set1(0.0f);
+            vf32 sum4 = vf32_set1(0.0f);
+            for (ptrdiff_t k = 0; k < 64; ++k) {
+                const float x_element = x[64 * j + k];
+                const vf32 net_0_w_element = vf32_held(vf32_load(net_0_w + i + 64 * k));
+                sum = vf32_fma(vf32_set1(x_element), net_0_w_element, sum);
+                const vf32 net_0_w_element2 = vf32_held(vf32_load(net_0_w + i + 64 * k + VL32));
+                sum2 = vf32_fma(vf32_set1(x_element), net_0_w_element2, sum2);
+                const float x_element2 = x[64 * j + k + 64];
+                sum3 = vf32_fma(vf32_set1(x_element2), net_0_w_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), net_0_w_element2, sum4);
+            }
+            const vf32 net_0_b_element = vf32_load(net_0_b + i);
+            const vf32 net_0_b_element2 = vf32_load(net_0_b + i + VL32);
+            vf32_store(dense + i + 64 * j, vf32_most(vf32_set1(0.0f), vf32_add(sum, net_0_b_element)));
+            vf32_store(dense + i + 64 * j + VL32,
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum2, net_0_b_element2)));
+            vf32_store(dense + i + 64 * j + 64, vf32_most(vf32_set1(0.0f), vf32_add(sum3, net_0_b_element)));
+            vf32_store(dense + i + 64 * j + VL32 + 64,
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum4, net_0_b_element2)));
+        }
+        for (ptrdiff_t j = 2 * (N / 2); j < N; ++j) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
@@ -150,9 +174,9 @@ static void digits_predict_dense(
                 sum = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k), sum);
                 sum2 = vf32_fma(vf32_set1(x_element), vf32_load(net_0_w + i + 64 * k + VL32), sum2);
             }
-            vf32_store(dense + i + 64 * j, vf32_max(vf32_add(sum, vf32_load(net_0_b + i)), vf32_set1(0.0f)));
+            vf32_store(dense + i + 64 * j, vf32_most(vf32_set1(0.0f), vf32_add(sum, vf32_load(net_0_b + i))));
             vf32_store(dense + i + 64 * j + VL32,
-                    vf32_max(vf32_add(sum2, vf32_load(net_0_b + i + VL32)), vf32_set1(0.0f)));
+                    vf32_most(vf32_set1(0.0f), vf32_add(sum2, vf32_load(net_0_b + i + VL32))));
         }
     }
 }
@@ -186,7 +210,20 @@ static void digits_predict_dense_2(
             vf32_store_mask(dense_2 + i + 10 * j + 20, vf32_add(sum3, net_2_b_element), active);
             vf32_store_mask(dense_2 + i + 10 * j + 30, vf32_add(sum4, net_2_b_element), active);
         }
-        for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
+        for (ptrdiff_t j = 4 * (N / 4); j < 2 * (N / 2); j += 2) {
+            const vm32 active = vm32_range(0, 10 - i);
+            vf32 sum = vf32_set1(0.0f);
+            vf32 sum2 = vf32_set1(0.0f);
+            for (ptrdiff_t k = 0; k < 64; ++k) {
+                const vf32 net_2_w_element = vf32_held(vf32_load_mask(net_2_w + i + 10 * k, active));
+                sum = vf32_fma(vf32_set1(dense[64 * j + k]), net_2_w_element, sum);
+                sum2 = vf32_fma(vf32_set1(dense[64 * j + k + 64]), net_2_w_element, sum2);
+            }
+            const vf32 net_2_b_element = vf32_load_mask(net_2_b + i, active);
+            vf32_store_mask(dense_2 + i + 10 * j, vf32_add(sum, net_2_b_element), active);
+            vf32_store_mask(dense_2 + i + 10 * j + 10, vf32_add(sum2, net_2_b_element), active);
+        }
+        for (ptrdiff_t j = 2 * (N / 2); j < N; ++j) {
             const vm32 active = vm32_range(0, 10 - i);
             vf32 sum = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
@@ -246,7 +283,7 @@ static void digits_train_step_dropout(
         float *restrict dropout,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(1612 * N + 512 * (N / 4) >= 32768)
+    PARALLEL_FOR_IF(1612 * N + 520 * (N / 2) >= 528 * (N / 4) + 32768)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         for (ptrdiff_t j = 0; j < 4 * (N / 4); j += 4) {
             float sums_space[8 * VL32 + 16];
@@ -301,12 +338,56 @@ static void digits_train_step_dropout(
                     vf32_store(dense_add + i + 64 * j + 64 * k + l * VL32, dense_add_value);
                     vf32_store(dropout + i + 64 * j + 64 * k + l * VL32,
                             vf32_select(vf32_lt(unit_interval_value, vf32_set1(0.8f)),
-                                vf32_mul(vf32_max(dense_add_value, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                                vf32_mul(vf32_most(vf32_set1(0.0f), dense_add_value), vf32_set1(1.25f)),
                                 vf32_set1(0.0f)));
                 }
             }
         }
-        for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
+        for (ptrdiff_t j = 4 * (N / 4); j < 2 * (N / 2); j += 2) {
+            float sums_space[4 * VL32 + 16];
+            float *const sums = f32_aligned(sums_space);
+            vf32 sum = vf32_set1(0.0f);
+            vf32 sum2 = vf32_set1(0.0f);
+            vf32 sum3 = vf32_set1(0.0f);
+            vf32 sum4 = vf32_set1(0.0f);
+            for (ptrdiff_t k = 0; k < 64; ++k) {
+                const float x_element = x[64 * j + k];
+                const vf32 net_0_w_element = vf32_held(vf32_load(net_0_w + i + 64 * k));
+                sum = vf32_fma(vf32_set1(x_element), net_0_w_element, sum);
+                const vf32 net_0_w_element2 = vf32_held(vf32_load(net_0_w + i + 64 * k + VL32));
+                sum2 = vf32_fma(vf32_set1(x_element), net_0_w_element2, sum2);
+                const float x_element2 = x[64 * j + k + 64];
+                sum3 = vf32_fma(vf32_set1(x_element2), net_0_w_element, sum3);
+                sum4 = vf32_fma(vf32_set1(x_element2), net_0_w_element2, sum4);
+            }
+            vf32_store(sums, sum);
+            vf32_store(sums + VL32, sum2);
+            vf32_store(sums + 2 * VL32, sum3);
+            vf32_store(sums + 3 * VL32, sum4);
+            const uint32_t rng_key_element = rng_key[0];
+            const uint32_t rng_key_element2 = rng_key[1];
+            const uint32_t rng_counter_element = rng_counter[0];
+            for (ptrdiff_t k = 0; k < 2; ++k) {
+                for (ptrdiff_t l = 0; l < 2; ++l) {
+                    const vf32 unit_interval_value =
+                            vf32_mul(vf32_from_u32(vu32_shr(vu32_threefry(vu32_set1(rng_key_element),
+                                        vu32_set1(rng_key_element2),
+                                        vu32_ramp((uint32_t)(i + 64 * j + 64 * k + l * VL32), 1),
+                                        vu32_set1(rng_counter_element)), vu32_set1(8u))),
+                            vf32_set1(5.9604645e-8f));
+                    const vf32 dense_add_value =
+                            vf32_add(vf32_load(sums + 2 * k * VL32 + l * VL32),
+                            vf32_load(net_0_b + i + l * VL32));
+                    vf32_store(unit_interval + i + 64 * j + 64 * k + l * VL32, unit_interval_value);
+                    vf32_store(dense_add + i + 64 * j + 64 * k + l * VL32, dense_add_value);
+                    vf32_store(dropout + i + 64 * j + 64 * k + l * VL32,
+                            vf32_select(vf32_lt(unit_interval_value, vf32_set1(0.8f)),
+                                vf32_mul(vf32_most(vf32_set1(0.0f), dense_add_value), vf32_set1(1.25f)),
+                                vf32_set1(0.0f)));
+                }
+            }
+        }
+        for (ptrdiff_t j = 2 * (N / 2); j < N; ++j) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 64; ++k) {
@@ -331,13 +412,13 @@ static void digits_train_step_dropout(
             vf32_store(dense_add + i + 64 * j, dense_add_value);
             vf32_store(dropout + i + 64 * j,
                     vf32_select(vf32_lt(unit_interval_value, vf32_set1(0.8f)),
-                        vf32_mul(vf32_max(dense_add_value, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_mul(vf32_most(vf32_set1(0.0f), dense_add_value), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(unit_interval + i + 64 * j + VL32, unit_interval_value2);
             vf32_store(dense_add + i + 64 * j + VL32, dense_add_value2);
             vf32_store(dropout + i + 64 * j + VL32,
                     vf32_select(vf32_lt(unit_interval_value2, vf32_set1(0.8f)),
-                        vf32_mul(vf32_max(dense_add_value2, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_mul(vf32_most(vf32_set1(0.0f), dense_add_value2), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
         }
     }
@@ -362,13 +443,8 @@ static void digits_train_step_update_rng_counter_and_more(
         adam_update_scale[0] = 1.0f / sqrtf(-expm1f(adam_update_steps * -0.0010005003f));
     }
 
-    {
-        d_mean_sum[0] = 1.0f / (float)N;
-    }
-
-    {
-        rng_counter[0] = rng_counter[0] + 1u;
-    }
+    d_mean_sum[0] = 1.0f / (float)N;
+    rng_counter[0] = rng_counter[0] + 1u;
 }
 
 /* digits.ch:23: cross_entropy(net(x, rng: mut rng), y)
@@ -441,7 +517,7 @@ static void digits_train_step_d_dense_add(
         const float *restrict d_dense,
         ptrdiff_t N)
 {
-    PARALLEL_FOR_IF(184 * N + 80 * (N / 4) >= 32760)
+    PARALLEL_FOR_IF(184 * N + 80 * (N / 2) >= 80 * (N / 4) + 32760)
     for (ptrdiff_t i = 0; i < 64; i += 2 * VL32) {
         float packed_space[20 * VL32 + 16];
         float *const packed = f32_aligned(packed_space);
@@ -472,54 +548,93 @@ static void digits_train_step_d_dense_add(
                 sum8 = vf32_fma(vf32_set1(d_dense_element4), packed_element2, sum8);
             }
             vf32_store(d_dense_add + i + 64 * j,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
                                 sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + VL32,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + VL32)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
                                     vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + 64,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 64), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + 64)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 64),
                                     vf32_set1(0.8f)), sum3, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + VL32 + 64,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 64),
-                                vf32_set1(0.0f)), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f),
+                                vf32_load(dense_add + i + 64 * j + VL32 + 64)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 64),
                                     vf32_set1(0.8f)), sum4, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + 128,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 128), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + 128)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 128),
                                     vf32_set1(0.8f)), sum5, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + VL32 + 128,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 128),
-                                vf32_set1(0.0f)), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f),
+                                vf32_load(dense_add + i + 64 * j + VL32 + 128)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 128),
                                     vf32_set1(0.8f)), sum6, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + 192,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + 192), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + 192)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 192),
                                     vf32_set1(0.8f)), sum7, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + VL32 + 192,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32 + 192),
-                                vf32_set1(0.0f)), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f),
+                                vf32_load(dense_add + i + 64 * j + VL32 + 192)), vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 192),
                                     vf32_set1(0.8f)), sum8, vf32_set1(0.0f)), vf32_set1(1.25f)),
                         vf32_set1(0.0f)));
         }
-        for (ptrdiff_t j = 4 * (N / 4); j < N; ++j) {
+        for (ptrdiff_t j = 4 * (N / 4); j < 2 * (N / 2); j += 2) {
+            vf32 sum = vf32_set1(0.0f);
+            vf32 sum2 = vf32_set1(0.0f);
+            vf32 sum3 = vf32_set1(0.0f);
+            vf32 sum4 = vf32_set1(0.0f);
+            for (ptrdiff_t k = 0; k < 10; ++k) {
+                const float d_dense_element = d_dense[10 * j + k];
+                const vf32 packed_element = vf32_held(vf32_load(packed + 2 * k * VL32));
+                sum = vf32_fma(vf32_set1(d_dense_element), packed_element, sum);
+                const vf32 packed_element2 = vf32_held(vf32_load(packed + 2 * k * VL32 + VL32));
+                sum2 = vf32_fma(vf32_set1(d_dense_element), packed_element2, sum2);
+                const float d_dense_element2 = d_dense[10 * j + k + 10];
+                sum3 = vf32_fma(vf32_set1(d_dense_element2), packed_element, sum3);
+                sum4 = vf32_fma(vf32_set1(d_dense_element2), packed_element2, sum4);
+            }
+            vf32_store(d_dense_add + i + 64 * j,
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
+                                sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
+            vf32_store(d_dense_add + i + 64 * j + VL32,
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + VL32)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
+                                    vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_dense_add + i + 64 * j + 64,
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + 64)),
+                            vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + 64),
+                                    vf32_set1(0.8f)), sum3, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+            vf32_store(d_dense_add + i + 64 * j + VL32 + 64,
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f),
+                                vf32_load(dense_add + i + 64 * j + VL32 + 64)), vf32_set1(0.0f)),
+                        vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32 + 64),
+                                    vf32_set1(0.8f)), sum4, vf32_set1(0.0f)), vf32_set1(1.25f)),
+                        vf32_set1(0.0f)));
+        }
+        for (ptrdiff_t j = 2 * (N / 2); j < N; ++j) {
             vf32 sum = vf32_set1(0.0f);
             vf32 sum2 = vf32_set1(0.0f);
             for (ptrdiff_t k = 0; k < 10; ++k) {
@@ -528,12 +643,12 @@ static void digits_train_step_d_dense_add(
                 sum2 = vf32_fma(vf32_set1(d_dense_element), vf32_load(packed + 2 * k * VL32 + VL32), sum2);
             }
             vf32_store(d_dense_add + i + 64 * j,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j), vf32_set1(0.8f)),
                                 sum, vf32_set1(0.0f)), vf32_set1(1.25f)), vf32_set1(0.0f)));
             vf32_store(d_dense_add + i + 64 * j + VL32,
-                    vf32_select(vf32_gt(vf32_max(vf32_load(dense_add + i + 64 * j + VL32), vf32_set1(0.0f)),
+                    vf32_select(vf32_gt(vf32_most(vf32_set1(0.0f), vf32_load(dense_add + i + 64 * j + VL32)),
                             vf32_set1(0.0f)),
                         vf32_mul(vf32_select(vf32_lt(vf32_load(unit_interval + i + 64 * j + VL32),
                                     vf32_set1(0.8f)), sum2, vf32_set1(0.0f)), vf32_set1(1.25f)),

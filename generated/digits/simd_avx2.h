@@ -30,6 +30,14 @@ static inline vu32 vu32_set1(uint32_t x) {
     return _mm256_set1_epi32((int)x);
 }
 
+/* x, from here on in a register. What two or three multiply-adds share compilers would read from memory for each of them. */
+static inline vf32 vf32_held(vf32 x) {
+#if defined(__GNUC__)
+    __asm__("" : "+x"(x));
+#endif
+    return x;
+}
+
 static inline vf32 vf32_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
@@ -91,6 +99,10 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) {
     return _mm256_sub_ps(a, b);
 }
 
+static inline vu32 vu32_sub(vu32 a, vu32 b) {
+    return _mm256_sub_epi32(a, b);
+}
+
 static inline vf32 vf32_mul(vf32 a, vf32 b) {
     return _mm256_mul_ps(a, b);
 }
@@ -106,6 +118,11 @@ static inline vf32 vf32_max(vf32 a, vf32 b) {
 
 static inline vu32 vu32_bitxor(vu32 a, vu32 b) {
     return _mm256_xor_si256(a, b);
+}
+
+/* 0 where the count is at least the width. */
+static inline vu32 vu32_shl(vu32 a, vu32 b) {
+    return _mm256_sllv_epi32(a, b);
 }
 
 /* 0 where the count is at least the width. */
@@ -134,6 +151,11 @@ static inline vf32 vf32_least(vf32 bound, vf32 x) {
     return _mm256_min_ps(bound, x);
 }
 
+/* The smaller or larger one; `x` where it is NaN. */
+static inline vf32 vf32_most(vf32 bound, vf32 x) {
+    return _mm256_max_ps(bound, x);
+}
+
 /* x * 2^n for whole n of less than twice the range of powers, rounded once even where the result is subnormal. */
 static inline vf32 vf32_scale(vf32 x, vf32 n) {
     const vf32 start = vf32_set1(12583039.0f);
@@ -144,17 +166,19 @@ static inline vf32 vf32_scale(vf32 x, vf32 n) {
     return vf32_mul(vf32_mul(x, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
-/* The same, and 0 in lanes of `gone`, whatever is in them. */
-static inline vf32 vf32_scale_unless(vm32 gone, vf32 x, vf32 n) {
-    const vf32 zero = vf32_set1(0.0f);
-    return vf32_select(gone, zero, vf32_scale(x, vf32_select(gone, zero, n)));
-}
-
 /* Both halves are exact, so the sum rounds once. */
 static inline vf32 vf32_from_u32(vu32 x) {
     const __m256 high = _mm256_cvtepi32_ps(_mm256_srli_epi32(x, 16));
     const __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(x, _mm256_set1_epi32(0xffff)));
     return _mm256_fmadd_ps(high, _mm256_set1_ps(65536.0f), low);
+}
+
+static inline vu32 vu32_of_bits_f32(vf32 x) {
+    return _mm256_castps_si256(x);
+}
+
+static inline vf32 vf32_of_bits_u32(vu32 x) {
+    return _mm256_castsi256_ps(x);
 }
 
 static inline float vf32_reduce_add(vf32 x) {
@@ -177,6 +201,11 @@ static inline vm32 vm32_range(ptrdiff_t first, ptrdiff_t stop) {
     const vi32 low = vi32_set1((int32_t)size_max(0, size_min(first, VL32)));
     const vi32 high = vi32_set1((int32_t)size_max(0, size_min(stop, VL32)));
     return _mm256_andnot_si256(vi32_gt(low, lane), vi32_gt(high, lane));
+}
+
+/* Whether any lane holds. */
+static inline bool vm32_reduce_or(vm32 m) {
+    return _mm256_movemask_epi8(m) != 0;
 }
 
 /* Rows j and j + 4 of four columns, beside one another; no row after `last`. */

@@ -30,6 +30,14 @@ static inline vu32 vu32_set1(uint32_t x) {
     return _mm512_set1_epi32((int)x);
 }
 
+/* x, from here on in a register. What two or three multiply-adds share compilers would read from memory for each of them. */
+static inline vf32 vf32_held(vf32 x) {
+#if defined(__GNUC__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 static inline vf32 vf32_load(const float *p) {
     return _mm512_loadu_ps(p);
 }
@@ -91,6 +99,10 @@ static inline vf32 vf32_sub(vf32 a, vf32 b) {
     return _mm512_sub_ps(a, b);
 }
 
+static inline vu32 vu32_sub(vu32 a, vu32 b) {
+    return _mm512_sub_epi32(a, b);
+}
+
 static inline vf32 vf32_mul(vf32 a, vf32 b) {
     return _mm512_mul_ps(a, b);
 }
@@ -106,6 +118,11 @@ static inline vf32 vf32_max(vf32 a, vf32 b) {
 
 static inline vu32 vu32_bitxor(vu32 a, vu32 b) {
     return _mm512_xor_si512(a, b);
+}
+
+/* 0 where the count is at least the width. */
+static inline vu32 vu32_shl(vu32 a, vu32 b) {
+    return _mm512_maskz_sllv_epi32((vm32)-1, a, b);
 }
 
 /* 0 where the count is at least the width. */
@@ -130,13 +147,26 @@ static inline vf32 vf32_least(vf32 bound, vf32 x) {
     return _mm512_maskz_min_ps((vm32)-1, bound, x);
 }
 
-/* The same, and 0 in lanes of `gone`, whatever is in them. */
-static inline vf32 vf32_scale_unless(vm32 gone, vf32 x, vf32 n) {
-    return _mm512_maskz_scalef_ps((vm32)~gone, x, n);
+/* The smaller or larger one; `x` where it is NaN. */
+static inline vf32 vf32_most(vf32 bound, vf32 x) {
+    return _mm512_maskz_max_ps((vm32)-1, bound, x);
+}
+
+/* x * 2^n for whole n, rounded once even where the result is subnormal. */
+static inline vf32 vf32_scale(vf32 x, vf32 n) {
+    return _mm512_maskz_scalef_ps((vm32)-1, x, n);
 }
 
 static inline vf32 vf32_from_u32(vu32 x) {
     return _mm512_maskz_cvtepu32_ps((vm32)-1, x);
+}
+
+static inline vu32 vu32_of_bits_f32(vf32 x) {
+    return _mm512_castps_si512(x);
+}
+
+static inline vf32 vf32_of_bits_u32(vu32 x) {
+    return _mm512_castsi512_ps(x);
 }
 
 static inline float vf32_reduce_add(vf32 x) {
@@ -160,6 +190,11 @@ static inline vm32 vm32_range(ptrdiff_t first, ptrdiff_t stop) {
     const unsigned low = (unsigned)size_max(0, size_min(first, VL32));
     const unsigned high = (unsigned)size_max(0, size_min(stop, VL32));
     return (vm32)(((1u << high) - 1u) & ~((1u << low) - 1u));
+}
+
+/* Whether any lane holds. */
+static inline bool vm32_reduce_or(vm32 m) {
+    return m != 0;
 }
 
 /* Rows j, j + 4, j + 8 and j + 12 of four columns, beside one another; no row after `last`. */

@@ -67,4 +67,17 @@ static inline vu32 vu32_threefry(vu32 key0, vu32 key1, vu32 counter0, vu32 count
     return counter0;
 }
 
+/* x * 2^n for whole n, rounded once. What is `small` lies below the normal numbers, where a product takes a hundred cycles:
+ * x is added to a power of two whose last place is the smallest number instead. (Adding 0 takes none, and flushes where asked.) */
+static inline vf32 vf32_scale_small(vm32 small, vf32 x, vf32 n) {
+    if (!vm32_reduce_or(small))
+        return vf32_scale(x, n);
+    const vf32 zero = vf32_set1(0.0f);
+    const vu32 power = vu32_shl(vu32_of_bits_f32(vf32_sub(vf32_set1(12582913.0f), n)), vu32_set1(23));
+    const vu32 sum = vu32_of_bits_f32(vf32_add(x, vf32_of_bits_u32(power)));
+    const vf32 below = vf32_add(vf32_of_bits_u32(vu32_sub(sum, power)), zero);
+    const vf32 normal = vf32_scale(vf32_select(small, zero, x), vf32_select(small, zero, n));
+    return vf32_select(small, vf32_select(vf32_gt(n, vf32_set1(-200.0f)), below, zero), normal);
+}
+
 #endif

@@ -34,10 +34,10 @@ static inline vf32 vf32_exp_rest(vf32 x, vf32 n) {
 }
 
 static inline vf32 vf32_exp(vf32 x) {
-    const vm32 gone = vf32_lt(x, vf32_set1(-104.0f)); /* a subnormal on the way would take its time */
+    const vm32 small = vf32_lt(x, vf32_set1(-87.33654f));
     const vf32 y = vf32_least(vf32_set1(89.0f), x);
     const vf32 n = vf32_number(vf32_whole(y, 1.44269504f));
-    return vf32_scale_unless(gone, vf32_exp_near(vf32_exp_rest(y, n)), n);
+    return vf32_scale_small(small, vf32_exp_near(vf32_exp_rest(y, n)), n);
 }
 
 #endif

@@ -28,6 +28,10 @@ static inline vu32 vu32_set1(uint32_t x) {
     return x;
 }
 
+static inline vf32 vf32_held(vf32 x) {
+    return x;
+}
+
 static inline vf32 vf32_load(const float *p) {
     return *p;
 }
@@ -97,6 +101,11 @@ static inline vu32 vu32_shr(vu32 a, vu32 b) {
 
 static inline vf32 vf32_max(vf32 a, vf32 b) {
     return f32_max(a, b);
+}
+
+/* The smaller or larger one; `x` where it is NaN. */
+static inline vf32 vf32_most(vf32 bound, vf32 x) {
+    return f32_max(x, bound);
 }
 
 static inline vf32 vf32_abs(vf32 x) {
