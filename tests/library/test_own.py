@@ -69,13 +69,15 @@ def _numbered(part: str) -> str:
     fresh = map("n{}".format, itertools.count())
 
     def number(found: re.Match[str]) -> str:
-        kind, name = found.groups()
+        kind, member, name = found.groups()
+        if member:  # which a variable may be called like
+            return member + (numbers.get(member + name) or numbers.setdefault(member + name, next(fresh)))
         if kind:
             numbers[name] = next(fresh)
             return f"{kind} {numbers[name]}"
         return numbers.get(name) or numbers.setdefault(name, next(fresh))
 
-    part = re.sub(r"\b(?:(float|bool|ptrdiff_t|vf32|vm32)\s+)?([A-Za-z_]\w*)", number, part)
+    part = re.sub(r"(?:\b(float|bool|ptrdiff_t|vf32|vm32)\s+|(->|\.)|\b)([A-Za-z_]\w*)", number, part)
     return " ".join(part.split()).replace("( ", "(")  # where lines break depends on how long names are
 
 
