@@ -21,6 +21,7 @@ def compiled_selftest(folder: Path, files: Mapping[str, bytes]) -> tuple[int, st
         "-O1",
         "-Wall",
         "-Wextra",
+        "-Wshadow",
         "-Werror",
         *sources,
         "-o",

@@ -1,4 +1,4 @@
-"""What is too large for a reference, or never a number, is left out of the self-test, which says so."""
+"""Self-tests of packages: what is too large for a reference, or never a number, is left out, and names are the user's."""
 
 from __future__ import annotations
 
@@ -61,3 +61,24 @@ def test_arguments_are_such_that_results_are_numbers(tmp_path: Path) -> None:
     assert len(left_out) == 1 and "steep_never" in left_out[0]
     status, said = compiled_selftest(tmp_path, files)
     assert (status, said) == (0, "steep: 2 exports compute what Charl computed\n")
+
+
+NAMES = """
+export fn named(test: f32[N], mut i: f32[N], mut sum: f32[N], bad: f32, expected: i32[N], failures: f32[2]) -> f32[N] {
+    i = i + test * bad + (expected as f32)
+    sum = sum * i + failures[0]
+    sum + 1.0
+}
+
+test "what it calls its own" {
+    let assertions = 2.0
+    assert assertions + 1.0 == 3.0
+}
+"""
+
+
+def test_a_self_test_leaves_users_their_names(tmp_path: Path) -> None:
+    """An argument called `test` did not compile, one called `i` was another's."""
+    files = compile_source(Source("names.ch", NAMES), Options(targets=("c",))).files
+    status, said = compiled_selftest(tmp_path, files)
+    assert (status, said) == (0, "names: 1 exports compute what Charl computed, 1 tests pass\n")

@@ -78,18 +78,26 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
         else:
             tests.append(test)
     types = sorted({d.name for t in tests for d in t["types"]})
+    checked = sorted({c["type"] for t in tests for c in t["checks"]})
     halves = sorted({d.name for t in tests for d in (*t["types"], *t["results"]) if d.is_half})
     text = templating.load("c/selftest.c.j2").render(
         api=api,
         left_out=left_out,
         fills=[_filling(ALL[n]) for n in types],
         halves=bool(halves),
-        compared=any(t["checks"] for t in tests),
+        compared=bool(checked),
+        checked=[_checking(ALL[n]) for n in checked],
         tests=tests,
         tested=tested,
         blocks=[_block(f, t) for f, t in _blocks(tested, blocks)],
     )
     return {f"{api.prefix}_selftest.c": text}
+
+
+def _checking(t: DType) -> dict[str, str]:
+    """How elements of a type are read as numbers."""
+    read = f"(double){t}_value" if t.is_half else "(double)"
+    return {"name": t.name, "stored": C_TYPES[t.name], "read": read}
 
 
 def _filling(t: DType) -> dict[str, str]:
@@ -362,9 +370,12 @@ def _checks(f: Function, outputs: list[tuple[Array, float]]) -> Iterator[dict[st
     written = [(path, pointer) for _, path, pointer in places]
     written += [(path, pointer) for p, path, pointer in _places(f, False) if p.mut]
     results = zip(_ordered(f, written), f.export.graph.results, strict=True)
+    number = 0
     for ((path, pointer), node), (value, tolerance) in zip(results, outputs):
         if value.size:  # an empty result has nothing to compare
-            yield _check(path, pointer, value, tolerance, node.dtype)
+            number += 1
+            expected = f"expected_{f.name}_{number}"
+            yield _check(path, pointer, expected, value, tolerance, node.dtype)
 
 
 def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -374,7 +385,9 @@ def _ordered(f: Function, written: list[tuple[str, str]]) -> list[tuple[str, str
     return written
 
 
-def _check(path: str, pointer: str, value: Array, tolerance: float, t: DType) -> dict[str, Any]:
+def _check(
+    path: str, pointer: str, expected: str, value: Array, tolerance: float, t: DType
+) -> dict[str, Any]:
     flat = value.reshape(-1)
     stride = max(-(-flat.size // SAMPLES), 1)
     if stride > 1 and stride % 2 == 0:
@@ -389,7 +402,8 @@ def _check(path: str, pointer: str, value: Array, tolerance: float, t: DType) ->
     return {
         "title": quoted(path),
         "pointer": pointer,
-        "read": f"(double){t}_value" if t.is_half else "(double)",
+        "type": t.name,
+        "expected": expected,
         "count": flat.size,
         "stride": stride,
         "tolerance": repr(tolerance),
