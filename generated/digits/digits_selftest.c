@@ -79,7 +79,7 @@ static void check_f32(const char *test, const char *what, const float *x, size_t
     size_t i;
     int bad = 0;
     for (i = 0; i < count; ++i) {
-        const double have = (double)(x[i]);
+        const double have = (double)x[i];
         sum += have;
         if (i % stride == 0)
             compare(test, what, i, have, expected[i / stride], tolerance, &bad);
@@ -95,7 +95,7 @@ static void check_i32(const char *test, const char *what, const int32_t *x, size
     size_t i;
     int bad = 0;
     for (i = 0; i < count; ++i) {
-        const double have = (double)(x[i]);
+        const double have = (double)x[i];
         sum += have;
         if (i % stride == 0)
             compare(test, what, i, have, expected[i / stride], tolerance, &bad);
@@ -111,7 +111,7 @@ static void check_u32(const char *test, const char *what, const uint32_t *x, siz
     size_t i;
     int bad = 0;
     for (i = 0; i < count; ++i) {
-        const double have = (double)(x[i]);
+        const double have = (double)x[i];
         sum += have;
         if (i % stride == 0)
             compare(test, what, i, have, expected[i / stride], tolerance, &bad);

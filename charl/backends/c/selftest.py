@@ -95,8 +95,8 @@ def files(api: Api, tested: Api | None = None, blocks: Sequence[Test] = ()) -> d
 
 
 def _checking(t: DType) -> dict[str, str]:
-    """How elements of a type are read as numbers."""
-    read = f"(double){t}_value" if t.is_half else "(double)"
+    """How element i of an array x is read as a number."""
+    read = f"(double){t}_value(x[i])" if t.is_half else "(double)x[i]"
     return {"name": t.name, "stored": C_TYPES[t.name], "read": read}
 
 
